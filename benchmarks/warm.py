@@ -1,0 +1,206 @@
+"""Warm call: an API Gateway event in, the response out, in a process that has answered before."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from benchmarks import events
+from benchmarks.cold import RIVALS, naive_bundle
+from benchmarks.environments import BENCH
+from benchmarks.isolated import WORKERS, Isolated, Turns, built
+from benchmarks.machine import versions
+from benchmarks.measurement import alternate, figure, ratio
+from benchmarks.model import Array, Trained, trained
+from benchmarks.plot import Bar, bars
+from benchmarks.progress import Tell, silence
+from benchmarks.report import figures_table, number, ratios_table
+from benchmarks.result import Ratio, Result, Target
+from lastmile.capture import MAX_ELEMENTS
+
+TITLE = "Warm call"
+ROWS_AS_JSON = (1, 64)
+ROWS_AS_BINARY = (64, 512, 4096)
+TURN_SECONDS = 0.004  # short turns, so that what disturbs one disturbs its neighbours too
+MOST_CALLS = 100
+
+CAPTURES = ("capture on", "capture off")
+RIVAL = "FastAPI + Mangum"
+
+type Samples = dict[str, list[float]]
+
+
+def run(quick: bool, tell: Tell = silence) -> Result:
+    model = trained()
+    workers = {
+        "warm_lastmile": Isolated((*built(), WORKERS), model.uri),
+        "warm_rival": Isolated((RIVALS, naive_bundle(), WORKERS), model.uri),
+    }
+    samples = measure(workers, model, processes=3 if quick else 10, rounds=20 if quick else 50, tell=tell)
+    return result(samples, versions("fastapi", "mangum"))
+
+
+def measure(
+    workers: Mapping[str, Isolated], model: Trained, *, processes: int, rounds: int, tell: Tell = silence
+) -> Samples:
+    """Seconds per call of every contender of these workers, which are started anew so many times."""
+    asked = _events(model)
+    file = BENCH / "warm-events.json"
+    file.write_text(json.dumps(asked))
+    samples: Samples = {}
+    for process in range(1, processes + 1):
+        with ExitStack() as stack:
+            turns = [
+                stack.enter_context(closing(Turns(isolated, name, str(file), str(model.path))))
+                for name, isolated in workers.items()
+            ]
+            _check({key: answer for worker in turns for key, answer in worker.said.items()}, model)
+            contenders = {name: call for worker in turns for name, call in _contenders(worker)}
+            found = alternate(contenders, rounds=rounds, tell=partial(_tell, tell, f"process {process}"))
+        for name, seconds in found.items():
+            samples.setdefault(name, []).extend(seconds)
+    return samples
+
+
+def result(samples: Samples, versions: Mapping[str, str]) -> Result:
+    ratios = dict(_ratios(samples))
+    return Result(
+        figures={name: figure([second * 1e6 for second in seconds], "µs") for name, seconds in samples.items()},
+        ratios=ratios,
+        targets={name: target for name in ratios if (target := _target(name)) is not None},
+        versions=versions,
+    )
+
+
+def describe(document: dict[str, Any]) -> str:
+    figures = document["figures"]
+    shown = [
+        Bar(way, figures[f"{_as_json(1)}: {way}"], is_ours=way.startswith("capture"))
+        for way in (
+            "by hand, orjson",
+            "by hand",
+            "capture off",
+            "capture on",
+            "FastAPI + Mangum, async",
+            "FastAPI + Mangum",
+        )
+    ]
+    return "\n".join(
+        (
+            "An API Gateway event (payload format 2.0) in, the response out, through the Lambda door of the built "
+            "function; with capture on, its log line is written to `/dev/null`. By hand is `json.loads`, "
+            "`numpy.array`, `session.run`, `json.dumps` and nothing else: no routing, no checks, no version, no "
+            "prediction id, no capture. The targets are against the standard library's json, as anybody would write "
+            "it; the same with orjson is beside it. `session.run` is what the binary forms are compared with, though "
+            "it gets its rows as an array and ours gets them in base64. Every process first checks that all answers "
+            "are those of `InferenceSession.run` and that the fast path's bytes are those of the FastAPI app.\n",
+            bars("warm", "Microseconds per call, 30 floats", shown),
+            ratios_table(document),
+            _gaps(document),
+            figures_table(document),
+        )
+    )
+
+
+def _gaps(document: dict[str, Any]) -> str:
+    """What keeps the binary forms from their target, where something does."""
+    if all(target["reached"] for target in document["targets"].values()):
+        return ""
+    alone, off, on = (
+        {count: document["figures"][f"{_as_binary(count)}: {way}"]["median"] for count in ROWS_AS_BINARY}
+        for way in ("session.run", *reversed(CAPTURES))
+    )
+    few, more, _ = ROWS_AS_BINARY
+    beside = off[few] - alone[few]
+    line = on[few] - off[few]
+    nanoseconds = 1e3 * line / (few * 33)  # 30 floats, a label and 2 probabilities per row
+    return (
+        f"**What is not reached, and why.** {few} rows in binary form: `session.run` takes {number(alone[few])} µs, so "
+        f"1.2 times leaves {number(0.2 * alone[few])} µs for everything else, which takes {number(beside)}. Taking one "
+        "part out at a time showed of 27 µs: 7 in `session.run` itself, whose code and trees other code has driven "
+        "out of the caches; 4 to read the header and wrap the rows; 6 to write the header and the answer; 3 for the "
+        "prediction's id; 3 for base64 (20 with the standard library's); the rest to resolve, check and call. It is "
+        f"the same for any number of rows: {more} rows reach the target. With capture on, orjson needs "
+        f"{number(nanoseconds)} ns for each number of the log line, of which there are up to {MAX_ELEMENTS:,}: "
+        f"{number(line)} µs for {few} rows, {number(on[more] - off[more])} µs for {more}. Tried: a faster base64, the "
+        "line past Python's text layer, no `round()`, no numpy where `struct` will do. Not done: numbers packed as "
+        "bytes, because nobody could read the line any more.\n"
+    )
+
+
+def _tell(tell: Tell, process: str, text: str) -> None:
+    tell(f"{process}, {text}")
+
+
+def _contenders(worker: Turns) -> Iterator[tuple[str, Callable[[], float]]]:
+    for name in worker.contenders:
+        worker.measure(name, 5)
+        calls = int(TURN_SECONDS / worker.measure(name, 5))
+        yield name, partial(worker.measure, name, min(MOST_CALLS, max(3, calls)))
+
+
+def _check(said: Mapping[str, events.Event], model: Trained) -> None:
+    """Every contender says what the model says, and the door's bytes are those of the app."""
+    for name, answer in said.items():
+        key, _, way = name.partition(": ")
+        wanted = model.answers(_rows(model, int(key.split()[0])))[1]
+        if way.startswith(RIVAL):
+            # Its session has the default threads, among which the trees of many rows are added up in another order.
+            np.testing.assert_allclose(events.probabilities(answer), wanted, rtol=0, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(events.probabilities(answer), wanted)
+        if way in CAPTURES:
+            plain = said[f"{key}: plain path"]
+            assert (answer["body"], answer["statusCode"]) == (plain["body"], plain["statusCode"]), name
+
+
+def _events(model: Trained) -> dict[str, events.Event]:
+    return {
+        **{_as_json(count): events.as_json(_rows(model, count)) for count in ROWS_AS_JSON},
+        **{_as_binary(count): events.as_binary(_rows(model, count)) for count in ROWS_AS_BINARY},
+    }
+
+
+def _rows(model: Trained, count: int) -> Array:
+    return np.resize(model.rows, (count, model.rows.shape[1]))
+
+
+def _as_json(count: int) -> str:
+    return f"{count} row{'s' * (count > 1)}, JSON"
+
+
+def _as_binary(count: int) -> str:
+    return f"{count} rows, binary"
+
+
+def _ratios(samples: Samples) -> Iterator[tuple[str, Ratio]]:
+    for ours, other in _pairs():
+        if other not in samples:
+            continue
+        name = f"{ours} / {other.partition(': ')[2]}"
+        if RIVAL in other:
+            name = f"{other} / {ours.partition(': ')[2]}"
+            yield name, ratio(samples[other], samples[ours], better="higher")
+        else:
+            yield name, ratio(samples[ours], samples[other])
+
+
+def _pairs() -> Iterator[tuple[str, str]]:
+    for key in map(_as_json, ROWS_AS_JSON):
+        for way in CAPTURES:
+            yield f"{key}: {way}", f"{key}: by hand"
+            yield f"{key}: {way}", f"{key}: by hand, orjson"
+        yield f"{key}: {CAPTURES[0]}", f"{key}: {RIVAL}, async"
+        yield f"{key}: {CAPTURES[0]}", f"{key}: {RIVAL}"
+    for key in map(_as_binary, ROWS_AS_BINARY):
+        for way in CAPTURES:
+            yield f"{key}: {way}", f"{key}: session.run"
+
+
+def _target(name: str) -> Target | None:
+    if name.endswith("/ by hand"):
+        return Target(at_most=1.5)
+    return Target(at_most=1.2) if name.endswith("/ session.run") else None

@@ -1,0 +1,28 @@
+"""What the API said against a request, as the sentence a command ends with."""
+
+from cli.errors import CommandFailed
+from cli.target import Answer
+
+NEXT_STEPS = {
+    401: "Run `lastmile doctor`.",
+    403: "Run `lastmile doctor`.",
+    404: "See `lastmile models` and `lastmile versions <model>`.",
+    409: "See `lastmile release show <model>`, then decide again.",
+    429: "Wait a moment and repeat the command.",
+}
+
+
+def refused(answer: Answer, *, where: str | None = None) -> CommandFailed:
+    step = "See `lastmile logs` and `lastmile doctor`." if answer.status >= 500 else NEXT_STEPS.get(answer.status)
+    said = f"{sentence(answer)} (HTTP {answer.status})."
+    return CommandFailed(f"{where}: {said}" if where else said[:1].upper() + said[1:], next_step=step)
+
+
+def sentence(answer: Answer) -> str:
+    """The API's own words, whichever protocol's error form they came in."""
+    try:
+        document = answer.json()
+        said = next(filter(None, map(document.get, ("error", "message", "detail", "errorMessage"))), None)
+    except (ValueError, AttributeError):
+        said = None
+    return str(said or answer.body.decode(errors="replace").strip()[:300] or "no reason given").rstrip(".")

@@ -1,0 +1,121 @@
+"""The `lastmile` command: registers commands and turns expected errors into one sentence and a next step."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from cli import audit, deploy, doctor, invoke, logs, models, predict, push, release, up
+from cli.errors import CommandFailed
+from cli.target import LOCAL_FOLDER, Options
+from lastmile.errors import (
+    InvalidArtefact,
+    InvalidSpec,
+    LastmileError,
+    ModelNotFound,
+    ReleaseConflict,
+    StoreUnavailable,
+    VersionNotFound,
+    VersionRejected,
+)
+
+app = typer.Typer(
+    help="Take a trained model the last mile: deploy, push, release, predict, audit.",
+    epilog="The options above may also follow the command: `lastmile models --json`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: rich alone would take longer than all the rest
+)
+app.command()(up.up)
+app.command()(up.down)
+app.command()(push.push)
+app.command()(predict.predict)
+app.command()(models.models)
+app.command()(models.versions)
+app.add_typer(release.app, name="release")
+app.add_typer(audit.app, name="audit")
+app.command()(invoke.invoke)
+app.command()(logs.logs)
+app.command()(deploy.deploy)
+app.command()(doctor.doctor)
+
+UNREACHABLE = 3  # 0 done, 1 refused or failed, 2 usage
+NEXT_STEPS: tuple[tuple[type[LastmileError], str], ...] = (
+    (ModelNotFound, "See `lastmile models`."),
+    (VersionNotFound, "See `lastmile versions <model>`."),
+    (VersionRejected, "See `lastmile versions <model>`."),
+    (ReleaseConflict, "See `lastmile release show <model>`, then decide again."),
+    (InvalidSpec, "Nothing was registered: mend the spec and push again."),
+    (InvalidArtefact, "Nothing was registered: mend the model and push again."),
+    (StoreUnavailable, "Run `lastmile doctor`."),
+)
+GLOBAL_FLAGS = ("--json",)
+GLOBAL_VALUES = ("--profile", "--stage", "--region", "--local")
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    profile: Annotated[
+        str | None, typer.Option(help="AWS profile; without it and --stage the local AWS is used.")
+    ] = None,
+    stage: Annotated[str | None, typer.Option(help="Stage of the stack in the account (dev, prod).")] = None,
+    region: Annotated[str | None, typer.Option(help="AWS region of the account.")] = None,
+    local: Annotated[
+        Path, typer.Option(envvar="LASTMILE_LOCAL", show_default=False, help="Folder of the local AWS (.lastmile).")
+    ] = LOCAL_FOLDER,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
+) -> None:
+    context.obj = Options(local=local, profile=profile, stage=stage, region=region, json=as_json)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The one edge of the command line: what went wrong is said here, whatever went wrong below."""
+    try:
+        app(hoisted(sys.argv[1:] if arguments is None else arguments), prog_name="lastmile")
+    except CommandFailed as error:
+        fail(str(error), next_step=error.next_step, exit_code=error.exit_code)
+    except LastmileError as error:
+        step = next((step for kind, step in NEXT_STEPS if isinstance(error, kind)), None)
+        fail(sentence(error), next_step=step, exit_code=UNREACHABLE if isinstance(error, StoreUnavailable) else 1)
+    except Exception as error:
+        if not is_aws_error(error):
+            raise
+        fail(f"AWS refused or did not answer: {error}", next_step="Run `lastmile doctor`.")
+    sys.exit(0)
+
+
+def sentence(error: LastmileError) -> str:
+    said = str(error).rstrip(".")
+    return f"{said[:1].upper()}{said[1:]}."
+
+
+def hoisted(arguments: Sequence[str]) -> list[str]:
+    """Global options moved before the command, so that they may be written after it."""
+    front: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word in GLOBAL_FLAGS or word.startswith(tuple(f"{name}=" for name in GLOBAL_VALUES)):
+            front.append(word)
+        elif word in GLOBAL_VALUES:
+            front += [word, *(value for value in [next(words, None)] if value is not None)]
+        else:
+            rest.append(word)
+    return front + rest
+
+
+def is_aws_error(error: Exception) -> bool:
+    """Whether boto3 raised it, asked without importing boto3 for the commands that do not use it."""
+    exceptions = sys.modules.get("botocore.exceptions")
+    return exceptions is not None and isinstance(error, (exceptions.BotoCoreError, exceptions.ClientError))
+
+
+def fail(message: str, *, next_step: str | None = None, exit_code: int = 1) -> NoReturn:
+    sys.stderr.write(message + (f"\n→ {next_step}" if next_step else "") + "\n")
+    sys.exit(exit_code)

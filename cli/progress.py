@@ -1,0 +1,37 @@
+"""What a long command is doing: one moving line on a terminal, plain lines elsewhere; always on standard error."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from cli.output import console
+
+Tell = Callable[[str], None]
+
+
+class Progress:
+    def __init__(self) -> None:
+        self._console = console(sys.stderr)
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[Tell]:
+        """The body may tell what it is at; only a terminal shows that, on the step's own line."""
+        started = time.monotonic()
+        if self._console.is_terminal:
+            with self._console.status(title) as status:
+                yield lambda text: status.update(f"{title}: {text}"[: self._console.width - 4])
+        else:
+            self.say(f"{title} …")
+            yield lambda text: None
+        self.say(f"✓ {title} ({time.monotonic() - started:.1f} s)")
+
+    def say(self, text: str) -> None:
+        self._console.print(text)
+
+
+class Silence(Progress):
+    """For tests and programs."""
+
+    def say(self, text: str) -> None:
+        pass

@@ -1,0 +1,177 @@
+"""`lastmile push`: a model file and its spec become an immutable version, or nothing at all."""
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.control import RegistryOption, identity, open_control, open_registry
+from cli.errors import CommandFailed
+from cli.output import note, print_fields, print_json, size
+from cli.progress import Progress
+from cli.target import Options
+
+if TYPE_CHECKING:
+    from lastmile.manifest import Manifest
+    from lastmile.registry import Registry
+    from lastmile.spec import ModelSpec
+    from lastmile.tensors import Signature
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that has passed every check on this machine."""
+
+    spec: "ModelSpec"
+    data: bytes
+    signature: "Signature"  # what the graph says
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is known about the file: how good it is, what it was made from, how it was made smaller."""
+
+    metrics: dict[str, Any]
+    lineage: dict[str, Any]
+    compression: dict[str, Any]
+
+
+def push(
+    context: typer.Context,
+    model: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The ONNX file.")],
+    spec: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The model's spec.toml.")],
+    why: Annotated[str | None, typer.Option(help="The reason, for the audit.")] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON: metrics, or a training report.")
+    ] = None,
+    promote: Annotated[bool, typer.Option("--promote", help="Make it the champion at once.")] = False,
+    registry: RegistryOption = None,
+) -> None:
+    """Check a model file and register it as a new version.
+
+    Everything is checked on this machine first; what is refused leaves nothing behind, and a push that was cut short
+    can be repeated.
+    """
+    options: Options = context.obj
+    progress = Progress()
+    with progress.step(f"Checking {model.name}"):
+        candidate = check(model, spec)
+    report = read_report(metrics, candidate.sha256)
+    reason = why or f"push of {model.name}"
+    store = open_registry(options, registry, create=True)
+    existing = same_version(store, candidate)
+    if existing is None:
+        with progress.step(f"Registering {size(len(candidate.data))}"):
+            manifest = store.push(
+                candidate.spec,
+                candidate.data,
+                signature=candidate.signature,
+                actor=identity(options, registry),
+                why=reason,
+                metrics=report.metrics,
+                lineage=report.lineage | source_of(spec),
+                compression=report.compression,
+            )
+    else:
+        manifest = existing
+        note(f"Version {manifest.version} is this very model; nothing to upload.")
+    if promote and store.release(manifest.model).champion != manifest.version:
+        with progress.step(f"Promoting version {manifest.version}"):
+            open_control(options, registry).promote(manifest.model, manifest.version, why=reason, revision=None)
+    say(options, store, manifest, pushed=existing is None)
+
+
+def check(model: Path, spec: Path) -> Candidate:
+    """Everything that can be known before anything is written; the first thing wrong is raised as one sentence."""
+    from cli.trial import try_out
+    from lastmile.artefact import inspect
+    from lastmile.model import OnnxModel
+    from lastmile.spec import ModelSpec
+
+    declared = ModelSpec.from_toml(spec)
+    data = inspect(model)
+    opened = OnnxModel.open(data, threads=1)
+    try_out(opened, declared.signature(opened.signature))
+    return Candidate(declared, data, opened.signature, hashlib.sha256(data).hexdigest())
+
+
+def read_report(path: Path | None, sha256: str) -> Report:
+    """The metrics of a file. A training report describes several files by digest; one of them must be this one."""
+    if path is None:
+        return Report({}, {}, {})
+    try:
+        document = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise CommandFailed(f"{path} is not JSON: {error}.") from None
+    if not isinstance(document, dict):
+        raise CommandFailed(f"{path} must hold a JSON object.")
+    described = [
+        part for part in document.values() if isinstance(part, dict) and "sha256" in part and "metrics" in part
+    ]
+    if not described:
+        return Report(document, {}, {})
+    mine = next((part for part in described if part["sha256"] == sha256), None)
+    if mine is None:
+        raise CommandFailed(
+            f"{path} describes {', '.join(str(part.get('file', 'another file')) for part in described)}, "
+            "and none of them is the file to be pushed: their sha256 differ.",
+            next_step="Train again, or push the file that was measured.",
+        )
+    lineage = {key: document[key] for key in ("data", "seed", "libraries") if key in document}
+    return Report(mine["metrics"], lineage, mine.get("compression", {}))
+
+
+def source_of(spec: Path) -> dict[str, Any]:
+    """The commit of the checkout that the spec lies in, and whether it was changed since; nothing outside of git."""
+
+    def git(*arguments: str) -> str | None:
+        command = ["git", "-C", str(spec.resolve().parent), *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "HEAD")
+    return {} if commit is None else {"code": {"commit": commit, "changed": bool(git("status", "--porcelain", "."))}}
+
+
+def same_version(registry: "Registry", candidate: Candidate) -> "Manifest | None":
+    """The newest version, if it is the same file under the same spec: a push that was killed after its last write."""
+    from lastmile.errors import NotFound
+
+    try:
+        newest = registry.versions(candidate.spec.name, limit=1)
+        same_spec = registry.spec(candidate.spec.name) == candidate.spec
+    except NotFound:
+        return None
+    return newest[0] if newest and same_spec and newest[0].artefact.sha256 == candidate.sha256 else None
+
+
+def say(options: Options, registry: "Registry", manifest: "Manifest", *, pushed: bool) -> None:
+    champion = registry.release(manifest.model).champion
+    if options.json:
+        print_json({"manifest": manifest.to_document(), "pushed": pushed, "champion": champion})
+        return
+    print_fields(
+        [
+            ("model", manifest.model),
+            ("version", manifest.version),
+            ("sha256", manifest.artefact.sha256),
+            ("size", size(manifest.artefact.bytes)),
+            *((name, value) for name, value in flat(manifest.metrics)),
+            ("champion", "this version" if champion == manifest.version else champion),
+        ]
+    )
+    if champion != manifest.version:
+        note(f'Next: lastmile release promote {manifest.model} {manifest.version} --why "…"')
+
+
+def flat(metrics: Mapping[str, Any]) -> list[tuple[str, object]]:
+    return [(name, value) for name, value in metrics.items() if not isinstance(value, (dict, list))]

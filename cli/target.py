@@ -1,0 +1,281 @@
+"""How a command reaches a stack: the local AWS by default, a real account when a profile or stage is named."""
+
+import json
+import os
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from cli.errors import CommandFailed, StackMissing, Unreachable
+
+if TYPE_CHECKING:
+    from lastmile.registry import Registry
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+LOCAL_FOLDER = CHECKOUT / ".lastmile"
+STACKS = ("Storage", "Identity", "Serving")
+SCOPES = ("infer", "feedback", "read", "operate", "approve")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    access_key: str
+    secret_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """An AWS account and region, real or local; credentials of the surrounding environment never slip in."""
+
+    region: str
+    credentials: Credentials
+    endpoint_url: str | None = None
+    ca_bundle: str | None = None
+
+    @classmethod
+    def from_profile(cls, profile: str | None = None, *, region: str | None = None) -> Self:
+        import boto3  # 0.4 s: only the commands that reach AWS pay it
+
+        session = boto3.Session(profile_name=profile, region_name=region)
+        found = session.get_credentials()
+        if found is None:
+            raise CommandFailed("No AWS credentials were found.", next_step="Name some with --profile.")
+        if session.region_name is None:
+            raise CommandFailed("No AWS region is set.", next_step="Name one with --region.")
+        frozen = found.get_frozen_credentials()
+        return cls(
+            region=session.region_name,
+            credentials=Credentials(str(frozen.access_key), str(frozen.secret_key), frozen.token),
+            endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),  # an AWS that is not Amazon's, as SDKs find it
+        )
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What an AWS SDK, obstore or the CDK reads from its environment."""
+        optional = {
+            "AWS_SESSION_TOKEN": self.credentials.session_token,
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            # Python's SDK, obstore and Node each have their own name for the certificates to trust.
+            "AWS_CA_BUNDLE": self.ca_bundle,
+            "SSL_CERT_FILE": self.ca_bundle,
+            "NODE_EXTRA_CA_CERTS": self.ca_bundle,
+        }
+        return {
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": self.credentials.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.credentials.secret_key,
+        } | {name: value for name, value in optional.items() if value is not None}
+
+    def client(self, service: str) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            region_name=self.region,
+            endpoint_url=self.endpoint_url,
+            verify=self.ca_bundle,
+            aws_access_key_id=self.credentials.access_key,
+            aws_secret_access_key=self.credentials.secret_key,
+            aws_session_token=self.credentials.session_token,
+            config=Config(proxies={}) if self.endpoint_url else None,  # no proxy reaches this machine's loopback
+        )
+
+    def stack_outputs(self, stage: str) -> dict[str, str]:
+        """The outputs of all stacks of `stage`, by output key."""
+        from botocore.exceptions import ClientError
+
+        formation = self.client("cloudformation")
+        outputs: dict[str, str] = {}
+        for stack in STACKS:
+            name = f"Lastmile-{stage}-{stack}"
+            try:
+                found = formation.describe_stacks(StackName=name)["Stacks"][0]
+            except ClientError as error:
+                if "does not exist" not in str(error):
+                    raise
+                raise StackMissing(
+                    f"There is no stack {name} in {self.region}.", next_step=f"Run `lastmile deploy --stage {stage}`."
+                ) from None
+            outputs |= {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+        return outputs
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer as it came; header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    stage: str
+    access: Access
+    api_url: str
+    token_url: str
+    user_pool_id: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    api_id: str
+    artifacts_bucket: str
+    data_bucket: str
+    log_group_prefix: str
+    functions: Mapping[str, str]
+
+    @classmethod
+    def local(cls, folder: Path = LOCAL_FOLDER) -> Self:
+        """The stack that `lastmile up` deployed and described in `<folder>/local.json`."""
+        try:
+            document = json.loads((folder / "local.json").read_bytes())
+        except FileNotFoundError:
+            raise StackMissing("The local AWS is not up.", next_step="Run `make up`.") from None
+        access = Access(
+            region=document["region"],
+            credentials=Credentials(document["aws_access_key_id"], document["aws_secret_access_key"]),
+            endpoint_url=document["aws_endpoint_url"],
+            ca_bundle=document["ca_bundle"],
+        )
+        return cls(access=access, **{name: document[name] for name in cls.__dataclass_fields__ if name != "access"})
+
+    @classmethod
+    def of_stage(cls, stage: str, access: Access) -> Self:
+        """The stacks of `stage`, found by their CloudFormation outputs."""
+        outputs = access.stack_outputs(stage)
+        names = {"UserPoolId": outputs["UserPoolId"], "ClientId": outputs["ClientId"]}
+        client = access.client("cognito-idp").describe_user_pool_client(**names)["UserPoolClient"]
+        return cls(
+            stage=stage,
+            access=access,
+            api_url=outputs["ApiUrl"].rstrip("/"),
+            token_url=outputs["TokenUrl"],
+            user_pool_id=outputs["UserPoolId"],
+            client_id=outputs["ClientId"],
+            client_secret=client["ClientSecret"],
+            api_id=outputs["ApiId"],
+            artifacts_bucket=outputs["ArtifactsBucket"],
+            data_bucket=outputs["DataBucket"],
+            log_group_prefix=outputs["LogGroupPrefix"],
+            functions={"inference": outputs["InferenceFunction"], "control": outputs["ControlFunction"]},
+        )
+
+    def to_document(self) -> dict[str, Any]:
+        """What `local.json` says; other tools read it too."""
+        document = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "access"}
+        return document | {
+            "region": self.access.region,
+            "aws_endpoint_url": self.access.endpoint_url,
+            "aws_access_key_id": self.access.credentials.access_key,
+            "aws_secret_access_key": self.access.credentials.secret_key,
+            "ca_bundle": self.access.ca_bundle,
+        }
+
+    @property
+    def is_local(self) -> bool:
+        return self.access.endpoint_url is not None
+
+    @property
+    def region(self) -> str:
+        return self.access.region
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return self.access.environ
+
+    @property
+    def artifacts(self) -> str:
+        """The store URI of the registry."""
+        return f"s3://{self.artifacts_bucket}"
+
+    def client(self, service: str) -> Any:
+        return self.access.client(service)
+
+    def registry(self) -> "Registry":
+        from lastmile.registry import Registry
+        from lastmile.store import Store
+
+        return Registry(Store.open(self.artifacts, environ=self.environ))
+
+    def token(self, scopes: Iterable[str] = SCOPES) -> str:
+        """A client-credentials access token; scopes without the `lastmile/` prefix."""
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "scope": " ".join(f"lastmile/{scope}" for scope in scopes),
+        }
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        answer = self._send("POST", self.token_url, body=urllib.parse.urlencode(form).encode(), headers=headers)
+        if answer.status != 200:
+            raise Unreachable(
+                f"The token endpoint {self.token_url} answered {answer.status}.", next_step="Run `lastmile doctor`."
+            )
+        return str(answer.json()["access_token"])
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        token: str | None = None,
+        timeout: float = 60,
+    ) -> Answer:
+        """Call the deployed API; a 4xx or 5xx is an answer, no answer at all is `Unreachable`."""
+        authorization = {"authorization": f"Bearer {token}"} if token else {}
+        sent = authorization | dict(headers or {})
+        return self._send(method, self.api_url + path, body=body, headers=sent, timeout=timeout)
+
+    def _send(
+        self, method: str, url: str, *, body: bytes | None, headers: Mapping[str, str], timeout: float = 60
+    ) -> Answer:
+        context = ssl.create_default_context(cafile=self.access.ca_bundle)
+        handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
+        if self.is_local:  # a proxy cannot reach this machine's loopback address
+            handlers.append(urllib.request.ProxyHandler({}))
+        request = urllib.request.Request(url, data=body, method=method, headers=dict(headers))  # noqa: S310
+        try:
+            with urllib.request.build_opener(*handlers).open(request, timeout=timeout) as answer:
+                return Answer(answer.status, lower(answer.headers.items()), answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, lower(error.headers.items()), error.read())
+        except OSError as error:
+            raise Unreachable(f"{url} does not answer ({error}).", next_step="Run `lastmile doctor`.") from error
+
+
+def lower(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The global options, as every command gets them in `context.obj`."""
+
+    local: Path = LOCAL_FOLDER
+    profile: str | None = None
+    stage: str | None = None
+    region: str | None = None
+    json: bool = False
+
+    @property
+    def is_local(self) -> bool:
+        return self.profile is None and self.stage is None
+
+    def target(self) -> Target:
+        if self.is_local:
+            return Target.local(self.local)
+        return Target.of_stage(self.stage or "dev", Access.from_profile(self.profile, region=self.region))

@@ -1,0 +1,46 @@
+"""`lastmile up` and `lastmile down`: the whole service on this machine, and nothing of it."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.output import print_json
+
+if TYPE_CHECKING:
+    from cli.target import Options
+
+
+def up(
+    context: typer.Context,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget everything deployed and stored before.")] = False,
+) -> None:
+    """Deploy into the local AWS, push the first model and leave everything running."""
+    from cli import interrupts
+    from cli.first_model import FirstModel
+    from cli.local import LocalAws
+    from cli.progress import Progress
+    from cli.summary import summarise
+
+    options: Options = context.obj
+    interrupts.end_on_termination()
+    local = LocalAws(folder=options.local)
+    if fresh:
+        local.erase()
+    target = local.up(Progress())
+    summary = summarise(target, FirstModel(local.checkout).images())
+    if options.json:
+        summary.print_json()
+    else:
+        summary.print()
+
+
+def down(context: typer.Context) -> None:
+    """Stop the local AWS. What is deployed and stored stays for the next `up`."""
+    from cli.local import LocalAws
+
+    options: Options = context.obj
+    stopped = LocalAws(folder=options.local).down()
+    if options.json:
+        print_json({"stopped": stopped})
+    else:
+        print("The local AWS is down." if stopped else "The local AWS was not up.")

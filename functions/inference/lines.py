@@ -1,0 +1,57 @@
+"""Lines on standard output, written by a thread of their own, so that no answer waits for whoever reads them."""
+
+import sys
+from collections.abc import Callable
+from threading import Event, Lock, Thread
+
+PAUSE_SECONDS = 0.05  # the longest that a line is kept back: what comes meanwhile is one write
+MOST_WAITING = 50_000  # when the reader has stopped, whoever adds a line waits for it too
+
+
+def write_text(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+class Lines:
+    """Appends each line whole and in order; `close` writes what is left."""
+
+    def __init__(self, write: Callable[[str], object] = write_text) -> None:
+        self._write = write
+        self._waiting: list[str] = []
+        self._some = Event()
+        self._closing = Event()
+        self._writing = Lock()
+        self._thread = Thread(target=self._keep_writing, name="lines", daemon=True)
+        self._thread.start()
+
+    def __call__(self, line: str) -> None:
+        waiting = self._waiting
+        waiting.append(line)
+        if len(waiting) == 1:
+            self._some.set()
+        elif len(waiting) > MOST_WAITING:
+            self._write_all()
+
+    def close(self) -> None:
+        self._closing.set()
+        self._some.set()
+        self._thread.join()
+        self._write_all()
+
+    def _keep_writing(self) -> None:
+        while not self._closing.is_set():
+            self._some.wait()
+            self._some.clear()
+            self._closing.wait(PAUSE_SECONDS)
+            self._write_all()
+
+    def _write_all(self) -> None:
+        with self._writing:
+            count = len(self._waiting)
+            text = "".join(self._waiting[:count])
+            del self._waiting[:count]  # others append meanwhile
+            try:
+                self._write(text)
+            except OSError as error:
+                sys.stderr.write(f"lastmile: {count} lines are lost: {error}\n")

@@ -1,0 +1,77 @@
+"""What every door of the inference function opens: store, registry, predictor, protocols."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from functions.inference.cors import Cors
+from lastmile.capture import Capture
+from lastmile.model import threads_for
+from lastmile.predictor import Predictor, Record, Spawn, call_now
+from lastmile.protocols.routes import Protocols
+from lastmile.registry import Registry
+from lastmile.settings import Settings
+from lastmile.store import Store
+
+CACHE_SHARE = 0.5  # of Lambda's memory goes to sessions; the interpreter and the libraries need the rest
+SERVER_CACHE_BYTES = 4 << 30
+
+
+def recorder(settings: Settings) -> Record | None:
+    return Capture() if settings.capture else None
+
+
+class Capacity(NamedTuple):
+    """Threads of one session, whether they spin, and bytes of all sessions together."""
+
+    threads: int
+    cache_bytes: int
+    spinning: bool = False
+
+    @classmethod
+    def of_function(cls, memory_mb: int | None) -> "Capacity":
+        cache_bytes = SERVER_CACHE_BYTES if memory_mb is None else int(memory_mb * CACHE_SHARE) << 20
+        return cls(threads_for(memory_mb), cache_bytes, spinning=memory_mb is not None)
+
+
+class Serving(NamedTuple):
+    settings: Settings
+    store: Store
+    predictor: Predictor
+    protocols: Protocols
+    cors: Cors | None
+
+    @classmethod
+    def open(
+        cls,
+        settings: Settings,
+        environ: Mapping[str, str],
+        *,
+        capacity: Capacity | None = None,
+        record: Record | None = None,
+        spawn: Spawn = call_now,
+        spawn_shadow: Spawn | None = None,
+    ) -> "Serving":
+        """`capacity` takes the place of what Lambda gives, `record` of the capture that the settings ask for."""
+        store = Store.open(settings.artifacts, environ=environ)
+        capacity = capacity or Capacity.of_function(settings.memory_mb)
+        predictor = Predictor(
+            Registry(store),
+            threads=capacity.threads,
+            spinning=capacity.spinning,
+            release_seconds=settings.release_seconds,
+            cache_bytes=capacity.cache_bytes,
+            capture=record or recorder(settings),
+            spawn=spawn,
+            spawn_shadow=spawn_shadow,
+        )
+        cors = Cors(settings.cors_origins) if settings.cors_origins else None
+        return cls(settings, store, predictor, Protocols(predictor, default_model=settings.default_model), cors)
+
+    def warm_up(self) -> None:
+        """Before a snapshot: load every champion and run it once, so that a restored copy answers at once."""
+        self.predictor.preload()
+
+    def wake(self) -> None:
+        """After a restore: connections are dead, time has passed, releases may have moved."""
+        self.store.reconnect()
+        self.predictor.expire()

@@ -1,0 +1,30 @@
+"""Alarms and the topic they ring on."""
+
+from aws_cdk import Duration, aws_cloudwatch, aws_cloudwatch_actions, aws_kms, aws_sns
+from aws_cdk.aws_cloudwatch import ComparisonOperator, TreatMissingData
+from constructs import Construct
+
+PERIOD = Duration.minutes(5)
+
+
+class Alarms(Construct):
+    """Subscribe people or pagers to `topic`; it accepts TLS only and keeps its messages encrypted."""
+
+    def __init__(self, scope: Construct, *, key: aws_kms.IKey) -> None:
+        super().__init__(scope, "Alarms")
+        self.topic = aws_sns.Topic(self, "Topic", master_key=key, enforce_ssl=True)
+        self._action = aws_cloudwatch_actions.SnsAction(self.topic)
+
+    def ring(self, scope: Construct, name: str, metric: aws_cloudwatch.IMetric, *, at: float, meaning: str) -> None:
+        """Rings when one period reaches `at`; no data is silence, not trouble."""
+        alarm = aws_cloudwatch.Alarm(
+            scope,
+            name,
+            metric=metric,
+            threshold=at,
+            comparison_operator=ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            evaluation_periods=1,
+            treat_missing_data=TreatMissingData.NOT_BREACHING,
+            alarm_description=meaning,
+        )
+        alarm.add_alarm_action(self._action)

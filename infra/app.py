@@ -1,0 +1,27 @@
+"""Entry of the CDK app. Its context (`cdk synth -c stage=prod`): stage, architecture, assets, token_url."""
+
+from aws_cdk import App, Validations
+from cdk_nag import AwsSolutionsChecks
+
+from infra.assets import Assets
+from infra.config import choose
+from infra.identity import Identity
+from infra.serving import Serving
+from infra.storage import Storage
+
+
+def build() -> App:
+    # Traces of CDK's own JavaScript would be noted for every resource, with the name of its temporary folder.
+    traces = {"aws:cdk:disable-creation-stack-traces": True}
+    app = App(analytics_reporting=False, tree_metadata=False, stack_traces=False, context=traces)
+    stage = choose(app.node.try_get_context("stage") or "dev", architecture=app.node.try_get_context("architecture"))
+    assets = Assets(app.node.try_get_context("assets") or ".build/assets", stage.architecture)
+    storage = Storage(app, stage=stage)
+    identity = Identity(app, stage=stage, token_url=app.node.try_get_context("token_url"))
+    Serving(app, stage=stage, assets=assets, storage=storage, identity=identity)
+    Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
+    return app
+
+
+if __name__ == "__main__":
+    build().synth()

@@ -1,0 +1,24 @@
+"""Where the built layers and functions lie."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from aws_cdk import aws_lambda
+
+from infra.config import Architecture
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Assets:
+    """A folder of built assets, relative to the repository unless absolute."""
+
+    folder: str
+    architecture: Architecture
+
+    def code(self, name: str) -> aws_lambda.AssetCode:
+        path = REPOSITORY / self.folder / f"{name}-{self.architecture}"
+        if not path.is_dir():
+            raise SystemExit(f"{path} is missing: run `make build` first.")
+        return aws_lambda.Code.from_asset(str(path))

@@ -1,0 +1,96 @@
+"""Every number and choice of the deployment, one typed value per stage."""
+
+from dataclasses import dataclass, replace
+from typing import Literal, cast, get_args
+
+Architecture = Literal["x86_64", "arm64"]
+Retention = Literal["ONE_WEEK", "ONE_MONTH", "THREE_MONTHS", "ONE_YEAR"]  # of CloudWatch's RetentionDays
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """What one function gets, and how slow its 99th percentile may be before the alarm rings."""
+
+    memory_mb: int
+    timeout_seconds: int
+    p99_alarm_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throttle:
+    """Requests per second in the long run, and how many at once."""
+
+    rate: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    name: str
+    architecture: Architecture
+    inference: Size
+    control: Size
+    throttle: Throttle
+    control_throttle: Throttle
+    log_retention: Retention
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    error_alarm_count: int  # in one period of five minutes, per function and for the API's own 5xx
+    throttle_alarm_count: int
+    release_seconds: int  # how long a warm function may keep answering from a release it has read
+    capture: Literal["on", "off"]
+    default_model: str
+    cors_origins: tuple[str, ...]  # whose web pages may call the data plane: origins, or * for all
+    noncurrent_days: int  # how long replaced and deleted objects can be brought back
+    access_log_days: int
+    token_minutes: int
+    keep_data: bool  # buckets, key and user pool outlive their stack
+
+
+DEV = Stage(
+    name="dev",
+    architecture="x86_64",
+    inference=Size(memory_mb=1769, timeout_seconds=29, p99_alarm_ms=3_000),
+    control=Size(memory_mb=512, timeout_seconds=29, p99_alarm_ms=10_000),
+    throttle=Throttle(rate=500, burst=1_000),
+    control_throttle=Throttle(rate=20, burst=40),
+    log_retention="ONE_WEEK",
+    log_level="INFO",
+    error_alarm_count=1,
+    throttle_alarm_count=1,
+    release_seconds=5,
+    capture="on",
+    default_model="digits",
+    cors_origins=("*",),
+    noncurrent_days=30,
+    access_log_days=30,
+    token_minutes=60,
+    keep_data=False,
+)
+
+PROD = replace(
+    DEV,
+    name="prod",
+    architecture="arm64",
+    inference=Size(memory_mb=1769, timeout_seconds=29, p99_alarm_ms=1_000),
+    control=Size(memory_mb=1024, timeout_seconds=29, p99_alarm_ms=5_000),
+    throttle=Throttle(rate=2_000, burst=4_000),
+    log_retention="THREE_MONTHS",
+    release_seconds=30,
+    cors_origins=(),
+    noncurrent_days=90,
+    access_log_days=365,
+    keep_data=True,
+)
+
+STAGES = {stage.name: stage for stage in (DEV, PROD)}
+
+
+def choose(name: str, *, architecture: str | None = None) -> Stage:
+    """The stage of that name; another architecture may be asked for, as a laptop's own is for the local AWS."""
+    if name not in STAGES:
+        raise SystemExit(f"There is no stage {name!r}: choose one of {', '.join(STAGES)}.")
+    if architecture is None:
+        return STAGES[name]
+    if architecture not in get_args(Architecture):
+        raise SystemExit(f"Lambda has no architecture {architecture!r}: {' or '.join(get_args(Architecture))}.")
+    return replace(STAGES[name], architecture=cast(Architecture, architecture))

@@ -1,0 +1,129 @@
+"""One construct is one function of ours: code, role, log group, published version, alias and alarms."""
+
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import Duration, RemovalPolicy, aws_iam, aws_lambda, aws_logs
+from constructs import Construct
+
+from infra.alarms import PERIOD, Alarms
+from infra.config import Size, Stage
+from infra.duties import Duty
+from infra.nag import accept, accept_paths
+from infra.storage import Storage
+
+ALIAS = "live"
+RUNTIME = aws_lambda.Runtime.PYTHON_3_13
+ARCHITECTURES = {"x86_64": aws_lambda.Architecture.X86_64, "arm64": aws_lambda.Architecture.ARM_64}
+
+
+class Function(Construct):
+    """`functions.<name>.handler.handler` as `lastmile-<stage>-<name>`, called through the alias `live`."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        stage: Stage,
+        size: Size,
+        code: aws_lambda.Code,
+        layers: Sequence[aws_lambda.ILayerVersion],
+        environment: Mapping[str, str],
+        duty: Duty,
+        storage: Storage,
+        alarms: Alarms,
+    ) -> None:
+        super().__init__(scope, name.capitalize())
+        self.name = f"lastmile-{stage.name}-{name}"
+        log_group = aws_logs.LogGroup(
+            self,
+            "Logs",
+            log_group_name=f"/aws/lambda/{self.name}",
+            retention=aws_logs.RetentionDays[stage.log_retention],
+            encryption_key=storage.key,  # a captured prediction holds what the caller sent
+            removal_policy=RemovalPolicy.DESTROY,
+        )
+        function = aws_lambda.Function(
+            self,
+            "Function",
+            function_name=self.name,
+            description=f"Lastmile {stage.name}: {name}",
+            handler=f"functions.{name}.handler.handler",
+            code=code,
+            layers=layers,
+            runtime=RUNTIME,
+            architecture=ARCHITECTURES[stage.architecture],
+            memory_size=size.memory_mb,
+            timeout=Duration.seconds(size.timeout_seconds),
+            environment={
+                "LASTMILE_STAGE": stage.name,
+                "LASTMILE_ARTIFACTS": f"s3://{storage.artifacts.bucket_name}",
+                "OPENBLAS_NUM_THREADS": "1",  # or numpy starts one thread per core it sees, to add a few numbers
+                "ORT_DISABLE_TELEMETRY": "1",
+                "POWERTOOLS_SERVICE_NAME": name,
+                "POWERTOOLS_LOG_LEVEL": stage.log_level,
+                **environment,
+            },
+            role=self._role(log_group, duty, storage),
+            log_group=log_group,
+            logging_format=aws_lambda.LoggingFormat.JSON,
+            tracing=aws_lambda.Tracing.ACTIVE,
+            snap_start=aws_lambda.SnapStartConf.ON_PUBLISHED_VERSIONS,
+        )
+        accept(function, "AwsSolutions-L1", "The layer's wheels are locked, built and tested for Python 3.13.")
+        accept(function, "@aws-cdk/aws-lambda:snapStartRequirePublish", "The alias below calls a published version.")
+        self.live = aws_lambda.Alias(self, "Live", alias_name=ALIAS, version=function.current_version)
+        self._watch(stage, size, alarms)
+
+    def _role(self, log_group: aws_logs.LogGroup, duty: Duty, storage: Storage) -> aws_iam.IRole:
+        telemetry = [
+            aws_iam.PolicyStatement(
+                sid="Logs",
+                actions=["logs:CreateLogStream", "logs:PutLogEvents"],
+                resources=[log_group.log_group_arn],
+            ),
+            aws_iam.PolicyStatement(
+                sid="Traces",
+                actions=["xray:PutTraceSegments", "xray:PutTelemetryRecords"],
+                resources=["*"],
+            ),
+        ]
+        role = aws_iam.Role(
+            self,
+            "Role",
+            assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
+            inline_policies={
+                "Duty": aws_iam.PolicyDocument(statements=duty.statements(storage.artifacts, storage.key)),
+                "Telemetry": aws_iam.PolicyDocument(statements=telemetry),
+            },
+        )
+        accept(
+            role,
+            "AwsSolutions-IAM5[Resource::*]",
+            "X-Ray has no resources that its two writing actions could be limited to.",
+        )
+        accept_paths(role, storage.artifacts, duty.paths)
+        return role.without_policy_updates()  # what a function may do is written here and nowhere else
+
+    def _watch(self, stage: Stage, size: Size, alarms: Alarms) -> None:
+        alarms.ring(
+            self,
+            "Errors",
+            self.live.metric_errors(period=PERIOD, statistic="Sum"),
+            at=stage.error_alarm_count,
+            meaning=f"{self.name}: calls failed",
+        )
+        alarms.ring(
+            self,
+            "Throttles",
+            self.live.metric_throttles(period=PERIOD, statistic="Sum"),
+            at=stage.throttle_alarm_count,
+            meaning=f"{self.name}: calls were turned away",
+        )
+        alarms.ring(
+            self,
+            "Slow",
+            self.live.metric_duration(period=PERIOD, statistic="p99"),
+            at=size.p99_alarm_ms,
+            meaning=f"{self.name}: one call in a hundred takes {size.p99_alarm_ms} ms or more",
+        )

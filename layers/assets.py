@@ -1,0 +1,97 @@
+"""What is built: one row per folder under `.build/assets`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+# Lambda's name of an architecture, and the platform whose wheels run on its Amazon Linux 2023 (glibc 2.34).
+PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asset:
+    """`packages` is the folder inside the asset that Python searches; `mount` is where Lambda shows the asset.
+
+    `unneeded` are locked packages that nothing imports, `pruned` their files that nothing reads, and `elsewhere`
+    source files that run in another place than Lambda.
+    """
+
+    name: str
+    group: str
+    requirements: str
+    sources: Mapping[str, str]
+    mount: str
+    packages: str = "."
+    layers: tuple[str, ...] = ()
+    unneeded: tuple[str, ...] = ()
+    pruned: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+
+
+def _layer(name: str, *, unneeded: tuple[str, ...], pruned: tuple[str, ...]) -> Asset:
+    return Asset(
+        name=f"{name}-layer",
+        group=f"{name}-layer",
+        requirements=f"layers/{name}/requirements.txt",
+        sources={f"layers/{name}/python": "python"},
+        mount="/opt",
+        packages="python",
+        unneeded=unneeded,
+        pruned=pruned,
+    )
+
+
+def _function(name: str, *, layers: tuple[str, ...], elsewhere: tuple[str, ...] = ()) -> Asset:
+    return Asset(
+        name=name,
+        group=name,
+        requirements=f"functions/{name}/requirements.txt",
+        sources={"functions/__init__.py": "functions/__init__.py", f"functions/{name}": f"functions/{name}"},
+        mount="/var/task",
+        layers=layers,
+        elsewhere=tuple(f"functions/{name}/{file}" for file in elsewhere),
+    )
+
+
+ASSETS = {
+    asset.name: asset
+    for asset in (
+        _layer(
+            "onnx",
+            # Declared by onnxruntime for its conversion tools, which the layer leaves out; running a model needs none.
+            unneeded=("flatbuffers", "packaging", "protobuf"),
+            pruned=(
+                "onnxruntime/capi/libonnxruntime.so.*",  # the C library again; Python's module holds its own copy
+                "onnxruntime/backend/*",
+                "onnxruntime/datasets/*",
+                "onnxruntime/quantization/*",
+                "onnxruntime/tools/*",
+                "onnxruntime/transformers/*",
+                "numpy/_core/_simd.*",  # numpy's own tests of its vector code
+                "numpy/_core/*_tests.*",
+                "numpy/_core/include/*",
+                "numpy/_pyinstaller/*",
+                "numpy/f2py/*",  # all that misses it is `from numpy import *`
+                "numpy/random/_examples/*",
+                "aws_lambda_powertools/event_handler/openapi/swagger_ui/*",
+            ),
+        ),
+        _function(
+            "inference",
+            layers=("onnx-layer",),
+            # The server door, which runs in a container.
+            elsewhere=(
+                "background.py",
+                "connection.py",
+                "container.py",
+                "lines.py",
+                "listening.py",
+                "metrics.py",
+                "outbox.py",
+                "pace.py",
+                "server.py",
+                "server_door.py",
+            ),
+        ),
+        _function("control", layers=("onnx-layer",)),
+    )
+}

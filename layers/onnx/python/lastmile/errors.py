@@ -1,0 +1,77 @@
+"""What can go wrong, as a tree. Messages are sentences for the caller: they name what is wrong and where.
+
+LastmileError
+├── InvalidInput            the content of a request
+│   └── PayloadTooLarge
+├── NotFound
+│   ├── ModelNotFound
+│   └── VersionNotFound
+├── ReleaseConflict         somebody else moved the release first
+├── VersionRejected         the version was turned down and may not serve
+├── InvalidSpec             a spec.toml or spec.json
+├── InvalidArtefact         a model file, or a stored artefact whose digest does not match
+├── ModelFailed             the runtime failed on input that fits the signature
+├── StoreUnavailable        the object store does not answer
+└── MissingSettings         environment variables, all that are missing at once
+"""
+
+from collections.abc import Iterable
+
+
+class LastmileError(Exception):
+    """Root of every error that Lastmile raises on purpose."""
+
+
+class InvalidInput(LastmileError):
+    """The request says something the model or the protocol cannot accept."""
+
+
+class PayloadTooLarge(InvalidInput):
+    """The request, or what it unpacks to, is over the limit."""
+
+
+class NotFound(LastmileError):
+    """The thing named does not exist."""
+
+
+class ModelNotFound(NotFound):
+    def __init__(self, model: str) -> None:
+        super().__init__(f"model '{model}' does not exist")
+        self.model = model
+
+
+class VersionNotFound(NotFound):
+    def __init__(self, model: str, version: int | str) -> None:
+        super().__init__(f"model '{model}' has no version {version}")
+        self.model = model
+        self.version = version
+
+
+class ReleaseConflict(LastmileError):
+    """The release moved between reading and writing it; read it again and decide again."""
+
+
+class VersionRejected(LastmileError):
+    """The version was rejected and cannot be released."""
+
+
+class InvalidSpec(LastmileError):
+    """The model specification is not acceptable."""
+
+
+class InvalidArtefact(LastmileError):
+    """The model file is not acceptable, or is not the one that was registered."""
+
+
+class ModelFailed(LastmileError):
+    """The model could not answer although the input fits its signature."""
+
+
+class StoreUnavailable(LastmileError):
+    """The object store did not answer."""
+
+
+class MissingSettings(LastmileError):
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(sorted(names))
+        super().__init__(f"missing environment variables: {', '.join(self.names)}")

@@ -1,0 +1,172 @@
+"""An HTTP request and its answer as plain bytes: what every door turns its own event into."""
+
+import json
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from lastmile.errors import (
+    InvalidArtefact,
+    InvalidInput,
+    LastmileError,
+    ModelFailed,
+    NotFound,
+    PayloadTooLarge,
+    StoreUnavailable,
+    VersionRejected,
+)
+from lastmile.predictor import Prediction
+from lastmile.tensors import dump_json
+
+MAX_BODY_BYTES = 6_000_000  # Lambda takes 6 MB a call, its own wrapping included
+MAX_UNPACKED_BYTES = 32_000_000
+
+JSON = "application/json"
+
+
+@dataclass(slots=True)
+class Request:
+    """`path` as sent, without query; header names in lower case."""
+
+    method: str
+    path: str
+    query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    def content(self) -> bytes:
+        """The body, unpacked; raises PayloadTooLarge for one over the limits, also for a compression bomb."""
+        body = self.body
+        if len(body) > MAX_BODY_BYTES:
+            raise PayloadTooLarge(f"the body has more than {MAX_BODY_BYTES:,} bytes")  # a door may have read no further
+        encoding = self.headers.get("content-encoding")
+        return body if encoding is None else _unpack(body, encoding)
+
+    def json_object(self) -> dict[str, Any]:
+        return as_object(parse_json(self.content(), "the body"), "the body")
+
+    def routing_key(self, otherwise: str | None = None) -> str | None:
+        return self.headers.get("lastmile-routing-key", otherwise)
+
+
+@dataclass(slots=True)
+class Response:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def json_response(document: Any, prediction: Prediction | None = None, status: int = 200) -> Response:
+    headers = {"content-type": JSON} if prediction is None else {"content-type": JSON, **provenance(prediction)}
+    return Response(status, headers, dump_json(document))
+
+
+def provenance(prediction: Prediction) -> dict[str, str]:
+    """Which version answered, in what role, and the id under which feedback can be given."""
+    return {
+        "lastmile-model": prediction.model,
+        "lastmile-version": str(prediction.version),
+        "lastmile-role": prediction.role,
+        "lastmile-prediction-id": prediction.id,
+    }
+
+
+# The one table from what happened to what HTTP says, first match wins. A third entry is said instead of the
+# error's own words, where those may name buckets or hosts; the door logs the words.
+STATUSES: tuple[tuple[type[LastmileError], int, str | None], ...] = (
+    (PayloadTooLarge, 413, None),
+    (InvalidInput, 400, None),
+    (NotFound, 404, None),
+    (VersionRejected, 409, None),
+    (StoreUnavailable, 503, "the model store does not answer; try again"),
+    (InvalidArtefact, 503, "the stored model cannot be loaded"),
+    (ModelFailed, 500, None),
+    (LastmileError, 500, "internal error"),
+)
+
+
+def status_of(error: LastmileError) -> tuple[int, str]:
+    """The HTTP status of an error and the sentence for the caller."""
+    return next((status, said or str(error)) for kind, status, said in STATUSES if isinstance(error, kind))
+
+
+def parse_json(data: bytes | memoryview, where: str) -> Any:
+    """Strict JSON; the error names the value that is NaN or infinite, or the place where parsing stopped."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(_explain(bytes(data), str(error), where)) from None
+
+
+def as_object(value: Any, where: str) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise InvalidInput(f"{where} must be a JSON object")
+    return value
+
+
+def as_list(value: Any, where: str) -> list[Any]:
+    if type(value) is not list:
+        raise InvalidInput(f"{where} must be a list")
+    return value
+
+
+def as_text(value: Any, where: str) -> str:
+    if type(value) is not str:
+        raise InvalidInput(f"{where} must be a string")
+    return value
+
+
+def version_number(text: str) -> int:
+    """A version as it stands in a path."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 12):
+        raise NotFound(f"version '{text[:40]}' is not a number")
+    return int(text)
+
+
+def _unpack(body: bytes, encoding: str) -> bytes:
+    """gzip and deflate, as the Triton client sends them; never more than the limit is unpacked."""
+    if encoding == "identity":
+        return body
+    if encoding not in ("gzip", "deflate"):
+        raise InvalidInput(f"content-encoding '{encoding[:40]}' is none of gzip, deflate, identity")
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: gzip or zlib, told apart by the header
+    try:
+        data = unpacker.decompress(body, MAX_UNPACKED_BYTES + 1)
+    except zlib.error:
+        raise InvalidInput(f"the body is not {encoding}, as content-encoding says") from None
+    if len(data) > MAX_UNPACKED_BYTES:
+        raise PayloadTooLarge(f"the body unpacks to more than {MAX_UNPACKED_BYTES:,} bytes")
+    if not unpacker.eof:
+        raise InvalidInput(f"the {encoding} body is cut off")
+    return data
+
+
+def _explain(data: bytes, reason: str, where: str) -> str:
+    if not data:
+        return f"{where} is empty, a JSON document is wanted"
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return f"{where} is not UTF-8 at byte {error.start}"
+    try:
+        lenient = json.loads(data)
+    except (ValueError, RecursionError):
+        return f"{where} is not JSON: {reason}"
+    path = _path_of_non_finite(lenient)
+    return f"{where} is not JSON: {reason}" if path is None else f"{where}: {path}, which JSON cannot say"
+
+
+def _path_of_non_finite(value: Any, path: str = "") -> str | None:
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{path or 'the value'} is {value}"
+    if isinstance(value, dict):
+        children = ((f"{path}.{key}" if path else str(key), child) for key, child in value.items())
+    elif isinstance(value, list):
+        children = ((f"{path}[{index}]", child) for index, child in enumerate(value))
+    else:
+        return None
+    return next((found for where, child in children if (found := _path_of_non_finite(child, where))), None)

@@ -1,0 +1,238 @@
+"""Versions and releases of models, as objects in a store."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from lastmile.audit import REJECT, AuditEntry, Order, rfc3339
+from lastmile.errors import (
+    InvalidArtefact,
+    InvalidInput,
+    InvalidSpec,
+    ModelNotFound,
+    NotFound,
+    VersionNotFound,
+    VersionRejected,
+)
+from lastmile.ledger import Change, Ledger, rejection_path
+from lastmile.manifest import Artefact, Manifest
+from lastmile.release import Release, promoted, registered, rolled_back, with_canary, with_shadow, without
+from lastmile.shelf import Shelf
+from lastmile.spec import MODEL_NAME, ModelSpec
+from lastmile.store import Store
+from lastmile.tensors import Signature
+
+__all__ = ["Registry", "Release"]
+
+LIMIT_BYTES = 512 << 20
+READS_AT_ONCE = 16
+
+
+class Registry:
+    """Every method raises ModelNotFound or VersionNotFound for what is not there, however odd its name.
+
+    The number of requests of a method does not grow with the number of models, versions or audit entries, except
+    where it lists them.
+    """
+
+    def __init__(self, store: Store, *, limit_bytes: int = LIMIT_BYTES) -> None:
+        self._store = store
+        self._shelf = Shelf(store)
+        self._ledger = Ledger(store)
+        self._limit = limit_bytes
+
+    def models(self) -> list[str]:
+        return self._store.list_folders("models")
+
+    def spec(self, model: str) -> ModelSpec:
+        """The spec that was pushed last."""
+        try:
+            return self._shelf.spec(_named(model))
+        except NotFound:
+            self.release(model)
+            raise NotFound(f"model '{model}' has no version yet, and so no spec") from None
+
+    def manifest(self, model: str, version: int, *, release: Release | None = None) -> Manifest:
+        """What the version is; a caller that holds the release spares one request."""
+        release = release or self.release(model)
+        if not release.has(version):
+            raise VersionNotFound(model, version)
+        return self._shelf.manifest(model, version)
+
+    def versions(
+        self, model: str, *, before: int | None = None, limit: int = 20, release: Release | None = None
+    ) -> list[Manifest]:
+        """Newest first, from the one below `before`; a caller that holds the release spares one request."""
+        release = release or self.release(model)
+        start = release.latest if before is None else min(before - 1, release.latest)
+        numbers = islice((number for number in range(start, 0, -1) if release.has(number)), limit)
+        return _at_once(lambda number: self.manifest(model, number, release=release), numbers)
+
+    def artefact(self, manifest: Manifest) -> bytes:
+        """The model file; raises InvalidArtefact when it is not the one that was registered."""
+        return self._shelf.artefact(manifest)
+
+    def release(self, model: str) -> Release:
+        return self._ledger.read(_named(model))[0]
+
+    def releases(self, models: Iterable[str]) -> list[Release]:
+        return _at_once(self.release, models)
+
+    def release_if_changed(self, model: str, etag: str | None) -> tuple[Release, str] | None:
+        """The release and its etag, or None when it still has that etag; one request."""
+        if etag is None:
+            return self._ledger.read(_named(model))
+        return self._ledger.read_if_changed(_named(model), etag)
+
+    def push(
+        self,
+        spec: ModelSpec,
+        model_bytes: bytes,
+        *,
+        signature: Signature,
+        actor: str,
+        why: str,
+        metrics: dict[str, Any],
+        lineage: dict[str, Any],
+        compression: dict[str, Any],
+    ) -> Manifest:
+        """Register a new version. `signature` is what the graph says.
+
+        Everything is checked before anything is written. A push that was cut short can be repeated: the same file
+        goes on where it stopped, and until the end nothing of it is visible.
+        """
+        if MODEL_NAME.fullmatch(spec.name) is None:
+            raise InvalidSpec(f"name: {spec.name!r} is no name of a model")
+        if not 0 < len(model_bytes) <= self._limit:
+            raise InvalidArtefact(f"the model has {len(model_bytes):,} bytes, at most {self._limit:,} are possible")
+        draft = Manifest(
+            model=spec.name,
+            version=0,
+            created_at=rfc3339(time.time_ns() // 1_000_000),
+            artefact=Artefact("model.onnx", hashlib.sha256(model_bytes).hexdigest(), len(model_bytes)),
+            signature=spec.signature(signature),
+            metrics=_facts("metrics", metrics),
+            lineage=_facts("lineage", lineage),
+            compression=_facts("compression", compression),
+        )
+        release = self._ledger.open(spec.name, Order("create", None, actor, why))
+        manifest = self._shelf.write_version(draft, model_bytes, release.latest + 1)
+        self._shelf.write_spec(spec)
+        version = manifest.version
+
+        def register(release: Release) -> Release:
+            return release if release.has(version) else registered(release, version)
+
+        self._ledger.note(spec.name, Order("register", version, actor, why), register)
+        return manifest
+
+    def promote(
+        self, model: str, version: int, *, actor: str, why: str, expected_revision: int | None = None
+    ) -> Release:
+        """Make the version champion and end a canary; the old champion becomes previous."""
+        return self._move(
+            model, Order("promote", version, actor, why), lambda release: promoted(release, version), expected_revision
+        )
+
+    def canary(
+        self,
+        model: str,
+        version: int | None,
+        *,
+        weight: float,
+        actor: str,
+        why: str,
+        expected_revision: int | None = None,
+    ) -> Release:
+        """Send the share `weight` of the requests to the version; None, or the weight 0, ends the canary."""
+        order = Order("canary", version, actor, why)
+        return self._move(model, order, lambda release: with_canary(release, version, weight), expected_revision)
+
+    def shadow(
+        self, model: str, version: int | None, *, actor: str, why: str, expected_revision: int | None = None
+    ) -> Release:
+        """Run the version beside the one that answers; None ends it."""
+        order = Order("shadow", version, actor, why)
+        return self._move(model, order, lambda release: with_shadow(release, version), expected_revision)
+
+    def rollback(self, model: str, *, actor: str, why: str, expected_revision: int | None = None) -> Release:
+        """End a running canary; without one, bring the previous champion back."""
+        return self._move(model, Order("rollback", None, actor, why), rolled_back, expected_revision)
+
+    def reject(self, model: str, version: int, *, actor: str, why: str) -> Release:
+        """The version may never serve again; the champion cannot be rejected."""
+        return self._move(model, Order(REJECT, version, actor, why), lambda release: without(release, version), None)
+
+    def rejection(self, model: str, version: int, *, release: Release | None = None) -> dict[str, Any] | None:
+        """Who rejected the version and why, or None; a caller that holds the release spares one request."""
+        release = release or self.release(model)
+        if not release.has(version):
+            raise VersionNotFound(model, version)
+        if release.head.action == REJECT and release.head.version == version:
+            entry = release.head
+        else:
+            try:
+                entry = AuditEntry.from_bytes(self._store.get(rejection_path(model, version)).data)
+            except NotFound:
+                return None
+        return {"at": entry.at, "actor": entry.actor, "why": entry.why, "entry": entry.id}
+
+    def rejections(
+        self, model: str, versions: Iterable[int], *, release: Release | None = None
+    ) -> list[dict[str, Any] | None]:
+        """`rejection` of several versions at the same time."""
+        known = release or self.release(model)
+        return _at_once(lambda version: self.rejection(model, version, release=known), versions)
+
+    def audit(self, model: str, *, limit: int = 50, before: str | None = None) -> list[AuditEntry]:
+        """Newest first, from the one before the entry with the id `before`."""
+        return list(islice(self._ledger.entries(_named(model), before=before), limit))
+
+    def verify_audit(self, model: str) -> list[str]:
+        """What is wrong with the chain of audit entries, as sentences; nothing when it is intact."""
+        from lastmile.chain import verify_chain  # nobody who predicts asks
+
+        return verify_chain(self._store, self._ledger, _named(model))
+
+    def _move(self, model: str, order: Order, change: Change, expected_revision: int | None) -> Release:
+        def checked(release: Release) -> Release:
+            if order.version is not None:
+                self._check_allowed(release, order.version)
+            return change(release)
+
+        return self._ledger.move(_named(model), order, checked, expected_revision=expected_revision)
+
+    def _check_allowed(self, release: Release, version: int) -> None:
+        rejection = self.rejection(release.model, version, release=release)
+        if rejection is not None:
+            raise VersionRejected(
+                f"version {version} of model '{release.model}' was rejected by {rejection['actor']}: {rejection['why']}"
+            )
+
+
+def _named(model: str) -> str:
+    """The name, when a model can be called that; no other string ever becomes part of a path."""
+    if not isinstance(model, str) or MODEL_NAME.fullmatch(model) is None:
+        raise ModelNotFound(model)
+    return model
+
+
+def _facts(kind: str, facts: dict[str, Any]) -> dict[str, Any]:
+    """As they will read when they come back from the store."""
+    try:
+        kept: dict[str, Any] = orjson.loads(orjson.dumps(facts, option=orjson.OPT_SERIALIZE_NUMPY))
+    except TypeError as error:
+        raise InvalidInput(f"the {kind} of a version must be JSON: {error}") from error
+    return kept
+
+
+def _at_once[A, B](read: Callable[[A], B], items: Iterable[A]) -> list[B]:
+    """Read several objects at the same time, in order."""
+    from concurrent.futures import ThreadPoolExecutor  # 10 ms that the prediction path need not spend
+
+    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+        return list(pool.map(read, items))

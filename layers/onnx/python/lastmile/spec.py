@@ -1,0 +1,174 @@
+"""The specification of a model: what it is called, what it does, what it takes and gives."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import orjson
+
+from lastmile.errors import InvalidArtefact, InvalidSpec
+from lastmile.tensors import DATATYPES, MAX_DIMENSIONS, Signature, TensorSpec
+
+MODEL_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+TENSOR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
+COLUMN_NAME = re.compile(r"(?=\S)[^\x00-\x1f\x7f]{1,128}(?<=\S)")
+LONGEST_DESCRIPTION = 2000
+
+type Task = Literal["classification", "regression", "anomaly", "recommendation", "forecast"]
+type Backend = Literal["onnx"]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model's `spec.toml`. Tensors are those of the graph, each by its name there."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    name: str
+    task: Task
+    description: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    backend: Backend = "onnx"
+
+    @classmethod
+    def from_toml(cls, path: Path) -> "ModelSpec":
+        import tomllib  # the registry knows specs as JSON
+
+        try:
+            document = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InvalidSpec(f"{path} cannot be read: {error.strerror}") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise InvalidSpec(f"{path} is no TOML: {error}") from error
+        try:
+            return validate(document)
+        except InvalidSpec as error:
+            raise InvalidSpec(f"{path}: {error}") from error
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "ModelSpec":
+        """From what `to_document` gave and the registry kept; nothing is checked again."""
+        return cls(
+            **{
+                **document,
+                "inputs": tuple(map(TensorSpec.from_document, document["inputs"])),
+                "outputs": tuple(map(TensorSpec.from_document, document["outputs"])),
+            }
+        )
+
+    def to_document(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def signature(self, graph: Signature) -> Signature:
+        """What a version with this graph serves: the spec's tensors, with lengths that only the graph knows.
+
+        Raises InvalidArtefact when the graph contradicts the spec.
+        """
+        return Signature(
+            inputs=_agreed("input", self.inputs, graph.inputs),
+            outputs=_agreed("output", self.outputs, graph.outputs),
+        )
+
+
+def validate(document: Mapping[str, Any]) -> ModelSpec:
+    """The spec in an untrusted document; raises InvalidSpec naming every key that is wrong."""
+    from pydantic import TypeAdapter, ValidationError  # 60 ms that only a push spends
+
+    try:
+        # As JSON, because there a list may stand for a tuple while nothing else is coerced.
+        spec = TypeAdapter(ModelSpec).validate_json(orjson.dumps(document), strict=True)
+    except ValidationError as error:
+        raise InvalidSpec("; ".join(f"{_key(wrong['loc'])}: {_text(wrong)}" for wrong in error.errors())) from None
+    except TypeError as error:
+        raise InvalidSpec(f"a value cannot be used: {error}") from None
+    problems = [*_problems(spec)]
+    if problems:
+        raise InvalidSpec("; ".join(problems))
+    return spec
+
+
+def _problems(spec: ModelSpec) -> Iterator[str]:
+    if MODEL_NAME.fullmatch(spec.name) is None:
+        yield f"name: {spec.name!r} must be a lower-case letter and up to 62 letters, digits or hyphens"
+    if not spec.description.strip() or len(spec.description) > LONGEST_DESCRIPTION:
+        yield f"description: must have 1 to {LONGEST_DESCRIPTION} characters"
+    for kind, tensors in (("inputs", spec.inputs), ("outputs", spec.outputs)):
+        if not tensors:
+            yield f"{kind}: at least one tensor is needed"
+        yield from _repeated(kind, [tensor.name for tensor in tensors])
+        for index, tensor in enumerate(tensors):
+            yield from _tensor_problems(f"{kind}[{index}]", tensor)
+    for index, tensor in enumerate(spec.outputs):
+        for key in ("nullable", "pii"):
+            if getattr(tensor, key):
+                yield f"outputs[{index}].{key}: only an input can be that"
+
+
+def _tensor_problems(key: str, tensor: TensorSpec) -> Iterator[str]:
+    if TENSOR_NAME.fullmatch(tensor.name) is None:
+        yield f"{key}.name: {tensor.name!r} must be 1 to 128 letters, digits or _ . : / -"
+    row = DATATYPES.get(tensor.datatype)
+    if row is None:
+        yield f"{key}.datatype: {tensor.datatype!r} is none of {', '.join(DATATYPES)}"
+    elif tensor.nullable and row.dtype.kind != "f":
+        yield f"{key}.nullable: {tensor.datatype} cannot say that a value is missing, only floating tensors can"
+    if len(tensor.shape) > MAX_DIMENSIONS or any(length < 1 and length != -1 for length in tensor.shape):
+        yield f"{key}.shape: {list(tensor.shape)} must be at most {MAX_DIMENSIONS} lengths, each positive or -1 for any"
+    yield from _repeated(f"{key}.columns", tensor.columns)
+    for column in tensor.columns:
+        if COLUMN_NAME.fullmatch(column) is None:
+            yield f"{key}.columns: {column!r} must be 1 to 128 visible characters"
+    if tensor.columns and (not tensor.shape or tensor.shape[-1] != len(tensor.columns)):
+        yield f"{key}.columns: {len(tensor.columns)} names for the last axis of {list(tensor.shape)}"
+
+
+def _repeated(key: str, names: "list[str] | tuple[str, ...]") -> Iterator[str]:
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        yield f"{key}: {name!r} is there more than once"
+
+
+def _agreed(kind: str, wanted: tuple[TensorSpec, ...], graph: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    found = {tensor.name: tensor for tensor in graph}
+    if found.keys() != {tensor.name for tensor in wanted}:
+        raise InvalidArtefact(
+            f"the model's {kind}s are {', '.join(sorted(found))}; "
+            f"the spec says {', '.join(sorted(tensor.name for tensor in wanted))}"
+        )
+    return tuple(_agreed_tensor(kind, tensor, found[tensor.name]) for tensor in wanted)
+
+
+def _agreed_tensor(kind: str, wanted: TensorSpec, found: TensorSpec) -> TensorSpec:
+    if found.datatype != wanted.datatype:
+        raise InvalidArtefact(
+            f"{kind} '{wanted.name}' is {found.datatype} in the model and {wanted.datatype} in the spec"
+        )
+    if not found.shape:  # a graph may leave a shape open altogether: it then reads as ()
+        return wanted
+    pairs = list(zip(wanted.shape, found.shape, strict=False))
+    if len(wanted.shape) != len(found.shape) or any(
+        mine != its and its != -1 and (mine != -1 or kind == "input") for mine, its in pairs
+    ):
+        raise InvalidArtefact(
+            f"{kind} '{wanted.name}' has shape {list(found.shape)} in the model and {list(wanted.shape)} in the spec "
+            "(-1 is any length, and an input that the model fixes cannot have any)"
+        )
+    return replace(wanted, shape=tuple(its if mine == -1 else mine for mine, its in pairs))
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    """`inputs[0].shape`, as people write it."""
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location)
+    return key.lstrip(".") or "the document"
+
+
+def _text(problem: Mapping[str, Any]) -> str:
+    match problem["type"]:
+        case "unexpected_keyword_argument" | "extra_forbidden":
+            return "unknown key"
+        case "missing":
+            return "missing"
+        case _:
+            return str(problem["msg"])

@@ -1,0 +1,308 @@
+"""Objects by path: S3 and what speaks its protocol, a directory, or memory. The one file that imports obstore.
+
+Every write is conditional, and an object is seen whole or not at all.
+"""
+
+import hashlib
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore import exceptions
+from obstore.store import MemoryStore, S3Store
+
+from lastmile import directory
+from lastmile.aws import Endpoint, credential_provider
+from lastmile.errors import LastmileError, NotFound, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Buffer
+
+    from obstore import PutMode
+    from obstore.store import ClientConfig, RetryConfig
+
+PIECE = 4 << 20  # objects of twice this size and more are read in pieces of it
+PIECES_AT_ONCE = 12
+BIG = 1 << 20  # objects from here on may take longer than QUICK
+QUICK = timedelta(seconds=10)  # the longest that one request for a small object may take
+CONNECT = timedelta(seconds=2)
+SLOWEST_BYTES_PER_SECOND = 128 << 10  # what a big transfer must keep up
+RETRIES: "RetryConfig" = {
+    "max_retries": 4,
+    "retry_timeout": timedelta(seconds=6),
+    "backoff": {"init_backoff": timedelta(milliseconds=50), "max_backoff": timedelta(seconds=1), "base": 2},
+}
+CONFLICTS = 4
+_PATH = re.compile(r"(?!\.)[^/\\\x00]+(/(?!\.)[^/\\\x00]+)*")
+
+
+class AlreadyExists(LastmileError):
+    """The object to be created is there already."""
+
+
+class Conflict(LastmileError):
+    """The object to be replaced is not the one that was read."""
+
+
+type Names = list[str]  # inside the class `list` is a method
+
+
+class Stored(NamedTuple):
+    """An object and the tag that changes with its content."""
+
+    data: bytes
+    etag: str
+
+
+class Store:
+    """Small objects read and written whole; paths are relative, with `/` between names that do not begin with a dot."""
+
+    def __init__(self, client: "MemoryStore | S3Store", uri: str) -> None:
+        self._client = client
+        self._uri = uri
+
+    @staticmethod
+    def open(uri: str, *, environ: Mapping[str, str]) -> "Store":
+        """The store at `s3://bucket[/prefix]`, `file:///directory` or `memory://` (a new, empty one)."""
+        parts = urlsplit(uri)
+        if parts.scheme == "s3" and parts.netloc:
+            return _S3(parts.netloc, parts.path.strip("/"), environ)
+        if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+            return _Directory(Path(unquote(parts.path)))
+        if parts.scheme == "memory":
+            return Store(MemoryStore(), uri)
+        raise StoreUnavailable(f"'{uri}' is no store; give s3://bucket, file:///directory or memory://")
+
+    def get(self, path: str) -> Stored:
+        """Raises NotFound."""
+        with self._errors(path):
+            found = obstore.get(self._client, checked(path))
+            return Stored(found.bytes().to_bytes(), found.meta["e_tag"] or "")
+
+    def get_if_changed(self, path: str, etag: str) -> Stored | None:
+        """None when the object still has that etag; one request. Raises NotFound."""
+        with self._errors(path):
+            try:
+                found = obstore.get(self._client, checked(path), options={"if_none_match": etag})
+            except exceptions.NotModifiedError:
+                return None
+            return Stored(found.bytes().to_bytes(), found.meta["e_tag"] or "")
+
+    def pieces(self, path: str, size: int) -> "Iterator[Buffer]":
+        """An object of known size, in order, several pieces under way at once; raises NotFound."""
+        if size < 2 * PIECE:
+            yield self._whole(path, size)
+            return
+        from concurrent.futures import ThreadPoolExecutor  # 10 ms that small models need not spend
+
+        with ThreadPoolExecutor(PIECES_AT_ONCE) as pool:
+            starts = range(0, size, PIECE)
+            yield from pool.map(lambda start: self._piece(path, start, min(start + PIECE, size)), starts)
+
+    def create(self, path: str, data: bytes) -> str:
+        """Write what must not be there yet; returns the etag. Raises AlreadyExists."""
+        for attempt in range(CONFLICTS):
+            try:
+                return self._put(path, data, "create")
+            except AlreadyExists as error:
+                if "409 Conflict" not in str(error.__cause__):
+                    raise
+                time.sleep(0.05 * 2**attempt)  # S3 answers 409 while another write to the path is under way
+        raise StoreUnavailable(f"{path} is being written by others; try again")
+
+    def replace(self, path: str, data: bytes, etag: str) -> str:
+        """Write over the object with that etag and no other; returns the new etag. Raises Conflict."""
+        try:
+            return self._put(path, data, {"e_tag": etag})
+        except (AlreadyExists, NotFound) as error:  # 409: another write is under way; 404: the object is gone
+            raise Conflict(f"{path} was changed by somebody else") from error
+
+    def exists(self, path: str) -> bool:
+        try:
+            with self._errors(path):
+                obstore.head(self._client, checked(path))
+        except NotFound:
+            return False
+        return True
+
+    def list_folders(self, prefix: str) -> Names:
+        """Names of the folders directly below the folder `prefix`, sorted."""
+        with self._errors(prefix):
+            found = obstore.list_with_delimiter(self._client, checked(prefix))
+            return sorted(folder.rpartition("/")[2] for folder in found["common_prefixes"])
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Paths of all objects below the folder `prefix`, in no promised order."""
+        with self._errors(prefix):
+            for page in obstore.list(self._client, checked(prefix), chunk_size=1000):
+                yield from (found["path"] for found in page)
+
+    def reconnect(self) -> None:
+        """Forget connections and credentials, as is needed after a snapshot was restored."""
+
+    def _reader(self, size: int) -> "MemoryStore | S3Store":
+        return self._client
+
+    def _writer(self, size: int) -> "MemoryStore | S3Store":
+        return self._client
+
+    def _whole(self, path: str, size: int) -> "Buffer":
+        with self._errors(path):
+            return obstore.get(self._reader(size), checked(path)).bytes()
+
+    def _piece(self, path: str, start: int, end: int) -> "Buffer":
+        with self._errors(path):
+            return obstore.get_range(self._reader(end - start), checked(path), start=start, end=end)
+
+    def _put(self, path: str, data: bytes, mode: "PutMode") -> str:
+        with self._errors(path):
+            return obstore.put(self._writer(len(data)), checked(path), data, mode=mode)["e_tag"] or ""
+
+    @contextmanager
+    def _errors(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            self._check_bucket(error)
+            raise NotFound(f"{path} does not exist in {self._uri}") from error
+        except exceptions.AlreadyExistsError as error:
+            raise AlreadyExists(f"{path} exists already") from error
+        except exceptions.PreconditionError as error:
+            raise Conflict(f"{path} was changed by somebody else") from error
+        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+            raise StoreUnavailable(f"{self._uri} refuses access to {path}: {_reason(error)}") from error
+        except (exceptions.BaseError, ValueError, OSError) as error:
+            self._check_bucket(error)
+            raise StoreUnavailable(f"{self._uri} does not answer: {_reason(error)}") from error
+
+    def _check_bucket(self, error: Exception) -> None:
+        if "NoSuchBucket" in str(error):
+            raise StoreUnavailable(f"{self._uri} cannot be used: there is no such bucket") from error
+
+
+class _S3(Store):
+    def __init__(self, bucket: str, prefix: str, environ: Mapping[str, str]) -> None:
+        self._bucket = bucket
+        self._prefix = prefix or None
+        self._environ = environ
+        self._bulk: S3Store | None = None
+        super().__init__(self._connect(timeout=QUICK), f"s3://{bucket}/{prefix}".rstrip("/"))
+
+    def reconnect(self) -> None:
+        self._client = self._connect(timeout=QUICK)
+        self._bulk = None
+
+    def _reader(self, size: int) -> "MemoryStore | S3Store":
+        if size < BIG:
+            return self._client
+        if self._bulk is None:
+            slowest = timedelta(seconds=2 * PIECE * PIECES_AT_ONCE / SLOWEST_BYTES_PER_SECOND)
+            self._bulk = self._connect(timeout=slowest, read_timeout=QUICK)
+        return self._bulk
+
+    def _writer(self, size: int) -> "MemoryStore | S3Store":
+        """The timeout of a request spans its upload, so a big object gets a client of its own."""
+        if size < BIG:
+            return self._client
+        return self._connect(timeout=QUICK + timedelta(seconds=size / SLOWEST_BYTES_PER_SECOND))
+
+    def _connect(self, *, timeout: timedelta, read_timeout: timedelta | None = None) -> S3Store:
+        endpoint = Endpoint.from_env(self._environ)
+        options: ClientConfig = {
+            "allow_http": endpoint.url.startswith("http://"),
+            "connect_timeout": CONNECT,
+            "timeout": timeout,
+        }
+        if read_timeout is not None:
+            options["read_timeout"] = read_timeout
+        if endpoint.certificates is not None:
+            options["root_certificate"] = endpoint.certificates
+        return S3Store(
+            self._bucket,
+            prefix=self._prefix,
+            # obstore takes what is missing here from the process; the environment given is to decide alone.
+            config={
+                "region": endpoint.region,
+                "endpoint": endpoint.url,
+                "aws_endpoint_url_s3": endpoint.url,
+                "virtual_hosted_style_request": False,
+            },
+            client_options=options,
+            retry_config=RETRIES,
+            credential_provider=cast("Any", credential_provider(self._environ)),
+        )
+
+
+class _Directory(Store):
+    """Etags are digests of the content: times and inodes repeat when a file is replaced twice within a clock tick."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root  # and no client: every method is its own
+
+    def get(self, path: str) -> Stored:
+        with self._errors(path):
+            data = (self._root / checked(path)).read_bytes()
+            return Stored(data, _digest(data))
+
+    def get_if_changed(self, path: str, etag: str) -> Stored | None:
+        stored = self.get(path)
+        return None if stored.etag == etag else stored
+
+    def pieces(self, path: str, size: int) -> "Iterator[Buffer]":
+        with self._errors(path):
+            yield (self._root / checked(path)).read_bytes()
+
+    def create(self, path: str, data: bytes) -> str:
+        target = self._root / checked(path)
+        with self._errors(path), directory.staged(self._root, data) as prepared, directory.locked(self._root):
+            if target.exists():
+                raise AlreadyExists(f"{path} exists already")
+            directory.put(target, prepared)
+        return _digest(data)
+
+    def replace(self, path: str, data: bytes, etag: str) -> str:
+        target = self._root / checked(path)
+        with self._errors(path), directory.staged(self._root, data) as prepared, directory.locked(self._root):
+            if not target.is_file() or _digest(target.read_bytes()) != etag:
+                raise Conflict(f"{path} was changed by somebody else")
+            directory.put(target, prepared)
+        return _digest(data)
+
+    def exists(self, path: str) -> bool:
+        return (self._root / checked(path)).is_file()
+
+    def list(self, prefix: str) -> Iterator[str]:
+        return directory.files(self._root, checked(prefix))
+
+    def list_folders(self, prefix: str) -> Names:
+        return directory.folders(self._root, checked(prefix))
+
+    @contextmanager
+    def _errors(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise NotFound(f"{path} does not exist in {self._root}") from error
+        except OSError as error:
+            raise StoreUnavailable(f"{self._root} cannot be used: {error.strerror}") from error
+
+
+def checked(path: str) -> str:
+    """The path, if no name in it is empty, begins with a dot or holds a separator; raises NotFound otherwise."""
+    if _PATH.fullmatch(path) is None:
+        raise NotFound(f"{path!r} is no path of an object")
+    return path
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

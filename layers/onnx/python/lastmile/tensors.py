@@ -1,0 +1,290 @@
+"""Tensors between the wire and numpy: the Open Inference datatypes, as JSON values and as binary data.
+
+Facts of the protocol: https://github.com/kserve/open-inference-protocol and its binary tensor data extension
+(little-endian, row-major; BOOL one byte; BYTES a 4-byte length before each element).
+"""
+
+import math
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+import orjson
+
+from lastmile.errors import InvalidInput
+
+type Array = np.ndarray[Any, Any]
+
+MAX_DIMENSIONS = 32
+MAX_STRIDE = 1 << 48  # numpy counts the bytes from row to row of empty arrays too
+
+
+class Datatype(NamedTuple):
+    """One row of the datatype table: how a tensor element looks in numpy, packed by `struct`, in JSON and in ONNX."""
+
+    name: str
+    dtype: np.dtype[Any]
+    packed: str
+    json_types: frozenset[type]
+    onnx: str
+
+
+def _row(name: str, dtype: str, packed: str, json_types: Iterable[type], onnx: str) -> Datatype:
+    return Datatype(name, np.dtype(dtype), packed, frozenset(json_types), f"tensor({onnx})")
+
+
+DATATYPES: dict[str, Datatype] = {
+    row.name: row
+    for row in (
+        _row("BOOL", "?", "?", [bool], "bool"),
+        _row("UINT8", "<u1", "B", [int], "uint8"),
+        _row("UINT16", "<u2", "H", [int], "uint16"),
+        _row("UINT32", "<u4", "I", [int], "uint32"),
+        _row("UINT64", "<u8", "Q", [int], "uint64"),
+        _row("INT8", "<i1", "b", [int], "int8"),
+        _row("INT16", "<i2", "h", [int], "int16"),
+        _row("INT32", "<i4", "i", [int], "int32"),
+        _row("INT64", "<i8", "q", [int], "int64"),
+        _row("FP16", "<f2", "e", [int, float], "float16"),
+        _row("FP32", "<f4", "f", [int, float], "float"),
+        _row("FP64", "<f8", "d", [int, float], "double"),
+        _row("BYTES", "O", "", [str], "string"),
+    )
+}
+BY_ONNX: dict[str, str] = {row.onnx: row.name for row in DATATYPES.values()}
+
+_JSON_NAMES = {
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "an object",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A named tensor of a signature; -1 in `shape` is any length, `columns` names the last axis."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    columns: tuple[str, ...] = ()
+    nullable: bool = False
+    pii: bool = False
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "TensorSpec":
+        """From a trusted document, where lists stand for tuples."""
+        fields: dict[str, Any] = {
+            key: tuple(value) if type(value) is list else value for key, value in document.items()
+        }
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a model takes and gives, in the order of its graph."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+def check_datatype(name: str, datatype: object) -> Datatype:
+    row = DATATYPES.get(datatype) if isinstance(datatype, str) else None
+    if row is None:
+        raise InvalidInput(f"{name}: datatype {datatype!r} is none of {', '.join(DATATYPES)}")
+    return row
+
+
+def check_shape(name: str, shape: object) -> list[int]:
+    """The shape as given by a client: a list of non-negative integers."""
+    if type(shape) is not list:
+        raise InvalidInput(f"{name}: shape must be a list of non-negative integers, not {_brief(shape)}")
+    for length in shape:
+        if type(length) is not int or length < 0:
+            raise InvalidInput(f"{name}: shape must be a list of non-negative integers, not {_brief(shape)}")
+    if len(shape) > MAX_DIMENSIONS:
+        raise InvalidInput(f"{name}: shape has {len(shape)} dimensions, at most {MAX_DIMENSIONS} are possible")
+    if 0 in shape and math.prod(length or 1 for length in shape) > MAX_STRIDE:
+        raise InvalidInput(f"{name}: shape {_brief(shape)} is too large for an array, even for an empty one")
+    return shape
+
+
+def check_fits(spec: TensorSpec, array: Array, name: str) -> None:
+    """Raise InvalidInput unless the array's shape agrees with the signature's."""
+    shape = array.shape
+    fits = len(shape) == len(spec.shape)
+    for wanted, length in zip(spec.shape, shape, strict=False):
+        fits = fits and (wanted == length or wanted == -1)
+    if not fits:
+        raise InvalidInput(f"{name}: shape {list(shape)} does not fit {list(spec.shape)} (-1 is any length)")
+
+
+def array_from_json(
+    data: object, datatype: Datatype, name: str, *, shape: Sequence[int] | None = None, nullable: bool = False
+) -> Array:
+    """Numbers, strings or booleans, flat or nested, as an array of exactly that datatype.
+
+    Without `shape` the nesting decides; with it, the elements must multiply out. Nothing is coerced: 1.5 is
+    no INT64, true is no number, 300 is no INT8. With `nullable`, null in a floating tensor is NaN.
+    """
+    flat, nesting = _flatten(data, name)
+    if not {type(value) for value in flat} <= datatype.json_types:
+        flat = _with_nulls(flat, datatype, name, nullable)
+    if shape is not None and math.prod(shape) != len(flat):
+        wanted = math.prod(shape)
+        raise InvalidInput(f"{name}: shape {list(shape)} needs {wanted} elements, data has {len(flat)}")
+    if shape is not None and len(nesting) > 1 and nesting != list(shape):
+        raise InvalidInput(f"{name}: data is nested as {nesting}, shape says {list(shape)}")
+    return _packed(flat, datatype, nesting if shape is None else shape, name)
+
+
+def array_from_binary(data: bytes | memoryview, datatype: Datatype, shape: Sequence[int], name: str) -> Array:
+    """Binary tensor data as an array; numeric arrays share the buffer and are read-only.
+
+    BYTES elements become str where they are UTF-8, as ONNX strings are, and stay bytes where not.
+    """
+    count = math.prod(shape)
+    if datatype.name == "BYTES":
+        return _strings_from_binary(memoryview(data), count, name).reshape(shape)
+    if len(data) != count * datatype.dtype.itemsize:
+        raise InvalidInput(
+            f"{name}: shape {list(shape)} of {datatype.name} needs {count * datatype.dtype.itemsize} bytes, "
+            f"binary data has {len(data)}"
+        )
+    array = np.ndarray(shape, datatype.dtype, data)
+    if datatype.name == "BOOL" and array.view(np.uint8).max(initial=0) > 1:
+        raise InvalidInput(f"{name}: a BOOL element is neither 0 nor 1")
+    return array
+
+
+def array_to_json(array: Array, name: str) -> Any:
+    """The array's elements, row-major and flat, as something orjson writes (with OPT_SERIALIZE_NUMPY).
+
+    Floats come out as the shortest decimals that read back to the same value. JSON has no NaN and no infinity: they
+    become null; the binary form keeps them.
+    """
+    flat = array.ravel()  # contiguous, as orjson wants it
+    if flat.dtype.kind == "O":
+        return _texts(flat, name)
+    return flat
+
+
+def nested_json(array: Array, name: str) -> Any:
+    """Like `array_to_json`, but nested as the array is."""
+    if array.dtype.kind == "O":
+        _texts(array.reshape(-1), name)
+        return array.tolist()
+    # ONNX Runtime's int64 is numpy's `longlong`: equal to int64, but its scalars are none that orjson knows.
+    return np.ascontiguousarray(array).view(array.dtype.str)
+
+
+def array_to_binary(array: Array) -> bytes:
+    """Row-major little-endian bytes, the inverse of `array_from_binary`."""
+    if array.dtype.kind in "OUS":
+        parts = []
+        for element in array.reshape(-1).tolist():
+            raw = element.encode() if isinstance(element, str) else element
+            parts.append(len(raw).to_bytes(4, "little"))
+            parts.append(raw)
+        return b"".join(parts)
+    if array.dtype.byteorder == ">":
+        array = array.astype(array.dtype.newbyteorder("<"))
+    return array.tobytes()
+
+
+def dump_json(document: Any) -> bytes:
+    """JSON bytes; numpy arrays are written as lists."""
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _flatten(data: object, name: str) -> tuple[list[Any], list[int]]:
+    """The leaves and the nesting's lengths; raises InvalidInput where rows differ in length."""
+    if type(data) is not list:
+        return [data], []
+    level: list[Any] = data
+    nesting = [len(level)]
+    while level and type(level[0]) is list:
+        if any(type(row) is not list for row in level):
+            raise InvalidInput(f"{name}: data mixes lists and values at depth {len(nesting)}")
+        lengths = set(map(len, level))
+        if len(lengths) != 1:
+            raise InvalidInput(
+                f"{name}: data is ragged, rows at depth {len(nesting)} have lengths {sorted(lengths)[:5]}"
+            )
+        if len(nesting) == MAX_DIMENSIONS:
+            raise InvalidInput(f"{name}: data is nested deeper than {MAX_DIMENSIONS} levels")
+        nesting.append(lengths.pop())
+        level = list(chain.from_iterable(level))
+    return level, nesting
+
+
+def _with_nulls(flat: list[Any], datatype: Datatype, name: str, nullable: bool) -> list[Any]:
+    """Accept null as NaN where that is allowed, and name the first element that is wrong."""
+    nulls = nullable and datatype.dtype.kind == "f"
+    for index, value in enumerate(flat):
+        if type(value) in datatype.json_types or (value is None and nulls):
+            continue
+        if value is None:
+            raise InvalidInput(f"{name}: element {index} is null, and the tensor is not nullable")
+        raise InvalidInput(f"{name}: element {index} is {_JSON_NAMES[type(value)]}, {datatype.name} is wanted")
+    return [math.nan if value is None else value for value in flat]
+
+
+def _packed(flat: list[Any], datatype: Datatype, shape: Sequence[int], name: str) -> Array:
+    """`struct` refuses what does not fit, where numpy would make an infinity of it, and is twice as fast."""
+    if not datatype.packed:
+        return np.array(flat, dtype=datatype.dtype).reshape(shape)
+    try:
+        data = struct.pack(f"<{len(flat)}{datatype.packed}", *flat)
+    except (struct.error, OverflowError):
+        raise InvalidInput(f"{name}: {_out_of_range(flat, datatype)} does not fit {datatype.name}") from None
+    return np.ndarray(shape, datatype.dtype, data)
+
+
+def _out_of_range(flat: list[Any], datatype: Datatype) -> str:
+    limits: Any = np.finfo(datatype.dtype) if datatype.dtype.kind == "f" else np.iinfo(datatype.dtype)
+    low, high = limits.min.item() if datatype.dtype.kind == "f" else limits.min, limits.max
+    high = high.item() if datatype.dtype.kind == "f" else high
+    index = next(i for i, value in enumerate(flat) if value < low or value > high)
+    return f"element {index} ({_brief(flat[index])})"
+
+
+def _strings_from_binary(data: memoryview, count: int, name: str) -> Array:
+    elements = np.empty(count, dtype=object)
+    at, end = 0, len(data)
+    for index in range(count):
+        if at + 4 > end:
+            raise InvalidInput(f"{name}: binary data ends inside the length of element {index}")
+        length = int.from_bytes(data[at : at + 4], "little")
+        at += 4
+        if at + length > end:
+            raise InvalidInput(f"{name}: element {index} says {length} bytes, {end - at} are left")
+        raw = bytes(data[at : at + length])
+        at += length
+        try:
+            elements[index] = raw.decode()
+        except UnicodeDecodeError:
+            elements[index] = raw
+    if at != end:
+        raise InvalidInput(f"{name}: {end - at} bytes of binary data are left over after {count} elements")
+    return elements
+
+
+def _texts(flat: Array, name: str) -> list[str]:
+    texts: list[str] = flat.tolist()
+    if not set(map(type, texts)) <= {str}:
+        raise InvalidInput(f"{name}: an element is not UTF-8 text; ask for it as binary data")
+    return texts
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

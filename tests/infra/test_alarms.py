@@ -1,0 +1,24 @@
+from tests.infra.templates import Stacks
+
+
+def test_every_alarm_reaches_the_topic_and_takes_silence_for_peace(stacks: Stacks) -> None:
+    alarms = stacks.all("CloudWatch::Alarm")
+    assert len(alarms) == 7
+    for alarm in alarms.values():
+        assert alarm["AlarmActions"] == ["${AlarmsTopic}"]
+        assert alarm["TreatMissingData"] == "notBreaching"
+        assert (alarm["Period"], alarm["EvaluationPeriods"]) == (300, 1)
+        assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+        assert alarm["AlarmDescription"]
+
+
+def test_alarms_are_plain_ones_that_every_aws_api_takes(stacks: Stacks) -> None:
+    assert not [alarm for alarm in stacks.all("CloudWatch::Alarm").values() if "Metrics" in alarm]
+    assert not stacks.all("CloudWatch::CompositeAlarm")
+
+
+def test_the_topic_is_encrypted_and_takes_tls_only(stacks: Stacks) -> None:
+    assert stacks.one("SNS::Topic")["KmsMasterKeyId"] == "${Key.Arn}"
+    (statement,) = stacks.one("SNS::TopicPolicy")["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}

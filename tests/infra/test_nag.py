@@ -1,0 +1,70 @@
+import json
+from pathlib import Path
+
+from tests.infra.synthesis import run
+from tests.infra.templates import Stacks
+
+WITH_A_FAULT = """
+from aws_cdk import aws_s3
+from infra.app import build
+
+app = build()
+aws_s3.CfnBucket(app.node.find_child("Lastmile-dev-Storage"), "Open")
+app.synth()
+"""
+
+
+def test_a_fault_in_a_stack_of_ours_stops_synthesis(tmp_path: Path, tiny_assets: Path) -> None:
+    done = run(tmp_path, "-c", WITH_A_FAULT, assets=str(tiny_assets))
+    assert done.returncode != 0
+    assert "ValidationFailed" in done.stderr
+    assert findings(tmp_path) >= {("AwsSolutions-S1", "Lastmile-dev-Storage/Open")}
+    assert {place for _, place in findings(tmp_path)} == {"Lastmile-dev-Storage/Open"}
+
+
+def test_our_stacks_have_no_findings_but_those_accepted(stacks: Stacks) -> None:
+    assert findings(stacks.folder) == set()
+
+
+def test_every_acceptance_is_known_here_and_says_why(stacks: Stacks) -> None:
+    accepted = acceptances(stacks.folder)
+    assert all(len(reason) > 40 for reason in accepted.values())
+    bucket = f"Resource::Lastmile-{stacks.stage}-Storage:ExportsOutputFnGetAttArtifacts82DD59A1Arn3B515032"
+    public = ["GET--health", "GET--docs", "GET--docs--{asset}", "GET--openapi.json", "GET--control--openapi.json"]
+    if stacks.stage == "dev":  # its web pages may call
+        public += [f"OPTIONS--{path}" for path in ("ping", "invocations", "v2", "v2--{proxy+}", "v1--{proxy+}")]
+        public += ["OPTIONS--predictions--{proxy+}"]
+    assert set(accepted) == {
+        *((f"{name}/Function", "L1") for name in ("Inference", "Control")),
+        *((f"{name}/Function", "@aws-cdk/aws-lambda:snapStartRequirePublish") for name in ("Inference", "Control")),
+        *((f"{name}/Role", "IAM5[Resource::*]") for name in ("Inference", "Control")),
+        ("Inference/Role", f"IAM5[{bucket}/models/*]"),
+        *(
+            ("Control/Role", f"IAM5[{bucket}/{path}]")
+            for path in ("models/*", "audit/*", "models/*/release.json", "models/*/versions/*/rejected.json")
+        ),
+        *((f"Api/Http/{route}", "APIG4") for route in public),
+    }
+
+
+def findings(assembly: Path) -> set[tuple[str, str]]:
+    """Rules broken, each with the construct that breaks it."""
+    report = json.loads((assembly / "validation-report.json").read_text())
+    return {
+        (violation["ruleName"], construct["constructPath"])
+        for plugin in report["pluginReports"]
+        for violation in plugin["violations"]
+        for construct in violation["violatingConstructs"]
+    }
+
+
+def acceptances(assembly: Path) -> dict[tuple[str, str], str]:
+    """Reasons by construct and rule, as the assembly records them."""
+    return {
+        (path.split("/", 2)[2], rule.removeprefix("Annotation::").removeprefix("AwsSolutions-")): reason
+        for file in assembly.glob("*.metadata.json")
+        for path, entries in json.loads(file.read_text()).items()
+        for entry in entries
+        if entry["type"] == "aws:cdk:acknowledged-rules"
+        for rule, reason in entry["data"].items()
+    }

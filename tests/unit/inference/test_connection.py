@@ -1,0 +1,170 @@
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import pytest
+
+from functions.inference.connection import MAX_BODY_BYTES
+from functions.inference.server_door import ServerDoor
+from tests.unit.inference.doors import fill, listening, open_serving, server_door
+from tests.unit.inference.test_doors import INFER, tensor, v2
+
+BODY = v2(tensor())
+
+
+class Counted(ServerDoor):
+    """Counts what comes as ASGI."""
+
+    came = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.came += scope["type"] == "http"
+        await super().__call__(scope, receive, send)
+
+
+@pytest.fixture
+def door() -> Counted:
+    door = server_door(fill(open_serving({"LASTMILE_CORS_ORIGINS": "https://app.example"})), quick=True)
+    door.__class__ = Counted
+    assert isinstance(door, Counted)
+    return door
+
+
+@pytest.fixture
+def link(door: Counted) -> Iterator[socket.socket]:
+    with listening(door) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as link:
+        yield link
+
+
+def head(body: bytes, *lines: str, version: str = "1.1") -> bytes:
+    said = (f"POST {INFER} HTTP/{version}", "host: here", f"content-length: {len(body)}", *lines)
+    return "".join(f"{line}\r\n" for line in said).encode() + b"\r\n"
+
+
+def read(stream: BinaryIO) -> tuple[int, dict[str, str], bytes]:
+    status = int(stream.readline().split()[1])
+    headers = {}
+    while (line := stream.readline()) != b"\r\n":
+        name, _, value = line.decode("latin-1").partition(":")
+        headers[name.lower()] = value.strip()
+    return status, headers, stream.read(int(headers.get("content-length", "0")))
+
+
+def check(answer: tuple[int, dict[str, str], bytes]) -> None:
+    status, headers, body = answer
+    assert status == 200, body
+    assert headers["lastmile-model"] == "digits"
+    assert json.loads(body)["outputs"][1]["shape"] == [1, 10]
+
+
+def test_a_short_prediction_is_answered_without_asgi_and_is_the_same(link: socket.socket, door: Counted) -> None:
+    link.sendall(head(BODY) + BODY)
+    with link.makefile("rb") as stream:
+        answer = read(stream)
+    check(answer)
+    assert "date" in answer[1]
+    assert door.came == 0
+    assert b'lastmile_requests_total{model="digits",route="/v2/models/{model}/infer"' in door._metrics.response().body
+
+
+def test_a_body_may_come_in_pieces(link: socket.socket, door: Counted) -> None:
+    link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sent = head(BODY) + BODY
+    for at in range(0, len(sent), 100):
+        link.sendall(sent[at : at + 100])
+    with link.makefile("rb") as stream:
+        check(read(stream))
+    assert door.came == 0
+
+
+def test_pipelined_requests_are_answered_in_order_however_they_go(link: socket.socket, door: Counted) -> None:
+    large = BODY + b" " * MAX_BODY_BYTES
+    bodies = [BODY, large, b"{", BODY, large, BODY]
+    link.sendall(b"".join(head(body) + body for body in bodies))
+    with link.makefile("rb") as stream:
+        answers = [read(stream) for _ in bodies]
+    assert [status for status, _, _ in answers] == [200, 200, 400, 200, 200, 200]
+    assert 2 <= door.came <= len(bodies)
+
+
+def test_a_client_that_takes_no_answers_is_given_none_beyond_a_limit(link: socket.socket, door: Counted) -> None:
+    """What it has pipelined waits, and in the end it gets all of it."""
+    count = 20_000
+    link.setblocking(False)
+    sent, data = 0, (head(BODY) + BODY) * count
+    while sent < len(data):
+        try:
+            sent += link.send(data[sent : sent + (1 << 20)])
+        except BlockingIOError:
+            break  # the server reads no more
+    assert sent < len(data)
+    complete = sent // (len(data) // count)
+    link.settimeout(20)
+    with link.makefile("rb") as stream:
+        for _ in range(complete):
+            check(read(stream))
+
+
+@pytest.mark.parametrize(
+    ("lines", "version", "kept"), [([], "1.1", True), (["connection: close"], "1.1", False), ([], "1.0", False)]
+)
+def test_a_connection_is_closed_when_the_client_wants_it(
+    link: socket.socket, door: Counted, lines: list[str], version: str, kept: bool
+) -> None:
+    link.sendall(head(BODY, *lines, version=version) + BODY)
+    with link.makefile("rb") as stream:
+        answer = read(stream)
+        check(answer)
+        assert (answer[1].get("connection") != "close") == kept
+        if kept:
+            link.sendall(head(BODY) + BODY)
+            check(read(stream))
+        else:
+            assert stream.read() == b""
+    assert door.came == 0
+
+
+def test_who_expects_to_be_told_to_go_on_is_told(link: socket.socket) -> None:
+    link.sendall(head(BODY, "expect: 100-continue"))
+    with link.makefile("rb") as stream:
+        assert read(stream)[0] == 100
+        link.sendall(BODY)
+        check(read(stream))
+
+
+def test_a_body_of_unknown_length_goes_the_way_of_asgi(link: socket.socket, door: Counted) -> None:
+    chunked = f"POST {INFER} HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n{len(BODY):x}\r\n".encode()
+    link.sendall(chunked + BODY + b"\r\n0\r\n\r\n")
+    with link.makefile("rb") as stream:
+        check(read(stream))
+    assert door.came == 1
+
+
+def test_what_is_no_prediction_goes_the_way_of_asgi(link: socket.socket, door: Counted) -> None:
+    link.sendall(b"POST /nowhere HTTP/1.1\r\nhost: here\r\ncontent-length: 2\r\n\r\n{}")
+    link.sendall(b"GET /health HTTP/1.1\r\nhost: here\r\n\r\n")
+    with link.makefile("rb") as stream:
+        assert [read(stream)[0] for _ in range(2)] == [404, 200]
+    assert door.came == 2
+
+
+def test_an_allowed_page_may_read_the_answer(link: socket.socket) -> None:
+    link.sendall(head(BODY, "origin: https://app.example") + BODY)
+    with link.makefile("rb") as stream:
+        _, headers, _ = read(stream)
+    assert headers["access-control-allow-origin"] == "https://app.example"
+
+
+def test_an_unforeseen_exception_is_an_incident_and_the_connection_goes_on(
+    link: socket.socket, door: Counted, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch, link.makefile("rb") as stream:
+        patch.setattr(door._protocols, "call", lambda *given: 1 / 0)
+        link.sendall(head(BODY) + BODY)
+        status, _, body = read(stream)
+    assert (status, json.loads(body)["error"]) == (500, "internal error")
+    assert "ZeroDivisionError" in capfd.readouterr().err
+    link.sendall(head(BODY) + BODY)
+    with link.makefile("rb") as stream:
+        check(read(stream))

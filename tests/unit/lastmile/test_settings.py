@@ -1,0 +1,45 @@
+import pytest
+
+from lastmile.errors import MissingSettings
+from lastmile.settings import InvalidSetting, Settings
+
+MINIMAL = {"LASTMILE_ARTIFACTS": "memory://"}
+
+
+def test_defaults_suit_a_server() -> None:
+    settings = Settings.from_env(MINIMAL)
+    assert (settings.release_seconds, settings.memory_mb, settings.default_model, settings.capture) == (
+        30.0,
+        None,
+        None,
+        True,
+    )
+
+
+def test_everything_can_be_set() -> None:
+    settings = Settings.from_env(
+        MINIMAL
+        | {
+            "LASTMILE_RELEASE_SECONDS": "2.5",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
+            "LASTMILE_DEFAULT_MODEL": "digits",
+            "LASTMILE_CAPTURE": "off",
+        }
+    )
+    assert (settings.release_seconds, settings.memory_mb, settings.default_model, settings.capture) == (
+        2.5,
+        1769,
+        "digits",
+        False,
+    )
+
+
+def test_what_is_missing_is_named() -> None:
+    with pytest.raises(MissingSettings, match="LASTMILE_ARTIFACTS"):
+        Settings.from_env({})
+
+
+@pytest.mark.parametrize(("name", "value"), [("LASTMILE_RELEASE_SECONDS", "soon"), ("LASTMILE_CAPTURE", "yes")])
+def test_an_unreadable_value_is_named(name: str, value: str) -> None:
+    with pytest.raises(InvalidSetting, match=f"{name} is '{value}'"):
+        Settings.from_env(MINIMAL | {name: value})

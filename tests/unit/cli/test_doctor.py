@@ -38,6 +38,12 @@ def test_what_aws_says_is_a_finding_and_no_crash() -> None:
     assert "http://127.0.0.1:9" in finding.found
 
 
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a fresh clone nothing has installed the local AWS yet, which is another finding than these tests are about."""
+    monkeypatch.setattr("cli.health.Local.installed", lambda _: ".local-aws")
+
+
 def test_after_something_wrong_the_rest_of_the_stack_is_skipped(lastmile: Any, tmp_path: Path) -> None:
     outcome = lastmile("doctor", "--local", tmp_path, "--json")
     findings = {item["check"]: item["state"] for item in outcome.json}

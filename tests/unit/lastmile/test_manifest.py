@@ -16,16 +16,19 @@ tensors = st.builds(
     pii=st.booleans(),
 )
 facts = st.dictionaries(texts, st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | texts)
+artefacts = st.builds(Artefact, path=texts, sha256=texts, bytes=st.integers(0, 1 << 50))
 manifests = st.builds(
     Manifest,
     model=texts,
     version=st.integers(1, 1 << 50),
     created_at=texts,
-    artefact=st.builds(Artefact, path=texts, sha256=texts, bytes=st.integers(0, 1 << 50)),
+    artefact=artefacts,
     signature=st.builds(Signature, inputs=st.lists(tensors).map(tuple), outputs=st.lists(tensors).map(tuple)),
     metrics=facts,
     lineage=facts,
     compression=facts,
+    policy=facts,
+    files=st.lists(artefacts).map(tuple),
 )
 
 

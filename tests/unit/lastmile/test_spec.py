@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lastmile.errors import InvalidArtefact, InvalidSpec
-from lastmile.spec import MODEL_NAME, ModelSpec, validate
+from lastmile.manifest import MODEL_NAME
+from lastmile.spec import ModelSpec, validate
 from lastmile.tensors import DATATYPES, Signature, TensorSpec
 
 REPOSITORY = Path(__file__).parents[3]

@@ -1,10 +1,13 @@
 """What a version is: written once beside its artefact, and never changed."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lastmile.tensors import Signature, TensorSpec
+
+MODEL_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,10 @@ class Artefact:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """`created_at` is RFC 3339 in UTC; `lineage` says what the version was made from, `compression` what was tried."""
+    """`created_at` is RFC 3339 in UTC; `lineage` says what the version was made from, `compression` what was tried.
+
+    `policy` is what serving needs of the spec (`ModelSpec.policy`), `files` are the others of the version's folder.
+    """
 
     model: str
     version: int
@@ -28,6 +34,8 @@ class Manifest:
     metrics: dict[str, Any]
     lineage: dict[str, Any]
     compression: dict[str, Any]
+    policy: dict[str, Any] = field(default_factory=dict)
+    files: tuple[Artefact, ...] = ()
 
     def to_document(self) -> dict[str, Any]:
         return asdict(self)
@@ -46,4 +54,6 @@ class Manifest:
             metrics=document["metrics"],
             lineage=document["lineage"],
             compression=document["compression"],
+            policy=document["policy"],
+            files=tuple(Artefact(**file) for file in document["files"]),
         )

@@ -1,10 +1,11 @@
 """Versions and releases of models, as objects in a store."""
 
 import hashlib
+import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -19,17 +20,21 @@ from lastmile.errors import (
     VersionRejected,
 )
 from lastmile.ledger import Change, Ledger, rejection_path
-from lastmile.manifest import Artefact, Manifest
+from lastmile.manifest import MODEL_NAME, Artefact, Manifest
 from lastmile.release import Release, promoted, registered, rolled_back, with_canary, with_shadow, without
 from lastmile.shelf import Shelf
-from lastmile.spec import MODEL_NAME, ModelSpec
 from lastmile.store import Store
 from lastmile.tensors import Signature
+
+if TYPE_CHECKING:
+    from lastmile.spec import ModelSpec
 
 __all__ = ["Registry", "Release"]
 
 LIMIT_BYTES = 512 << 20
 READS_AT_ONCE = 16
+FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[a-z0-9]+)+")
+OWN_FILES = ("model.onnx", "manifest.json", "claim.json", "rejected.json")
 
 
 class Registry:
@@ -48,7 +53,7 @@ class Registry:
     def models(self) -> list[str]:
         return self._store.list_folders("models")
 
-    def spec(self, model: str) -> ModelSpec:
+    def spec(self, model: str) -> "ModelSpec":
         """The spec that was pushed last."""
         try:
             return self._shelf.spec(_named(model))
@@ -76,6 +81,10 @@ class Registry:
         """The model file; raises InvalidArtefact when it is not the one that was registered."""
         return self._shelf.artefact(manifest)
 
+    def file(self, manifest: Manifest, path: str) -> bytes:
+        """Another file of the version; raises NotFound, or InvalidArtefact when it is not the one registered."""
+        return self._shelf.file(manifest, path)
+
     def release(self, model: str) -> Release:
         return self._ledger.read(_named(model))[0]
 
@@ -90,7 +99,7 @@ class Registry:
 
     def push(
         self,
-        spec: ModelSpec,
+        spec: "ModelSpec",
         model_bytes: bytes,
         *,
         signature: Signature,
@@ -99,8 +108,9 @@ class Registry:
         metrics: dict[str, Any],
         lineage: dict[str, Any],
         compression: dict[str, Any],
+        files: Mapping[str, bytes] | None = None,
     ) -> Manifest:
-        """Register a new version. `signature` is what the graph says.
+        """Register a new version. `signature` is what the graph says, `files` are others to keep in its folder.
 
         Everything is checked before anything is written. A push that was cut short can be repeated: the same file
         goes on where it stopped, and until the end nothing of it is visible.
@@ -109,18 +119,25 @@ class Registry:
             raise InvalidSpec(f"name: {spec.name!r} is no name of a model")
         if not 0 < len(model_bytes) <= self._limit:
             raise InvalidArtefact(f"the model has {len(model_bytes):,} bytes, at most {self._limit:,} are possible")
+        others = dict(files or {})
+        for name in others:
+            if FILE_NAME.fullmatch(name) is None or name in OWN_FILES:
+                raise InvalidArtefact(f"{name!r} is no name for another file of a version")
         draft = Manifest(
             model=spec.name,
             version=0,
             created_at=rfc3339(time.time_ns() // 1_000_000),
-            artefact=Artefact("model.onnx", hashlib.sha256(model_bytes).hexdigest(), len(model_bytes)),
+            artefact=_described("model.onnx", model_bytes),
             signature=spec.signature(signature),
             metrics=_facts("metrics", metrics),
             lineage=_facts("lineage", lineage),
             compression=_facts("compression", compression),
+            policy=_facts("policy", spec.policy()),
+            files=tuple(_described(name, data) for name, data in sorted(others.items())),
         )
         release = self._ledger.open(spec.name, Order("create", None, actor, why))
-        manifest = self._shelf.write_version(draft, model_bytes, release.latest + 1)
+        contents = {draft.artefact.path: model_bytes, **others}
+        manifest = self._shelf.write_version(draft, contents, release.latest + 1)
         self._shelf.write_spec(spec)
         version = manifest.version
 
@@ -219,6 +236,10 @@ def _named(model: str) -> str:
     if not isinstance(model, str) or MODEL_NAME.fullmatch(model) is None:
         raise ModelNotFound(model)
     return model
+
+
+def _described(path: str, data: bytes) -> Artefact:
+    return Artefact(path, hashlib.sha256(data).hexdigest(), len(data))
 
 
 def _facts(kind: str, facts: dict[str, Any]) -> dict[str, Any]:

@@ -1,16 +1,19 @@
 """The objects of a model that are not its release: its spec, and its versions with manifest and artefact."""
 
 import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from lastmile.errors import InvalidArtefact, StoreUnavailable
-from lastmile.manifest import Manifest
-from lastmile.spec import ModelSpec
+from lastmile.errors import InvalidArtefact, NotFound, StoreUnavailable
+from lastmile.manifest import Artefact, Manifest
 from lastmile.store import AlreadyExists, Conflict, Store
+
+if TYPE_CHECKING:
+    from lastmile.spec import ModelSpec
 
 SPEC_ATTEMPTS = 20
 
@@ -21,7 +24,9 @@ class Shelf:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def spec(self, model: str) -> ModelSpec:
+    def spec(self, model: str) -> "ModelSpec":
+        from lastmile.spec import ModelSpec  # nobody who predicts asks
+
         return ModelSpec.from_document(self._read(_spec_path(model)))
 
     def manifest(self, model: str, version: int) -> Manifest:
@@ -29,7 +34,16 @@ class Shelf:
 
     def artefact(self, manifest: Manifest) -> bytes:
         """The model file; raises InvalidArtefact when it is not the one that was registered."""
-        artefact = manifest.artefact
+        return self._file(manifest, manifest.artefact)
+
+    def file(self, manifest: Manifest, path: str) -> bytes:
+        """Another file of the version; raises NotFound, or InvalidArtefact when it is not the one registered."""
+        for file in manifest.files:
+            if file.path == path:
+                return self._file(manifest, file)
+        raise NotFound(f"version {manifest.version} of model '{manifest.model}' has no file {path}")
+
+    def _file(self, manifest: Manifest, artefact: Artefact) -> bytes:
         digest = hashlib.sha256()
         pieces = []
         for piece in self._store.pieces(_version_path(manifest.model, manifest.version, artefact.path), artefact.bytes):
@@ -42,20 +56,24 @@ class Shelf:
             )
         return b"".join(pieces)
 
-    def write_version(self, draft: Manifest, data: bytes, version: int) -> Manifest:
-        """Artefact first, manifest last, under the first number from `version` on that is free or its own."""
+    def write_version(self, draft: Manifest, contents: Mapping[str, bytes], version: int) -> Manifest:
+        """Files first, manifest last, under the first number from `version` on that is free or its own.
+
+        `contents` are the bytes of the artefact and of the other files, by their paths.
+        """
         while True:
             manifest = replace(draft, version=version)
             if self._claim(manifest):
-                with suppress(AlreadyExists):  # by this push, when it was cut short
-                    self._store.create(_version_path(draft.model, version, draft.artefact.path), data)
+                for path, data in contents.items():
+                    with suppress(AlreadyExists):  # by this push, when it was cut short
+                        self._store.create(_version_path(draft.model, version, path), data)
                 path = _version_path(draft.model, version, "manifest.json")
                 found = Manifest.from_document(self._create_or_read(path, manifest.to_document()))
                 if found == replace(manifest, created_at=found.created_at):
                     return found
             version += 1
 
-    def write_spec(self, spec: ModelSpec) -> None:
+    def write_spec(self, spec: "ModelSpec") -> None:
         document = orjson.loads(orjson.dumps(spec.to_document()))
         path = _spec_path(spec.name)
         if self._create_or_read(path, document) == document:
@@ -68,7 +86,7 @@ class Shelf:
 
     def _claim(self, manifest: Manifest) -> bool:
         """Whether the number is for this file. The claim comes before the artefact, so that no upload is in vain."""
-        claim = {"sha256": manifest.artefact.sha256}
+        claim = {file.path: file.sha256 for file in (manifest.artefact, *manifest.files)}
         return self._create_or_read(_version_path(manifest.model, manifest.version, "claim.json"), claim) == claim
 
     def _create_or_read(self, path: str, document: dict[str, Any]) -> dict[str, Any]:

@@ -2,16 +2,31 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import orjson
 
 from lastmile.errors import InvalidArtefact, InvalidSpec
+from lastmile.manifest import MODEL_NAME
+from lastmile.policies import (
+    SECTIONS,
+    Approval,
+    Canary,
+    CaptureOptions,
+    Certificate,
+    Compression,
+    Decision,
+    Drift,
+    Feature,
+    Gate,
+    Retrain,
+    Training,
+    restored,
+)
 from lastmile.tensors import DATATYPES, MAX_DIMENSIONS, Signature, TensorSpec
 
-MODEL_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 TENSOR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
 COLUMN_NAME = re.compile(r"(?=\S)[^\x00-\x1f\x7f]{1,128}(?<=\S)")
 LONGEST_DESCRIPTION = 2000
@@ -22,7 +37,10 @@ type Backend = Literal["onnx"]
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model's `spec.toml`. Tensors are those of the graph, each by its name there."""
+    """A model's `spec.toml`. Tensors are those of the graph, each by its name there.
+
+    A feature is one column of the inputs: it bears the column's name, or the tensor's where columns have no names.
+    """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
@@ -32,6 +50,17 @@ class ModelSpec:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     backend: Backend = "onnx"
+    features: dict[str, Feature] = field(default_factory=dict)
+    training: Training | None = None
+    gates: tuple[Gate, ...] = ()
+    compression: Compression = Compression()
+    certificate: Certificate = Certificate()
+    approval: Approval = Approval()
+    canary: Canary = Canary()
+    capture: CaptureOptions = CaptureOptions()
+    drift: Drift = Drift()
+    retrain: Retrain = Retrain()
+    decision: Decision | None = None
 
     @classmethod
     def from_toml(cls, path: Path) -> "ModelSpec":
@@ -51,16 +80,33 @@ class ModelSpec:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "ModelSpec":
         """From what `to_document` gave and the registry kept; nothing is checked again."""
+        sections = {
+            name: restored(section, document[name])
+            for name, section in SECTIONS.items()
+            if document.get(name) is not None
+        }
         return cls(
             **{
                 **document,
                 "inputs": tuple(map(TensorSpec.from_document, document["inputs"])),
                 "outputs": tuple(map(TensorSpec.from_document, document["outputs"])),
+                "features": {name: restored(Feature, known) for name, known in document.get("features", {}).items()},
+                "gates": tuple(restored(Gate, gate) for gate in document.get("gates", ())),
+                **sections,
             }
         )
 
     def to_document(self) -> dict[str, Any]:
         return asdict(self)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return tuple(name for tensor in self.inputs for name in tensor.columns or (tensor.name,))
+
+    def policy(self) -> dict[str, Any]:
+        """What a serving process needs of the spec: it is kept with the version, and moves with it."""
+        decision = None if self.decision is None else asdict(self.decision)
+        return {"task": self.task, "capture": asdict(self.capture), "decision": decision}
 
     def signature(self, graph: Signature) -> Signature:
         """What a version with this graph serves: the spec's tensors, with lengths that only the graph knows.
@@ -101,10 +147,27 @@ def _problems(spec: ModelSpec) -> Iterator[str]:
         yield from _repeated(kind, [tensor.name for tensor in tensors])
         for index, tensor in enumerate(tensors):
             yield from _tensor_problems(f"{kind}[{index}]", tensor)
+    yield from _section_problems(spec)
     for index, tensor in enumerate(spec.outputs):
         for key in ("nullable", "pii"):
             if getattr(tensor, key):
                 yield f"outputs[{index}].{key}: only an input can be that"
+
+
+def _section_problems(spec: ModelSpec) -> Iterator[str]:
+    for name in SECTIONS:
+        section = getattr(spec, name)
+        if section is not None:
+            yield from (f"{name}.{problem}" for problem in section.problems())
+    for index, gate in enumerate(spec.gates):
+        yield from (f"gates[{index}]: {problem}" for problem in gate.problems())
+    names = spec.feature_names
+    for name, feature in spec.features.items():
+        yield from (f"features.{name}: {problem}" for problem in feature.problems())
+        if name not in names and not feature.sensitive:
+            yield f"features.{name}: no input has such a column (only a sensitive one may be none of the inputs)"
+    if spec.features or spec.training is not None:
+        yield from _repeated("inputs", names)
 
 
 def _tensor_problems(key: str, tensor: TensorSpec) -> Iterator[str]:

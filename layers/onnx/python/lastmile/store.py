@@ -123,6 +123,10 @@ class Store:
         except (AlreadyExists, NotFound) as error:  # 409: another write is under way; 404: the object is gone
             raise Conflict(f"{path} was changed by somebody else") from error
 
+    def put(self, path: str, data: bytes) -> str:
+        """Write, whatever is there; returns the etag. For objects whose content follows from their path."""
+        return self._put(path, data, "overwrite")
+
     def exists(self, path: str) -> bool:
         try:
             with self._errors(path):
@@ -271,6 +275,12 @@ class _Directory(Store):
         with self._errors(path), directory.staged(self._root, data) as prepared, directory.locked(self._root):
             if not target.is_file() or _digest(target.read_bytes()) != etag:
                 raise Conflict(f"{path} was changed by somebody else")
+            directory.put(target, prepared)
+        return _digest(data)
+
+    def put(self, path: str, data: bytes) -> str:
+        target = self._root / checked(path)
+        with self._errors(path), directory.staged(self._root, data) as prepared:
             directory.put(target, prepared)
         return _digest(data)
 

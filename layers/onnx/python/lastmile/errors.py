@@ -2,6 +2,7 @@
 
 LastmileError
 ├── InvalidInput            the content of a request
+│   ├── InvalidFeedback     a label for a prediction
 │   └── PayloadTooLarge
 ├── NotFound
 │   ├── ModelNotFound
@@ -24,6 +25,10 @@ class LastmileError(Exception):
 
 class InvalidInput(LastmileError):
     """The request says something the model or the protocol cannot accept."""
+
+
+class InvalidFeedback(InvalidInput):
+    """The label does not say what is needed, or does not fit the model."""
 
 
 class PayloadTooLarge(InvalidInput):

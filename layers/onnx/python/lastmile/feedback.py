@@ -1,0 +1,253 @@
+"""Labels that arrive after the predictions they are about: checked, written once per content, read back by day.
+
+An object's day is the prediction's own, from its id, so whoever looks for a day's labels finds them however late they
+came. The same feedback sent twice is one object; another label for the same prediction is another object, and the
+later `time` counts.
+"""
+
+import hashlib
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import orjson
+
+from lastmile.errors import InvalidFeedback
+from lastmile.manifest import MODEL_NAME
+from lastmile.spec import ModelSpec
+from lastmile.store import AlreadyExists, Store
+from lastmile.tensors import DATATYPES
+from lastmile.ulid import ulid_milliseconds
+
+MOST_AT_ONCE = 500  # labels of one request
+MOST_ITEMS = 1000  # of a label that is a list
+LONGEST_TEXT = 1000
+LONGEST_SOURCE = 100
+AHEAD_SECONDS = 300.0  # how far a sender's clock may be ahead
+LARGEST_ROW = 1_000_000
+OBJECTS_AT_ONCE = 32
+RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+
+type Label = str | int | float | list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What was right for one row of a prediction. `time` says when that became known, `received` when it was sent here;
+    both in seconds since 1970."""
+
+    model: str
+    prediction_id: str
+    row: int
+    label: Label
+    source: str
+    time: float
+    received: float
+
+    @property
+    def predicted_at(self) -> float:
+        return ulid_milliseconds(self.prediction_id) / 1e3
+
+    @property
+    def subject(self) -> tuple[str, int]:
+        return self.prediction_id, self.row
+
+    @property
+    def path(self) -> str:
+        """The same for the same content; `received` is no part of that."""
+        content = {key: value for key, value in asdict(self).items() if key != "received"}
+        digest = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+        return f"{folder(self.model, day(self.predicted_at))}/{self.prediction_id}-{digest}.json"
+
+
+def day(at: float) -> date:
+    return datetime.fromtimestamp(at, UTC).date()
+
+
+def folder(model: str, of: date) -> str:
+    return f"feedback/model={model}/dt={of.isoformat()}"
+
+
+def checked(document: Mapping[str, Any], *, spec: ModelSpec | None, now: float) -> Feedback:
+    """The feedback in an untrusted document; raises InvalidFeedback. Without a spec any kind of label will do."""
+    unknown = document.keys() - {"model", "prediction_id", "row", "label", "source", "time"}
+    if unknown:
+        raise InvalidFeedback(f"'{min(unknown)}' is unknown")
+    for key in ("model", "prediction_id", "label", "source", "time"):
+        if document.get(key) is None:
+            raise InvalidFeedback(f"'{key}' is missing")
+    label = document["label"]
+    _check_label(label)
+    if spec is not None:
+        check_fits(label, spec)
+    return Feedback(
+        model=_name(document["model"]),
+        prediction_id=_id(document["prediction_id"], now),
+        row=_row(document.get("row", 0)),
+        label=label,
+        source=_source(document["source"]),
+        time=_time(document["time"], now),
+        received=round(now, 3),
+    )
+
+
+def check_fits(label: Label, spec: ModelSpec) -> None:
+    """Raise InvalidFeedback unless the label is of the kind that the model's outputs are."""
+    outputs = {tensor.name: tensor for tensor in spec.outputs}
+    match spec.task:
+        case "classification" if "label" in outputs:
+            textual = DATATYPES[outputs["label"].datatype].dtype.kind == "O"
+            _wanted(
+                isinstance(label, str) if textual else isinstance(label, int), "a text" if textual else "an integer"
+            )
+        case "classification":
+            _wanted(isinstance(label, (str, int)), "a text or an integer")
+        case "anomaly":
+            _wanted(label in (0, 1), "0 or 1")
+        case "recommendation":
+            _wanted(isinstance(label, (str, list)), "a text or a list of texts")
+        case "regression" | "forecast":
+            _wanted(isinstance(label, (int, float)), "a number")
+
+
+def write(store: Store, feedback: Iterable[Feedback]) -> int:
+    """How many of them were new; what is there already stays as it is."""
+    return sum(_at_once(lambda one: _create(store, one), feedback))
+
+
+def read(store: Store, model: str, since: float, until: float) -> list[Feedback]:
+    """All feedback on predictions made from `since` to before `until`, in no promised order.
+
+    Objects that are no feedback are left out: nobody but a stranger to this module can have put them there.
+    """
+    days = (day(since) + timedelta(days=n) for n in range((day(until) - day(since)).days + 1))
+    paths = [path for of in days for path in store.list(folder(model, of)) if _within(path, since * 1e3, until * 1e3)]
+    found = _at_once(lambda path: from_bytes(store.get(path).data), paths)
+    return [one for one in found if one is not None and one.model == model]
+
+
+def from_bytes(data: bytes) -> Feedback | None:
+    try:
+        feedback = Feedback(**orjson.loads(data))
+        ulid_milliseconds(feedback.prediction_id)
+    except (TypeError, ValueError):
+        return None
+    return feedback
+
+
+def latest(feedback: Iterable[Feedback]) -> tuple[dict[tuple[str, int], Feedback], int]:
+    """By prediction and row the feedback that counts, and how much was overruled: the later `time` wins, and of one
+    time the one that was received later."""
+    kept: dict[tuple[str, int], Feedback] = {}
+    total = 0
+    for one in feedback:
+        total += 1
+        other = kept.get(one.subject)
+        if other is None or (one.time, one.received, str(one.label)) > (other.time, other.received, str(other.label)):
+            kept[one.subject] = one
+    return kept, total - len(kept)
+
+
+def _create(store: Store, feedback: Feedback) -> bool:
+    with suppress(AlreadyExists):
+        store.create(feedback.path, orjson.dumps(asdict(feedback), option=orjson.OPT_SORT_KEYS))
+        return True
+    return False
+
+
+def _within(path: str, since: float, until: float) -> bool:
+    try:
+        return since <= ulid_milliseconds(path.rpartition("/")[2][:26]) < until
+    except ValueError:
+        return False
+
+
+def _at_once[A, B](act: Callable[[A], B], items: Iterable[A]) -> list[B]:
+    from concurrent.futures import ThreadPoolExecutor  # 10 ms that the prediction path need not spend
+
+    with ThreadPoolExecutor(OBJECTS_AT_ONCE) as pool:
+        return list(pool.map(act, items))
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or MODEL_NAME.fullmatch(value) is None:
+        raise InvalidFeedback("'model' is no name of a model")
+    return value
+
+
+def _id(value: object, now: float) -> str:
+    if not isinstance(value, str) or ULID.fullmatch(value) is None:
+        raise InvalidFeedback("'prediction_id' is no ULID: take the id that came with the prediction")
+    at = ulid_milliseconds(value) / 1e3
+    if at > now + AHEAD_SECONDS:
+        raise InvalidFeedback("'prediction_id' is of a time that has not come yet")
+    return value
+
+
+def _row(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= LARGEST_ROW:
+        raise InvalidFeedback(f"'row' must be an integer from 0 to {LARGEST_ROW}")
+    return value
+
+
+def _source(value: object) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_SOURCE or not _is_writable(value):
+        raise InvalidFeedback(f"'source' must be a text of 1 to {LONGEST_SOURCE} characters")
+    return value
+
+
+def _time(value: object, now: float) -> float:
+    if not isinstance(value, str) or RFC3339.fullmatch(value) is None:
+        raise InvalidFeedback("'time' must be a time like 2026-03-14T15:09:26Z")
+    try:
+        at = datetime.fromisoformat(value.upper()).timestamp()
+    except (ValueError, OverflowError):
+        raise InvalidFeedback("'time' is no time that there is") from None
+    if at > now + AHEAD_SECONDS:
+        raise InvalidFeedback("'time' has not come yet")
+    return round(at, 3)
+
+
+def _check_label(label: object) -> None:
+    match label:
+        case bool():
+            raise InvalidFeedback("'label' is a boolean: give 1 or 0")
+        case int():
+            if abs(label) >= 2**63:
+                raise InvalidFeedback("'label' is too large for an integer")
+        case float():
+            if not math.isfinite(label):
+                raise InvalidFeedback("'label' is no finite number")
+        case str():
+            _check_text(label)
+        case list():
+            if not 0 < len(label) <= MOST_ITEMS:
+                raise InvalidFeedback(f"'label' must be a list of 1 to {MOST_ITEMS} texts")
+            for item in label:
+                _check_text(item)
+        case _:
+            raise InvalidFeedback("'label' must be a text, a number or a list of texts")
+
+
+def _check_text(text: object) -> None:
+    if not isinstance(text, str) or len(text) > LONGEST_TEXT or not _is_writable(text):
+        raise InvalidFeedback(f"'label' must hold texts of at most {LONGEST_TEXT} characters")
+
+
+def _is_writable(text: str) -> bool:
+    """Whether it is free of half characters (lone surrogates), which no encoding has."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _wanted(fits: bool, kind: str) -> None:
+    if not fits:
+        raise InvalidFeedback(f"'label' must be {kind} for this model")

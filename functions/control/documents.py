@@ -190,6 +190,11 @@ class Version(BaseModel):
     metrics: dict[str, Any] = Field(examples=[{"accuracy": 0.978}])
     lineage: dict[str, Any] = Field(description="What it was made from.", examples=[{"code": {"commit": "4f2a…"}}])
     compression: dict[str, Any] = Field(description="What was tried to make it smaller.", examples=[{}])
+    policy: dict[str, Any] = Field(
+        description="What serving needs of the spec; it moves with the version.",
+        examples=[{"task": "classification", "capture": {"rate": 1.0}, "decision": None}],
+    )
+    files: list[Artefact] = Field(description="Other files of the version.", examples=[[]])
     rejected: Rejected | None = Field(description="Null unless it was rejected.")
 
 
@@ -202,6 +207,17 @@ class Spec(BaseModel):
     inputs: list[Tensor]
     outputs: list[Tensor]
     backend: str = Field(examples=["onnx"])
+    features: dict[str, Any] = Field(description="What is known of columns: bounds, categories.", examples=[{}])
+    training: dict[str, Any] | None = Field(description="How versions are trained from uploads.", examples=[None])
+    gates: list[dict[str, Any]] = Field(description="What a trained version must reach.", examples=[[]])
+    compression: dict[str, Any] = Field(examples=[{"metric": None, "max_loss": 0.005}])
+    certificate: dict[str, Any] = Field(examples=[{"tolerance": 0.0001}])
+    approval: dict[str, Any] = Field(examples=[{"policy": "auto", "expires_hours": 72.0}])
+    canary: dict[str, Any] = Field(examples=[{"steps": [0.05, 0.25], "bake_seconds": 600.0}])
+    capture: dict[str, Any] = Field(examples=[{"rate": 1.0}])
+    drift: dict[str, Any] = Field(examples=[{"every_hours": 24.0, "window_hours": 24.0}])
+    retrain: dict[str, Any] = Field(examples=[{"on_drift": False}])
+    decision: dict[str, Any] | None = Field(description="What turns predictions into decisions.", examples=[None])
 
 
 class Model(BaseModel):

@@ -53,6 +53,33 @@ def test_what_is_pushed_comes_back(registry: Registry, push: Push) -> None:
     assert registry.models() == ["fraud"]
 
 
+def test_other_files_of_a_version_come_back(registry: Registry, push: Push) -> None:
+    pushed = push(registry, files={"profile.json": b"{}", "card.html": b"<html>"})
+    assert [file.path for file in registry.manifest("fraud", 1).files] == ["card.html", "profile.json"]
+    assert registry.file(pushed, "card.html") == b"<html>"
+    with pytest.raises(NotFound, match=r"version 1 of model 'fraud' has no file card\.md"):
+        registry.file(pushed, "card.md")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a/b.json", "../a.json", "model.onnx", "manifest.json", "rejected.json", "Card.md"]
+)
+def test_another_file_cannot_have_every_name(registry: Registry, push: Push, name: str) -> None:
+    with pytest.raises(InvalidArtefact, match="no name for another file"):
+        push(registry, files={name: b"1"})
+    assert registry.models() == []
+
+
+def test_a_version_with_other_files_is_another_version(registry: Registry, push: Push) -> None:
+    first, second = (push(registry, files={"profile.json": content}) for content in (b"1", b"2"))
+    assert (first.version, second.version) == (1, 2)
+    assert registry.file(first, "profile.json") == b"1"
+
+
+def test_the_policy_of_the_spec_moves_with_the_version(registry: Registry, push: Push) -> None:
+    assert push(registry).policy == {"task": "classification", "capture": {"rate": 1.0}, "decision": None}
+
+
 def test_a_big_file_comes_back(registry: Registry, push: Push) -> None:
     data = bytes(range(256)) * (11 << 12)  # read in pieces
     assert registry.artefact(push(registry, data)) == data

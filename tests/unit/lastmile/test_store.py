@@ -40,6 +40,12 @@ def test_replace_wants_the_object_that_was_read(store: Store) -> None:
     assert not store.exists("never written")
 
 
+def test_put_writes_whatever_is_there(store: Store) -> None:
+    assert store.put("a/b", b"1") == store.get("a/b").etag
+    store.put("a/b", b"2")
+    assert store.get("a/b").data == b"2"
+
+
 def test_what_has_not_changed_is_not_sent_again(store: Store) -> None:
     etag = store.create("a", b"1")
     assert store.get_if_changed("a", etag) is None

@@ -53,13 +53,13 @@ class ModelSpec:
     features: dict[str, Feature] = field(default_factory=dict)
     training: Training | None = None
     gates: tuple[Gate, ...] = ()
-    compression: Compression = Compression()
-    certificate: Certificate = Certificate()
-    approval: Approval = Approval()
-    canary: Canary = Canary()
-    capture: CaptureOptions = CaptureOptions()
-    drift: Drift = Drift()
-    retrain: Retrain = Retrain()
+    compression: Compression = field(default_factory=Compression)
+    certificate: Certificate = field(default_factory=Certificate)
+    approval: Approval = field(default_factory=Approval)
+    canary: Canary = field(default_factory=Canary)
+    capture: CaptureOptions = field(default_factory=CaptureOptions)
+    drift: Drift = field(default_factory=Drift)
+    retrain: Retrain = field(default_factory=Retrain)
     decision: Decision | None = None
 
     @classmethod

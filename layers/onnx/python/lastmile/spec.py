@@ -168,6 +168,17 @@ def _section_problems(spec: ModelSpec) -> Iterator[str]:
             yield f"features.{name}: no input has such a column (only a sensitive one may be none of the inputs)"
     if spec.features or spec.training is not None:
         yield from _repeated("inputs", names)
+    if spec.decision is not None:
+        yield from _decision_problems(spec.decision, Signature(spec.inputs, spec.outputs))
+
+
+def _decision_problems(decision: Decision, signature: Signature) -> Iterator[str]:
+    from lastmile.decision import policy_of  # what serves has no use for it until somebody asks for a decision
+
+    try:
+        policy_of(decision.kind, decision.options, signature)
+    except InvalidSpec as error:
+        yield str(error)
 
 
 def _tensor_problems(key: str, tensor: TensorSpec) -> Iterator[str]:

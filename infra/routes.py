@@ -66,6 +66,7 @@ ROUTES = (
         ),
     ),
     *rows("control", None, "GET", ("/control/openapi.json",)),
+    *rows("control", "feedback", "POST", ("/v1/feedback",)),
     *rows(
         "control",
         "read",

@@ -9,13 +9,16 @@ from fastapi.security import OAuth2
 from functions.control import documents
 from functions.control.caller import Caller, authorized
 from functions.control.documents import LARGEST
+from functions.control.feedback import add_feedback
 from functions.control.refusals import add_refusals
 from lastmile import __version__
 from lastmile.errors import NotFound
 from lastmile.manifest import Manifest
 from lastmile.registry import Registry, Release
+from lastmile.store import Store
 
 SCOPES = {
+    "lastmile/feedback": "say what was right",
     "lastmile/read": "read the registry, reports and audit",
     "lastmile/operate": "canary, shadow, roll back",
     "lastmile/approve": "promote and reject versions",
@@ -43,7 +46,7 @@ type Number = Annotated[int, Path(ge=1, le=LARGEST, description="The version.", 
 type Who = Annotated[Caller, Depends(authorized)]
 
 
-def create_app(registry: Registry, *, token_url: str) -> FastAPI:
+def create_app(registry: Registry, data: Store, *, token_url: str) -> FastAPI:
     app = FastAPI(
         title="Lastmile control",
         version=__version__,
@@ -58,16 +61,17 @@ def create_app(registry: Registry, *, token_url: str) -> FastAPI:
     app.include_router(_reading(registry, token_url))
     app.include_router(_operating(registry, token_url))
     app.include_router(_approving(registry, token_url))
+    app.include_router(add_feedback(_router("lastmile/feedback", "feedback", token_url, prefix=""), registry, data))
     add_refusals(app)
     return app
 
 
-def _router(scope: str, tag: str, token_url: str) -> APIRouter:
+def _router(scope: str, tag: str, token_url: str, *, prefix: str = "/control/models") -> APIRouter:
     """Routes that need the scope; API Gateway checks it first, and so does the dependency."""
     flows: Any = {"clientCredentials": {"tokenUrl": token_url, "scopes": SCOPES}}
     scheme = OAuth2(scheme_name="oauth2", flows=flows, auto_error=False)
     needed = [Security(scheme, scopes=[scope]), Security(authorized, scopes=[scope])]
-    return APIRouter(prefix="/control/models", tags=[tag], dependencies=needed, responses=REFUSALS)
+    return APIRouter(prefix=prefix, tags=[tag], dependencies=needed, responses=REFUSALS)
 
 
 def _reading(registry: Registry, token_url: str) -> APIRouter:

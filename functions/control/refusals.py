@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from functions.control.caller import Forbidden, Unauthorized
 from lastmile.errors import (
     InvalidArtefact,
+    InvalidFeedback,
     InvalidInput,
     InvalidSpec,
     NotFound,
@@ -37,6 +38,7 @@ STATUSES: dict[type[Exception], int] = {
     NotFound: 404,
     ReleaseConflict: 409,
     VersionRejected: 409,
+    InvalidFeedback: 422,
     InvalidSpec: 422,
     InvalidArtefact: 422,
     StoreUnavailable: 503,

@@ -16,6 +16,7 @@ from layers.assets import ASSETS
 ENVIRONMENT = {
     "LASTMILE_STAGE": "dev",
     "LASTMILE_ARTIFACTS": "memory://",
+    "LASTMILE_DATA": "memory://",
     "ORT_DISABLE_TELEMETRY": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "POWERTOOLS_SERVICE_NAME": "test",

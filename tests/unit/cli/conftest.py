@@ -263,7 +263,7 @@ def stack(url: str) -> dict[str, Any]:
 
 def control_of(registry: Registry) -> Endpoint:
     """The control function's app, told what API Gateway found in the token."""
-    app = create_app(registry, token_url="/oauth2/token")
+    app = create_app(registry, Store.open("memory://", environ={}), token_url="/oauth2/token")
 
     async def ask(request: Request) -> Response:
         claims = {"client_id": "client", "scope": request.headers["authorization"].removeprefix("Bearer ")}

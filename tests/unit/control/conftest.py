@@ -17,7 +17,7 @@ from lastmile.registry import Registry
 from lastmile.store import Store
 
 EVENT: dict[str, Any] = json.loads((Path(__file__).parents[3] / "events/control-http.json").read_bytes())
-ALL_SCOPES = "lastmile/read lastmile/operate lastmile/approve"
+ALL_SCOPES = "lastmile/feedback lastmile/read lastmile/operate lastmile/approve"
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,13 @@ def registry() -> Registry:
 
 
 @pytest.fixture
-def call(registry: Registry) -> Iterator[Call]:
-    door = LambdaDoor(registry, token_url="https://auth.example.com/oauth2/token")
+def data() -> Store:
+    return Store.open("memory://", environ={})
+
+
+@pytest.fixture
+def call(registry: Registry, data: Store) -> Iterator[Call]:
+    door = LambdaDoor(registry, data, token_url="https://auth.example.com/oauth2/token")
 
     def ask(method: str, path: str, body: object = None, **details: Any) -> Answer:
         answer = door(event(method, path, body, **details), None)

@@ -1,0 +1,146 @@
+"""From answers to figures: values, bootstrap intervals, differences between two models, groups."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lastmile.metrics.samples import NoSample, sample
+from lastmile.metrics.table import Metric, find, of_task
+from lastmile.metrics.weighing import Weighted
+from lastmile.tensors import Array
+
+RESAMPLES = 500
+INTERVAL = (2.5, 97.5)
+CELLS = 1 << 22  # weights held at a time
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A metric's value with its 95 % interval, or the reason why there is none; never NaN."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """The metrics of one model on some rows, ready for weights; `reasons` are those that cannot be."""
+
+    rows: int
+    metrics: dict[str, Metric]
+    weighted: dict[str, Weighted] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def measured(self, *, mask: Array | None = None) -> dict[str, Measured]:
+        """Every metric, over all rows or those of a mask; no intervals."""
+        weights = np.ones((1, self.rows)) if mask is None else mask.astype(float)[None]
+        return {
+            name: self.figure(name, float(self.weighted[name](weights)[0]) if name in self.weighted else np.nan)
+            for name in self.metrics
+        }
+
+    def figure(self, name: str, value: float, bounds: tuple[float | None, float | None] = (None, None)) -> Measured:
+        if not np.isfinite(value):
+            return Measured(None, reason=self.reasons.get(name, self.metrics[name].undefined))
+        return Measured(value, *bounds)
+
+
+def prepare(
+    task: str,
+    outputs: Mapping[str, Array],
+    truth: Mapping[str, Array],
+    *,
+    columns: Sequence[str] = (),
+    names: Iterable[str] | None = None,
+) -> Prepared:
+    """The named metrics, by default all of the task. Outputs and truth are by name, as the task has them; `columns`
+    are the class names of `probabilities`, or the levels of `quantiles`."""
+    metrics = {metric.name: metric for metric in (of_task(task) if names is None else map(find, names))}
+    rows = len(next(iter(outputs.values()), ()))
+    prepared = Prepared(rows, metrics)
+    try:
+        found = sample(task, outputs, truth, columns)
+    except NoSample as problem:
+        return Prepared(rows, metrics, reasons=dict.fromkeys(metrics, str(problem)))
+    for name, metric in metrics.items():
+        if task not in metric.tasks:
+            prepared.reasons[name] = f"it is no metric of {task}"
+        elif getattr(found, metric.part, True) is None:
+            prepared.reasons[name] = f"the model gives no {metric.part}"
+        else:
+            prepared.weighted[name] = metric.function(found)
+    return prepared
+
+
+def measure(
+    task: str,
+    outputs: Mapping[str, Array],
+    truth: Mapping[str, Array],
+    *,
+    columns: Sequence[str] = (),
+    names: Iterable[str] | None = None,
+) -> dict[str, Measured]:
+    """Values alone; see `prepare`."""
+    return prepare(task, outputs, truth, columns=columns, names=names).measured()
+
+
+def bootstrapped(
+    prepared: Prepared, *, mask: Array | None = None, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Measured]:
+    """Every metric with the 95 % percentile interval over resampled rows (of the mask, where there is one)."""
+    values = prepared.measured(mask=mask)
+    drawn = _drawn([prepared], mask, resamples, seed)
+    return {
+        name: prepared.figure(name, found.value, _bounds(drawn[0][name])) if found.value is not None else found
+        for name, found in values.items()
+    }
+
+
+def differences(ours: Prepared, theirs: Prepared, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Measured]:
+    """`ours` less `theirs`, on the same rows and the same resamples of them, for the metrics that both have."""
+    one, other = ours.measured(), theirs.measured()
+    first, second = _drawn([ours, theirs], None, resamples, seed)
+    found: dict[str, Measured] = {}
+    for name in one.keys() & other.keys():
+        mine, its = one[name].value, other[name].value
+        if mine is None or its is None:
+            found[name] = Measured(None, reason=one[name].reason or other[name].reason)
+        else:
+            found[name] = Measured(mine - its, *_bounds(first[name] - second[name]))
+    return {name: found[name] for name in one if name in found}
+
+
+def _drawn(models: list[Prepared], mask: Array | None, resamples: int, seed: int) -> list[dict[str, Array]]:
+    """The resampled values of every metric of every model."""
+    found: list[dict[str, list[Array]]] = [{name: [] for name in model.weighted} for model in models]
+    for weights in _resampled(models[0].rows, mask, resamples, seed):
+        for model, values in zip(models, found, strict=True):
+            for name, metric in model.weighted.items():
+                values[name].append(metric(weights))
+    return [{name: np.concatenate(parts or [np.array([])]) for name, parts in values.items()} for values in found]
+
+
+def _resampled(rows: int, mask: Array | None, resamples: int, seed: int) -> Iterator[Array]:
+    """How often each row was drawn, (resamples, rows), in pieces that fit into memory."""
+    positions = np.arange(rows) if mask is None else np.flatnonzero(mask)
+    if not len(positions):
+        return
+    random = np.random.default_rng(seed)
+    piece = max(1, CELLS // rows)
+    for start in range(0, resamples, piece):
+        count = min(piece, resamples - start)
+        drawn = positions[random.integers(0, len(positions), (count, len(positions)))]
+        cells = (drawn + rows * np.arange(count)[:, None]).ravel()
+        yield np.bincount(cells, minlength=count * rows).reshape(count, rows).astype(float)
+
+
+def _bounds(values: Array) -> tuple[float | None, float | None]:
+    """None where less than half of the resamples define the metric."""
+    finite = values[np.isfinite(values)]
+    if 2 * len(finite) < max(len(values), 1):
+        return None, None
+    low, high = np.percentile(finite, INTERVAL).tolist()
+    return low, high

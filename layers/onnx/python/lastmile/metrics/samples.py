@@ -1,0 +1,96 @@
+"""What a model answered beside what was right, as the metrics want it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lastmile.metrics.classes import Classified
+from lastmile.metrics.items import Ranked
+from lastmile.metrics.values import Valued
+from lastmile.tensors import Array
+
+TRUTH = {"classification": "label", "anomaly": "label", "recommendation": "items"}
+
+type Sample = Classified | Valued | Ranked
+
+
+class NoSample(Exception):
+    """Why nothing can be measured."""
+
+
+def sample(task: str, outputs: Mapping[str, Array], truth: Mapping[str, Array], columns: Sequence[str]) -> Sample:
+    """`columns` are the class names of `probabilities`, or the levels of `quantiles`; raises NoSample."""
+    right = truth.get(TRUTH.get(task, "value"))
+    if right is None:
+        raise NoSample("there are no labels")
+    if not len(right):
+        raise NoSample("there are no rows")
+    match task:
+        case "classification":
+            return _classified(outputs, np.asarray(right), columns)
+        case "anomaly":
+            return _anomalous(outputs, np.asarray(right))
+        case "recommendation":
+            return Ranked.of(outputs["items"], list(right))
+        case "forecast":
+            return _forecast(outputs["quantiles"], _numbers(right, "labels"), columns)
+        case _:
+            return Valued(_numbers(right, "labels"), _numbers(outputs["value"], "answers"))
+
+
+def texts(labels: Array) -> list[str]:
+    """Labels of any kind by the names that `columns` give them: 1 and 1.0 are "1"."""
+    values = np.asarray(labels).reshape(-1).tolist()
+    return [str(int(value)) if _is_whole(value) else str(value) for value in values]
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (bool, int)) or (isinstance(value, float) and value.is_integer())
+
+
+def _classified(outputs: Mapping[str, Array], right: Array, columns: Sequence[str]) -> Classified:
+    probabilities = outputs.get("probabilities")
+    truth, known = texts(right), list(columns)
+    if "label" in outputs:
+        predicted = texts(outputs["label"])
+    elif probabilities is not None:
+        predicted = [known[number] for number in probabilities.argmax(axis=1).tolist()]
+    else:
+        raise NoSample("the model answers with neither labels nor probabilities")
+    known += sorted({*truth, *predicted} - set(known), key=lambda name: (len(name), name))
+    number = {name: index for index, name in enumerate(known)}
+    if probabilities is not None:
+        others = ((0, 0), (0, len(known) - probabilities.shape[1]))  # of which the model has never heard
+        probabilities = np.pad(_numbers(probabilities, "probabilities", flat=False), others)
+    return Classified(
+        np.array([number[name] for name in truth]),
+        np.array([number[name] for name in predicted]),
+        len(known),
+        scores=probabilities,
+        probabilities=probabilities,
+    )
+
+
+def _anomalous(outputs: Mapping[str, Array], right: Array) -> Classified:
+    truth = np.array([name == "1" for name in texts(right)], int)
+    score = _numbers(outputs["score"], "scores")
+    predicted = np.asarray(outputs["label"]).reshape(-1).astype(int) if "label" in outputs else (score > 0).astype(int)
+    return Classified(truth, predicted, 2, scores=np.stack([-score, score], axis=1))
+
+
+def _forecast(quantiles: Array, right: Array, columns: Sequence[str]) -> Valued:
+    levels = tuple(map(float, columns))
+    found = _numbers(quantiles, "quantiles", flat=False)
+    if len(levels) != found.shape[1]:
+        raise NoSample(f"the model gives {found.shape[1]} quantiles and names {len(levels)}")
+    middle = int(np.argmin(np.abs(np.array(levels) - 0.5)))
+    return Valued(right, found[:, middle], levels, found)
+
+
+def _numbers(values: Any, what: str, *, flat: bool = True) -> Array:
+    numbers = np.asarray(values, float)
+    bad = int((~np.isfinite(numbers.reshape(len(numbers), -1))).any(axis=1).sum())
+    if bad:
+        raise NoSample(f"{bad} of {len(numbers)} {what} are no finite numbers")
+    return numbers.reshape(-1) if flat else numbers

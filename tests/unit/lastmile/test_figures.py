@@ -1,0 +1,44 @@
+import json
+
+from lastmile.figures import NAMESPACE, line
+
+OF_A_MODEL = {"stage": "dev", "model": "fraud"}
+
+
+def test_a_line_is_in_the_embedded_metric_format() -> None:
+    written = line({"DriftedFeatures": 2, "LargestEffect": 0.25}, dimensions=OF_A_MODEL, at=1_773_500_966.5)
+    assert written is not None
+    assert written.endswith("\n")
+    assert written.count("\n") == 1
+    assert json.loads(written) == {
+        "_aws": {
+            "Timestamp": 1_773_500_966_500,
+            "CloudWatchMetrics": [
+                {
+                    "Namespace": NAMESPACE,
+                    "Dimensions": [["stage", "model"], ["stage"]],
+                    "Metrics": [{"Name": "DriftedFeatures"}, {"Name": "LargestEffect"}],
+                }
+            ],
+        },
+        "stage": "dev",
+        "model": "fraud",
+        "DriftedFeatures": 2,
+        "LargestEffect": 0.25,
+    }
+
+
+def test_what_is_no_finite_number_is_left_out() -> None:
+    written = line({"A": 1.0, "B": None, "C": float("nan"), "D": float("inf")}, dimensions=OF_A_MODEL, at=0)
+    assert written is not None
+    assert {"A"} == json.loads(written).keys() - {"_aws", "stage", "model"}
+
+
+def test_without_a_figure_there_is_no_line() -> None:
+    assert line({"B": None}, dimensions=OF_A_MODEL, at=0) is None
+
+
+def test_figures_that_do_not_add_up_get_no_total() -> None:
+    written = line({"Quality": 0.9}, dimensions=OF_A_MODEL | {"metric": "f1"}, at=0, totals=False)
+    assert written is not None
+    assert json.loads(written)["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["stage", "model", "metric"]]

@@ -1,0 +1,123 @@
+import pytest
+
+from functions.chat.message import LONGEST_TEXT, Incoming, Malformed, needed, optional, seconds, text_of
+from tests.unit.chat.conftest import Hook
+
+
+def received(hook: Hook, name: str) -> Incoming:
+    assert hook.recorded(name)[0] == 200
+    return hook.queue.taken[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("slack/message", "Where is my order <4711>? See the order"),
+        ("slack/mention", "is it everything a river should be?"),
+        ("discord/message", "Where is my order?"),
+        ("telegram/message", "Where is my order?"),
+        ("teams/message", "Where is my order?"),
+        ("zendesk/message", "Where is my order?\nIt should have come on Monday."),
+        ("standard/message", "Where is my order?"),
+    ],
+)
+def test_a_message_is_read_as_people_wrote_it(hook: Hook, name: str, text: str) -> None:
+    message = received(hook, name)
+    assert (message.kind, message.text, message.platform) == ("message", text, name.partition("/")[0])
+
+
+@pytest.mark.parametrize("platform", ["slack", "telegram", "teams", "standard"])
+def test_an_edit_names_the_message_it_changes(hook: Hook, platform: str) -> None:
+    edit = received(hook, f"{platform}/edit")
+    assert edit.kind == "edit"
+    assert edit.about
+    assert "4712" in edit.text or "4711" in edit.text
+
+
+@pytest.mark.parametrize("platform", ["slack", "discord", "telegram", "teams", "zendesk", "standard"])
+def test_an_attachment_is_named_and_never_fetched(hook: Hook, platform: str) -> None:
+    message = received(hook, f"{platform}/attachment")
+    assert message.attachments == ("broken.jpg",)
+    assert message.text == "It arrived like this"
+
+
+@pytest.mark.parametrize("platform", ["slack", "discord", "telegram", "teams", "zendesk"])
+def test_a_thread_is_a_conversation_of_its_own(hook: Hook, platform: str) -> None:
+    assert received(hook, f"{platform}/thread").conversation != received(
+        hook, f"{platform}/attachment"
+    ).conversation or (platform in ("teams", "zendesk"))
+
+
+def test_a_threads_first_message_and_its_answers_are_one_conversation(hook: Hook) -> None:
+    assert received(hook, "slack/mention").conversation == received(hook, "slack/thread").conversation
+    assert received(hook, "zendesk/message").conversation == received(hook, "zendesk/thread").conversation
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "user"),
+    [
+        ("slack/button", "approve:fraud/8", "T9TK3CUKW:UA8RXUSPL"),
+        ("discord/button", "approve:fraud/8", "53908232506183680"),
+        ("discord/reason", "reject:fraud/8", "53908232506183680"),
+        ("telegram/button", "helpful:no", "1111111"),
+        (
+            "teams/button",
+            "approve:fraud/8",
+            "9da26c1d-1e7b-4b5b-b2ad-c2b9d3c5b3a0:fcfa5bd8-9fcb-4a5c-a0a3-e77e4a2d3e1a",
+        ),
+        ("standard/button", "helpful:no", "u-7"),
+    ],
+)
+def test_a_button_says_what_was_pressed_and_by_whom(hook: Hook, name: str, value: str, user: str) -> None:
+    pressed = received(hook, name)
+    assert (pressed.kind, pressed.value, pressed.user) == ("button", value, user)
+
+
+def test_a_reason_comes_with_the_button(hook: Hook) -> None:
+    assert received(hook, "discord/reason").text == "Worse for small shops"
+
+
+@pytest.mark.parametrize("platform", ["slack", "discord", "telegram"])
+def test_a_command_has_its_words(hook: Hook, platform: str) -> None:
+    command = received(hook, f"{platform}/command")
+    assert (command.kind, command.value) == ("command", "/lastmile")
+    assert command.text == "drift fraud"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("slack/reaction", "thumbsdown"), ("telegram/reaction", "👎"), ("standard/reaction", "-1")]
+)
+def test_a_reaction_names_the_message_it_is_about(hook: Hook, name: str, value: str) -> None:
+    reaction = received(hook, name)
+    assert (reaction.kind, reaction.value) == ("reaction", value)
+    assert reaction.about
+
+
+def test_an_agents_rerouting_is_heard(hook: Hook) -> None:
+    moved = received(hook, "zendesk/rerouted")
+    assert (moved.kind, moved.value, moved.about) == ("rerouted", "8447320466431", "5158")
+
+
+def test_a_mention_and_its_message_are_one_event(hook: Hook) -> None:
+    """Slack sends both to whoever subscribes to both."""
+    mention = received(hook, "slack/mention")
+    assert mention.event_id == "T061EG9R6:C123ABC456:1515449522.000016"
+
+
+def test_a_text_is_cut_where_nobody_reads_on() -> None:
+    assert text_of("a" * (LONGEST_TEXT + 1)) == ("a" * LONGEST_TEXT, True)
+    assert text_of(" a\x00b\u202ec \n") == ("abc", False)
+    assert text_of(None) == ("", False)
+
+
+def test_what_is_missing_is_named() -> None:
+    with pytest.raises(Malformed, match=r"a\.b is missing"):
+        needed({"a": {}}, "a", "b")
+    assert needed({"a": {"b": 0}}, "a", "b") == 0
+    assert optional({"a": 1}, "a", "b") is None
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "1e12", "nan", None])
+def test_a_time_is_a_number_of_seconds(value: object) -> None:
+    with pytest.raises(Malformed):
+        seconds(value)

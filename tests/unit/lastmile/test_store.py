@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 
+import boto3
 import pytest
 
 from lastmile.errors import NotFound, StoreUnavailable
@@ -369,3 +371,51 @@ def test_importing_the_registry_brings_in_nothing_that_is_slow() -> None:
     slow = {"asyncio", "pydantic", "boto3", "botocore", "onnx", "onnxruntime", "fastapi", "concurrent.futures", "http"}
     assert slow.isdisjoint(loaded)
     assert "obstore" in loaded
+
+
+def test_an_object_is_fetched_in_the_version_that_was_looked_at(store: Store, tmp_path: Path) -> None:
+    store.put("training/fraud/may.csv", b"one")
+    seen = store.stat("training/fraud/may.csv")
+    with (tmp_path / "copy").open("wb") as file:
+        store.fetch("training/fraud/may.csv", file, version=seen.version)
+    assert (tmp_path / "copy").read_bytes() == b"one"
+    assert (seen.size, seen.version != "") == (3, True)
+    assert store.stat("training/fraud/may.csv", version=seen.version) == seen
+
+
+@pytest.mark.parametrize("act", ["stat", "fetch"])
+def test_a_version_that_was_replaced_is_not_found(store: Store, act: str) -> None:
+    store.put("training/fraud/may.csv", b"one")
+    old = store.stat("training/fraud/may.csv").version
+    store.put("training/fraud/may.csv", b"another")
+    with pytest.raises(NotFound):
+        if act == "stat":
+            store.stat("training/fraud/may.csv", version=old)
+        else:
+            store.fetch("training/fraud/may.csv", BytesIO(), version=old)
+
+
+def test_every_version_of_a_bucket_that_keeps_them_can_be_fetched(s3_environ: dict[str, str], s3_uri: str) -> None:
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_environ["AWS_ENDPOINT_URL"],
+        region_name="eu-west-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+    bucket = s3_uri.removeprefix("s3://").partition("/")[0]
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    client.close()
+    store = Store.open(s3_uri, environ=s3_environ)
+    store.put("a", b"one")
+    old = store.stat("a").version
+    store.put("a", b"another")
+    into = BytesIO()
+    store.fetch("a", into, version=old)
+    assert into.getvalue() == b"one"
+    assert store.stat("a", version=old).size == 3
+
+
+def test_what_is_not_there_has_no_size(store: Store) -> None:
+    with pytest.raises(NotFound):
+        store.stat("training/fraud/may.csv")

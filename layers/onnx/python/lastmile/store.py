@@ -4,13 +4,15 @@ Every write is conditional, and an object is seen whole or not at all.
 """
 
 import hashlib
+import os
 import re
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -24,7 +26,7 @@ from lastmile.errors import LastmileError, NotFound, StoreUnavailable
 if TYPE_CHECKING:
     from collections.abc import Buffer
 
-    from obstore import PutMode
+    from obstore import GetOptions, PutMode
     from obstore.store import ClientConfig, RetryConfig
 
 PIECE = 4 << 20  # objects of twice this size and more are read in pieces of it
@@ -39,6 +41,7 @@ RETRIES: "RetryConfig" = {
     "backoff": {"init_backoff": timedelta(milliseconds=50), "max_backoff": timedelta(seconds=1), "base": 2},
 }
 CONFLICTS = 4
+BY_ETAG = "etag-"  # what begins the name of a version in a store that keeps none
 _PATH = re.compile(r"(?!\.)[^/\\\x00]+(/(?!\.)[^/\\\x00]+)*")
 
 
@@ -57,6 +60,18 @@ class Stored(NamedTuple):
     """An object and the tag that changes with its content."""
 
     data: bytes
+    etag: str
+
+
+class Stat(NamedTuple):
+    """One version of an object. `modified` is in seconds since 1970, in S3 whole ones.
+
+    `version` names the content: the bucket's version id, or the etag in a store that keeps no versions.
+    """
+
+    size: int
+    modified: float
+    version: str
     etag: str
 
 
@@ -126,6 +141,24 @@ class Store:
     def put(self, path: str, data: bytes) -> str:
         """Write, whatever is there; returns the etag. For objects whose content follows from their path."""
         return self._put(path, data, "overwrite")
+
+    def stat(self, path: str, *, version: str | None = None) -> Stat:
+        """The newest version of an object, or the one named; raises NotFound."""
+        with self._errors(path):
+            meta = obstore.get(self._client, checked(path), options=_of_version(version) | {"head": True}).meta
+        etag = (meta["e_tag"] or "").strip('"')
+        stat = Stat(meta["size"], meta["last_modified"].timestamp(), meta["version"] or BY_ETAG + etag, etag)
+        if version not in (None, stat.version):
+            raise NotFound(f"{path} has no version {version} in {self._uri}")
+        return stat
+
+    def fetch(self, path: str, file: BinaryIO, *, version: str | None = None) -> None:
+        """Copy an object, or one version of it, into a file without holding it in memory; raises NotFound."""
+        if version is not None:
+            self.stat(path, version=version)
+        with self._errors(path):
+            for piece in obstore.get(self._reader(BIG), checked(path), options=_of_version(version)).stream(PIECE):
+                file.write(piece)
 
     def exists(self, path: str) -> bool:
         try:
@@ -284,6 +317,21 @@ class _Directory(Store):
             directory.put(target, prepared)
         return _digest(data)
 
+    def stat(self, path: str, *, version: str | None = None) -> Stat:
+        target = self._root / checked(path)
+        with self._errors(path), target.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            found = os.fstat(file.fileno())
+        if version not in (None, BY_ETAG + digest):
+            raise NotFound(f"{path} has no version {version} in {self._root}")
+        return Stat(found.st_size, found.st_mtime, BY_ETAG + digest, digest)
+
+    def fetch(self, path: str, file: BinaryIO, *, version: str | None = None) -> None:
+        if version is not None:
+            self.stat(path, version=version)
+        with self._errors(path), (self._root / checked(path)).open("rb") as source:
+            shutil.copyfileobj(source, file)
+
     def exists(self, path: str) -> bool:
         return (self._root / checked(path)).is_file()
 
@@ -301,6 +349,10 @@ class _Directory(Store):
             raise NotFound(f"{path} does not exist in {self._root}") from error
         except OSError as error:
             raise StoreUnavailable(f"{self._root} cannot be used: {error.strerror}") from error
+
+
+def _of_version(version: str | None) -> "GetOptions":
+    return {} if version is None or version.startswith(BY_ETAG) else {"version": version}
 
 
 def checked(path: str) -> str:

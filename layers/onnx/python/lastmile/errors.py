@@ -10,6 +10,7 @@ LastmileError
 ├── ReleaseConflict         somebody else moved the release first
 ├── VersionRejected         the version was turned down and may not serve
 ├── InvalidSpec             a spec.toml or spec.json
+├── DataRefused             an upload that no model can be trained on
 ├── InvalidArtefact         a model file, or a stored artefact whose digest does not match
 ├── ModelFailed             the runtime failed on input that fits the signature
 ├── StoreUnavailable        the object store does not answer
@@ -62,6 +63,14 @@ class VersionRejected(LastmileError):
 
 class InvalidSpec(LastmileError):
     """The model specification is not acceptable."""
+
+
+class DataRefused(LastmileError):
+    """No model can be trained on the data; `advice` says what to do about it."""
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(reason)
+        self.advice = advice
 
 
 class InvalidArtefact(LastmileError):

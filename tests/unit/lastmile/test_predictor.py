@@ -11,6 +11,7 @@ import pytest
 from lastmile.capture import Capture
 from lastmile.errors import (
     InvalidInput,
+    ModelFailed,
     ModelNotFound,
     NotFound,
     StoreUnavailable,
@@ -289,6 +290,32 @@ def test_the_capture_says_what_was_answered(world: World) -> None:
     assert record["inputs"]["x"] == [[1.0, 1.0, 1.0]]
     assert record["outputs"]["y"] == prediction.outputs["y"].tolist()
     assert record["ms"] == pytest.approx(prediction.milliseconds, abs=1e-4)
+
+
+def test_decisions_are_made_of_the_outputs_and_captured_beside_them(world: World) -> None:
+    seen: list[Any] = []
+
+    def decide(outputs: Any) -> list[dict[str, Any]]:
+        seen.append(outputs["y"][0, 0].item())
+        return [{"row": 0, "decision": "review"}]
+
+    world.registry.shadow("lin", 2, **WHO)
+    world.clock.now += 11
+    world.predictor.run(world.predictor.resolve("lin"), ROW, decide=decide)
+    answered, beside = world.captures()
+    assert seen == [answered["outputs"]["y"][0][0]]
+    assert answered["decisions"] == [{"row": 0, "decision": "review"}]
+    assert (beside["role"], beside.get("decisions")) == ("shadow", None)
+
+
+def test_a_decision_that_cannot_be_made_is_captured_as_an_error(world: World) -> None:
+    def decide(_: Any) -> list[dict[str, Any]]:
+        raise ModelFailed("no number")
+
+    with pytest.raises(ModelFailed):
+        world.predictor.run(world.predictor.resolve("lin"), ROW, decide=decide)
+    (captured,) = world.captures()
+    assert captured["error"] == "no number"
 
 
 def test_sessions_are_bounded_and_the_oldest_goes(linear: Callable[..., bytes]) -> None:

@@ -43,6 +43,7 @@ class Capture:
         inputs: Mapping[str, Array],
         outputs: Mapping[str, Array],
         error: str | None = None,
+        decisions: list[dict[str, Any]] | None = None,
     ) -> None:
         """`at` in seconds since 1970; `inputs` and `outputs` share their first axis, the rows."""
         kept = {name: array for name, array in inputs.items() if not specs[name].pii}
@@ -64,6 +65,8 @@ class Capture:
             record["rows_captured"] = keep
         if error is not None:
             record["error"] = error
+        if decisions is not None:
+            record["decisions"] = decisions
         self.write(orjson.dumps(record, _writable, AS_LINE).decode())
 
 

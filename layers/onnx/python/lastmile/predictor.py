@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from threading import Lock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lastmile.errors import InvalidInput, LastmileError, NotFound, VersionNotFound, VersionRejected
 from lastmile.manifest import Manifest
@@ -22,6 +22,7 @@ SESSION_COST = 2  # a session holds about twice the bytes of its file: the weigh
 
 type Spawn = Callable[[Callable[[], None]], object]
 type Record = Callable[..., None]  # with the arguments of lastmile.capture.Capture
+type Decide = Callable[[dict[str, Array]], list[dict[str, Any]]]  # from the outputs to what is captured beside them
 
 
 def call_now(task: Callable[[], None]) -> None:
@@ -116,11 +117,18 @@ class Predictor:
         loaded = self._load(release, chosen)
         return Served(model, chosen, role, loaded, None if shadow is None else self._load_shadow(release, shadow))
 
-    def run(self, served: Served, feeds: dict[str, Array], outputs: list[str] | None = None) -> Prediction:
-        """Check the feeds against the signature, run the model, capture, and start the shadow run."""
+    def run(
+        self,
+        served: Served,
+        feeds: dict[str, Array],
+        outputs: list[str] | None = None,
+        *,
+        decide: Decide | None = None,
+    ) -> Prediction:
+        """Check the feeds against the signature, run the model, decide, capture, and start the shadow run."""
         check_feeds(served.loaded.inputs, feeds)
         names = list(served.loaded.outputs) if outputs is None else outputs
-        prediction = self._captured(served, feeds, names, new_ulid())
+        prediction = self._captured(served, feeds, names, new_ulid(), decide)
         shadow = served.shadow
         if shadow is not None:
             beside = Served(served.model, shadow.manifest.version, "shadow", shadow)
@@ -255,18 +263,30 @@ class Predictor:
         except LastmileError as error:
             _warn(f"the shadow of model '{served.model}' failed: {error}")
 
-    def _captured(self, served: Served, feeds: dict[str, Array], names: list[str], prediction_id: str) -> Prediction:
+    def _captured(
+        self,
+        served: Served,
+        feeds: dict[str, Array],
+        names: list[str],
+        prediction_id: str,
+        decide: Decide | None = None,
+    ) -> Prediction:
         at = time.time()
         started = time.perf_counter_ns()
+        ended = 0
         outputs: dict[str, Array] = {}
+        decided: dict[str, Any] = {}
         failure: str | None = None
         try:
             outputs = dict(zip(names, served.loaded.model.run(names, feeds), strict=True))
+            ended = time.perf_counter_ns()
+            if decide is not None:
+                decided["decisions"] = decide(outputs)
         except LastmileError as error:
             failure = str(error)
             raise
         finally:
-            milliseconds = (time.perf_counter_ns() - started) / 1e6
+            milliseconds = ((ended or time.perf_counter_ns()) - started) / 1e6
             if self._capture is not None:
                 self._capture(
                     prediction_id=prediction_id,
@@ -279,6 +299,7 @@ class Predictor:
                     inputs=feeds,
                     outputs=outputs,
                     error=failure,
+                    **decided,
                 )
         return Prediction(prediction_id, served.model, served.version, served.role, outputs, milliseconds)
 

@@ -81,6 +81,8 @@ def feature_of(signature: Signature, name: str, key: str, *, text: bool = False)
         raise InvalidSpec(f"decision.options.{key}: there is no feature {name!r}; the model takes {', '.join(known)}")
     if (found.tensor.datatype == "BYTES") != text or found.tensor.datatype == "BOOL":
         raise InvalidSpec(f"decision.options.{key}: feature {name!r} is no {'text' if text else 'number'}")
+    if found.tensor.pii and not text:
+        raise InvalidSpec(f"decision.options.{key}: feature {name!r} is personal, and the reasons would say it")
     return found
 
 

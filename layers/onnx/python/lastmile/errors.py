@@ -12,6 +12,7 @@ LastmileError
 ├── InvalidSpec             a spec.toml or spec.json
 ├── DataRefused             an upload that no model can be trained on
 ├── InvalidArtefact         a model file, or a stored artefact whose digest does not match
+├── ProfileMismatch         two profiles do not count the same, or a document is no profile
 ├── ModelFailed             the runtime failed on input that fits the signature
 ├── StoreUnavailable        the object store does not answer
 └── MissingSettings         environment variables, all that are missing at once
@@ -75,6 +76,10 @@ class DataRefused(LastmileError):
 
 class InvalidArtefact(LastmileError):
     """The model file is not acceptable, or is not the one that was registered."""
+
+
+class ProfileMismatch(LastmileError):
+    """Two profiles do not count the same, or what was read is no profile that can be."""
 
 
 class ModelFailed(LastmileError):

@@ -91,6 +91,29 @@ TFS_ANSWERS = {
     "to rows": {"predictions": [ROW]},
     "to columns": {"outputs": {"label": [2], "probabilities": [PROBABILITIES]}},
 }
+DECIDE_REQUESTS: dict[str, Any] = {
+    "named features": {"rows": [dict(zip(PIXELS, TWO, strict=True))]},
+    "whole inputs": {"instances": [TWO]},
+}
+DECIDE_ANSWER = {
+    "model": "digits",
+    "version": "1",
+    "prediction_id": PREDICTION_ID,
+    "decisions": [
+        {
+            "decision": "2",
+            "reasons": ["'2' is the most likely with 98.5 %."],
+            "review": False,
+            "details": {
+                "queue": "2",
+                "priority": "normal",
+                "confidence": 0.985417,
+                "likely": [{"class": "2", "probability": 0.985417}, {"class": "3", "probability": 0.013392}],
+            },
+            "prediction": {"label": 2, "probabilities": {str(n): share for n, share in enumerate(PROBABILITIES)}},
+        }
+    ],
+}
 TFS_STATUS = {
     "model_version_status": [
         {"version": "1", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}},

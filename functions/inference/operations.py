@@ -57,8 +57,9 @@ SCORING = Tag(
     "The scoring contract of MLflow's model servers and SageMaker's containers.",
     "https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally",
 )
+DECISIONS = Tag("Decisions", "Lastmile's own: a prediction put through the policy of the version that made it.")
 SERVICE = Tag("Service", "Liveness and documentation; no token needed.")
-TAGS = (V2, TFS, TORCH, SCORING, SERVICE)
+TAGS = (V2, TFS, TORCH, SCORING, DECISIONS, SERVICE)
 
 OF_A_MODEL = (404, 409, 503)  # what may happen when a model has to be found
 PREDICTS = (400, 404, 409, 413, 500, 503)
@@ -170,6 +171,20 @@ SCORE = Operation(
     predicts=True,
 )
 
+DECIDE = Operation(
+    "decide",
+    DECISIONS.name,
+    "Decide",
+    "Features in, a decision with reasons for each row out. The policy stands in the model's spec (`[decision]`) and "
+    "is kept with the version, so that a promotion moves model and policy together. `context` holds what the model "
+    "does not know but the policy asks for, one object for each row: the stock at hand, say. A model without a policy "
+    "answers 400. Where `review` is true, an event `DecisionReview` asks for a person.",
+    requests=_json("DecisionRequest", shown.DECIDE_REQUESTS),
+    answers=_one("DecisionResponse", shown.DECIDE_ANSWER),
+    refusals=PREDICTS,
+    predicts=True,
+)
+
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("POST", "/v2/models/{model}/infer"): INFER,
     ("POST", "/v2/models/{model}/versions/{version}/infer"): INFER,
@@ -199,6 +214,8 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("POST", "/v1/models/{model}:predict"): PREDICT,
     ("POST", "/v1/models/{model}/versions/{version}:predict"): PREDICT,
     ("POST", "/v1/models/{model}/labels/{label}:predict"): PREDICT,
+    ("POST", "/v1/models/{model}:decide"): DECIDE,
+    ("POST", "/v1/models/{model}/versions/{version}:decide"): DECIDE,
     ("GET", "/v1/models/{model}"): MODEL_STATUS,
     ("GET", "/v1/models/{model}/metadata"): MODEL_SIGNATURES,
     ("GET", "/v1/models/{model}/versions/{version}"): MODEL_STATUS,

@@ -23,6 +23,12 @@ def record(properties: dict[str, Schema], *, optional: tuple[str, ...] = (), des
     return schema | ({"description": description} if description else {})
 
 
+def only(properties: dict[str, Schema]) -> Schema:
+    """An object of the first member, needed, and perhaps the others; a misspelt one is an error."""
+    needed = next(iter(properties))
+    return {"type": "object", "properties": properties, "required": [needed], "additionalProperties": False}
+
+
 TEXT: Schema = {"type": "string"}
 ANY: Schema = {}
 DATATYPE: Schema = {"type": "string", "enum": list(DATATYPES)}
@@ -32,6 +38,11 @@ BINARY_SIZE: Schema = {
     "description": "The tensor's bytes, found behind the JSON header, in the order of the tensors.",
 }
 CELL: Schema = {"type": ["number", "string", "boolean", "null"]}
+CONTEXT: Schema = {
+    "type": "array",
+    "items": {"type": "object"},
+    "description": "What the policy takes beside the features, an object for each row.",
+}
 
 SCHEMAS: dict[str, Schema] = {
     "InferenceRequest": record(
@@ -215,6 +226,35 @@ SCHEMAS: dict[str, Schema] = {
         ],
     },
     "ScoringResponse": record({"predictions": list_of(ANY, "A value per row; an object per row for several outputs.")}),
+    "DecisionRequest": {
+        "description": "`rows` or `instances`, not both, and the context that the policy asks for.",
+        "oneOf": [
+            only({"rows": list_of({"type": "object"}, "Features by name, a row each."), "context": CONTEXT}),
+            only(
+                {
+                    "instances": list_of(ANY, "As in TensorFlow Serving: a value or an object per row."),
+                    "context": CONTEXT,
+                }
+            ),
+        ],
+    },
+    "DecisionResponse": record(
+        {
+            "model": TEXT,
+            "version": TEXT,
+            "prediction_id": TEXT,
+            "decisions": list_of(ref("Decision"), "One for each row, in order."),
+        }
+    ),
+    "Decision": record(
+        {
+            "decision": {"type": "string", "description": "What to do: allow, a queue's name, order, …"},
+            "reasons": list_of(TEXT, "Sentences with the figures used."),
+            "review": {"type": "boolean", "description": "Whether a person is asked."},
+            "details": {"type": "object", "description": "The figures by name: the expected cost of each option, say."},
+            "prediction": {"type": "object", "description": "The model's outputs; named columns are objects."},
+        }
+    ),
     "Healthy": record({"status": {"type": "string", "enum": ["Healthy"]}}),
     "Health": record({"status": {"type": "string", "enum": ["ok"]}}),
     "Document": record({"openapi": TEXT, "info": {"type": "object"}, "paths": {"type": "object"}}),

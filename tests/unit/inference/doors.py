@@ -25,6 +25,7 @@ from functions.inference.metrics import Metrics
 from functions.inference.server_door import ServerDoor
 from functions.inference.serving import Serving
 from lastmile.model import OnnxModel
+from lastmile.policies import Decision
 from lastmile.registry import Registry
 from lastmile.settings import Settings
 from lastmile.spec import ModelSpec
@@ -40,6 +41,9 @@ DIGITS = Signature(
         TensorSpec("probabilities", "FP32", (-1, 10), columns=tuple("0123456789")),
     ),
 )
+
+
+READ = Decision("route", {"sure_from": 0.15, "unsure": "person", "review": ["person"]})
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,12 @@ def answer(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     return Answer(status, own, body)
 
 
-def push(serving: Serving, name: str, data: bytes, signature: Signature | None = None) -> int:
+def push(
+    serving: Serving, name: str, data: bytes, signature: Signature | None = None, decision: Decision | None = None
+) -> int:
     signature = signature or OnnxModel.open(data, threads=1).signature
     tensors: Any = {"inputs": signature.inputs, "outputs": signature.outputs}
-    spec = ModelSpec(name=name, task="classification", description="", **tensors)
+    spec = ModelSpec(name=name, task="classification", description="", decision=decision, **tensors)
     registry = Registry(serving.store)
     return registry.push(spec, data, signature=signature, metrics={}, lineage={}, compression={}, **WHO).version
 
@@ -95,7 +101,7 @@ def fill(serving: Serving) -> Serving:
     """digits: 1 is champion, 2 was rejected, 3 is there; echo takes text; pair fails at run time."""
     registry = Registry(serving.store)
     for seed in (1, 2, 3):
-        push(serving, "digits", classifier(seed), DIGITS)
+        push(serving, "digits", classifier(seed), DIGITS, READ)
     push(serving, "echo", echo())
     push(serving, "pair", pair_only())
     registry.reject("digits", 2, **WHO)

@@ -39,6 +39,8 @@ def _routes(default_model: str | None) -> list[Route]:
         ("POST", "/v1/models/{model}:predict", tfs.predict, oip.error_response),
         ("POST", "/v1/models/{model}/versions/{version}:predict", tfs.predict, oip.error_response),
         ("POST", "/v1/models/{model}/labels/{label}:predict", tfs.predict, oip.error_response),
+        ("POST", "/v1/models/{model}:decide", decide, oip.error_response),
+        ("POST", "/v1/models/{model}/versions/{version}:decide", decide, oip.error_response),
         ("GET", "/v1/models/{model}", tfs.status, oip.error_response),
         ("GET", "/v1/models/{model}/metadata", tfs.metadata, oip.error_response),
         ("GET", "/v1/models/{model}/versions/{version}", tfs.status, oip.error_response),
@@ -51,6 +53,12 @@ def _routes(default_model: str | None) -> list[Route]:
         ("GET", "/ping", torch.ping, torch.error_response),
     ]
     return [Route(*row) for row in table]
+
+
+def decide(predictor: Predictor, request: Request, model: str, version: str | None = None) -> Response:
+    from lastmile.protocols import deciding  # what only predicts does not load the policies
+
+    return deciding.decide(predictor, request, model, version)
 
 
 class Protocols:

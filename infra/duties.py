@@ -7,40 +7,66 @@ from aws_cdk import Aws, aws_iam, aws_kms, aws_s3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duty:
-    """Objects of the artifacts bucket: `reads` are prefixes, `writes` are paths in which a * stands for any text."""
+    """Objects of the artifacts bucket and, with `data_` before it, of the data bucket.
 
-    reads: tuple[str, ...]
+    Reads are prefixes, writes are paths in which a * stands for any text.
+    """
+
+    reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    data_reads: tuple[str, ...] = ()
+    data_writes: tuple[str, ...] = ()
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """Every path named in the statements, once."""
-        return tuple(dict.fromkeys((*(f"{prefix}/*" for prefix in self.reads), *self.writes)))
+        """Every path of the artifacts bucket named in the statements, once."""
+        return _paths(self.reads, self.writes)
 
-    def statements(self, bucket: aws_s3.IBucket, key: aws_kms.IKey) -> list[aws_iam.PolicyStatement]:
-        read = [bucket.arn_for_objects(f"{prefix}/*") for prefix in self.reads]
-        written = [bucket.arn_for_objects(path) for path in self.writes]
+    @property
+    def data_paths(self) -> tuple[str, ...]:
+        """Every path of the data bucket named in the statements, once."""
+        return _paths(self.data_reads, self.data_writes)
+
+    def statements(
+        self, artifacts: aws_s3.IBucket, data: aws_s3.IBucket, key: aws_kms.IKey
+    ) -> list[aws_iam.PolicyStatement]:
+        writes = self.writes or self.data_writes
         return [
-            aws_iam.PolicyStatement(sid="Read", actions=["s3:GetObject"], resources=read),
-            aws_iam.PolicyStatement(
-                sid="List",
-                actions=["s3:ListBucket"],
-                resources=[bucket.bucket_arn],
-                # IfExists: S3 wants this right to say 404 instead of 403 to a GET, which carries no prefix.
-                conditions={"StringLikeIfExists": {"s3:prefix": [f"{prefix}/*" for prefix in self.reads]}},
-            ),
-            *([aws_iam.PolicyStatement(sid="Write", actions=["s3:PutObject"], resources=written)] if written else []),
+            *_statements("", artifacts, self.reads, self.writes),
+            *_statements("Data", data, self.data_reads, self.data_writes),
             aws_iam.PolicyStatement(
                 sid="Key",
-                actions=["kms:Decrypt", *(["kms:GenerateDataKey"] if written else [])],
+                actions=["kms:Decrypt", *(["kms:GenerateDataKey"] if writes else [])],
                 resources=[key.key_arn],
                 conditions={"StringEquals": {"kms:ViaService": f"s3.{Aws.REGION}.amazonaws.com"}},
             ),
         ]
 
 
+def _paths(reads: tuple[str, ...], writes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*(f"{prefix}/*" for prefix in reads), *writes)))
+
+
+def _statements(
+    name: str, bucket: aws_s3.IBucket, reads: tuple[str, ...], writes: tuple[str, ...]
+) -> list[aws_iam.PolicyStatement]:
+    read = [bucket.arn_for_objects(f"{prefix}/*") for prefix in reads]
+    written = [bucket.arn_for_objects(path) for path in writes]
+    listing = aws_iam.PolicyStatement(
+        sid=f"List{name}",
+        actions=["s3:ListBucket"],
+        resources=[bucket.bucket_arn],
+        # IfExists: S3 wants this right to say 404 instead of 403 to a GET, which carries no prefix.
+        conditions={"StringLikeIfExists": {"s3:prefix": [f"{prefix}/*" for prefix in reads]}},
+    )
+    reading = aws_iam.PolicyStatement(sid=f"Read{name}", actions=["s3:GetObject"], resources=read)
+    writing = aws_iam.PolicyStatement(sid=f"Write{name}", actions=["s3:PutObject"], resources=written)
+    return [*([reading, listing] if read else []), *([writing] if written else [])]
+
+
 INFERENCE = Duty(reads=("models",))
 CONTROL = Duty(
     reads=("models", "audit"),
     writes=("models/*/release.json", "models/*/versions/*/rejected.json", "audit/*"),
+    data_writes=("feedback/*",),
 )

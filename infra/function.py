@@ -58,6 +58,7 @@ class Function(Construct):
             environment={
                 "LASTMILE_STAGE": stage.name,
                 "LASTMILE_ARTIFACTS": f"s3://{storage.artifacts.bucket_name}",
+                **({"LASTMILE_DATA": f"s3://{storage.data.bucket_name}"} if duty.data_paths else {}),
                 "OPENBLAS_NUM_THREADS": "1",  # or numpy starts one thread per core it sees, to add a few numbers
                 "ORT_DISABLE_TELEMETRY": "1",
                 "POWERTOOLS_SERVICE_NAME": name,
@@ -88,12 +89,13 @@ class Function(Construct):
                 resources=["*"],
             ),
         ]
+        granted = duty.statements(storage.artifacts, storage.data, storage.key)
         role = aws_iam.Role(
             self,
             "Role",
             assumed_by=aws_iam.ServicePrincipal("lambda.amazonaws.com"),
             inline_policies={
-                "Duty": aws_iam.PolicyDocument(statements=duty.statements(storage.artifacts, storage.key)),
+                "Duty": aws_iam.PolicyDocument(statements=granted),
                 "Telemetry": aws_iam.PolicyDocument(statements=telemetry),
             },
         )
@@ -103,6 +105,7 @@ class Function(Construct):
             "X-Ray has no resources that its two writing actions could be limited to.",
         )
         accept_paths(role, storage.artifacts, duty.paths)
+        accept_paths(role, storage.data, duty.data_paths)
         return role.without_policy_updates()  # what a function may do is written here and nowhere else
 
     def _watch(self, stage: Stage, size: Size, alarms: Alarms) -> None:

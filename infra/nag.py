@@ -18,5 +18,5 @@ def accept_paths(construct: Construct, bucket: aws_s3.IBucket, paths: Iterable[s
         accept(
             construct,
             f"AwsSolutions-IAM5[Resource::{arn}/{path}]",
-            "Models, versions and audit entries come into being after the deployment: only their path can be named.",
+            "Models, captures, reports and so on come into being after the deployment: only their path can be named.",
         )

@@ -43,10 +43,7 @@ class Serving(Stack):
             "control",
             size=stage.control,
             duty=CONTROL,
-            environment={
-                "LASTMILE_DATA": f"s3://{self._storage.data.bucket_name}",
-                "LASTMILE_TOKEN_URL": identity.token_url,
-            },
+            environment={"LASTMILE_TOKEN_URL": identity.token_url},
         )
         functions: dict[Door, Function] = {"inference": inference, "control": control}
         api = Api(self, stage=stage, functions=functions, storage=storage, identity=identity, alarms=self._alarms)

@@ -8,6 +8,7 @@ import pytest
 from tests.infra.templates import Stacks
 
 ARTIFACTS = "${Artifacts.Arn}"
+DATA = "${Data.Arn}"
 THROUGH_S3 = {"StringEquals": {"kms:ViaService": "s3.${AWS::Region}.amazonaws.com"}}
 
 
@@ -49,7 +50,7 @@ def test_inference_reads_models_and_writes_nothing(stacks: Stacks) -> None:
     ]
 
 
-def test_control_moves_releases_and_adds_to_the_audit(stacks: Stacks) -> None:
+def test_control_moves_releases_and_adds_to_the_audit_and_the_feedback(stacks: Stacks) -> None:
     assert statements(stacks, "Control") == [
         {
             "Sid": "Read",
@@ -74,6 +75,7 @@ def test_control_moves_releases_and_adds_to_the_audit(stacks: Stacks) -> None:
                 f"{ARTIFACTS}/audit/*",
             ],
         },
+        {"Sid": "WriteData", "Effect": "Allow", "Action": "s3:PutObject", "Resource": f"{DATA}/feedback/*"},
         {
             "Sid": "Key",
             "Effect": "Allow",
@@ -91,14 +93,16 @@ def test_control_moves_releases_and_adds_to_the_audit(stacks: Stacks) -> None:
         ("Inference", "s3:GetObject", f"{ARTIFACTS}/models/digits/release.json", True),
         ("Inference", "s3:PutObject", f"{ARTIFACTS}/models/digits/release.json", False),
         ("Inference", "s3:GetObject", f"{ARTIFACTS}/audit/2026/01/01/a.json", False),
-        ("Inference", "s3:GetObject", "${Data.Arn}/captures/a", False),
+        ("Inference", "s3:GetObject", f"{DATA}/captures/a", False),
         ("Control", "s3:PutObject", f"{ARTIFACTS}/models/digits/release.json", True),
         ("Control", "s3:PutObject", f"{ARTIFACTS}/models/digits/versions/1/rejected.json", True),
         ("Control", "s3:PutObject", f"{ARTIFACTS}/models/digits/versions/1/manifest.json", False),
         ("Control", "s3:PutObject", f"{ARTIFACTS}/models/digits/versions/1/model.onnx", False),
         ("Control", "s3:PutObject", f"{ARTIFACTS}/models/digits/spec.json", False),
-        ("Control", "s3:GetObject", "${Data.Arn}/captures/a", False),
-        ("Control", "s3:ListBucket", "${Data.Arn}", False),
+        ("Control", "s3:GetObject", f"{DATA}/captures/a", False),
+        ("Control", "s3:PutObject", f"{DATA}/feedback/model=digits/dt=2026-01-01/a.json", True),
+        ("Control", "s3:PutObject", f"{DATA}/captures/a", False),
+        ("Control", "s3:ListBucket", DATA, False),
         ("Control", "s3:DeleteObject", f"{ARTIFACTS}/audit/2026/01/01/a.json", False),
     ],
 )

@@ -4,6 +4,12 @@ from pathlib import Path
 from tests.infra.synthesis import run
 from tests.infra.templates import Stacks
 
+ARTIFACTS, DATA = "Artifacts82DD59A1Arn3B515032", "Data666C94C7Arn0D7E21B7"
+PATHS = (
+    ("Inference", ARTIFACTS, ("models/*",)),
+    ("Control", ARTIFACTS, ("models/*", "audit/*", "models/*/release.json", "models/*/versions/*/rejected.json")),
+    ("Control", DATA, ("feedback/*",)),
+)
 WITH_A_FAULT = """
 from aws_cdk import aws_s3
 from infra.app import build
@@ -29,7 +35,6 @@ def test_our_stacks_have_no_findings_but_those_accepted(stacks: Stacks) -> None:
 def test_every_acceptance_is_known_here_and_says_why(stacks: Stacks) -> None:
     accepted = acceptances(stacks.folder)
     assert all(len(reason) > 40 for reason in accepted.values())
-    bucket = f"Resource::Lastmile-{stacks.stage}-Storage:ExportsOutputFnGetAttArtifacts82DD59A1Arn3B515032"
     public = ["GET--health", "GET--docs", "GET--docs--{asset}", "GET--openapi.json", "GET--control--openapi.json"]
     if stacks.stage == "dev":  # its web pages may call
         public += [f"OPTIONS--{path}" for path in ("ping", "invocations", "v2", "v2--{proxy+}", "v1--{proxy+}")]
@@ -38,10 +43,10 @@ def test_every_acceptance_is_known_here_and_says_why(stacks: Stacks) -> None:
         *((f"{name}/Function", "L1") for name in ("Inference", "Control")),
         *((f"{name}/Function", "@aws-cdk/aws-lambda:snapStartRequirePublish") for name in ("Inference", "Control")),
         *((f"{name}/Role", "IAM5[Resource::*]") for name in ("Inference", "Control")),
-        ("Inference/Role", f"IAM5[{bucket}/models/*]"),
         *(
-            ("Control/Role", f"IAM5[{bucket}/{path}]")
-            for path in ("models/*", "audit/*", "models/*/release.json", "models/*/versions/*/rejected.json")
+            (f"{name}/Role", f"IAM5[Resource::Lastmile-{stacks.stage}-Storage:ExportsOutputFnGetAtt{bucket}/{path}]")
+            for name, bucket, paths in PATHS
+            for path in paths
         ),
         *((f"Api/Http/{route}", "APIG4") for route in public),
     }

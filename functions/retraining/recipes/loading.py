@@ -1,0 +1,42 @@
+"""Finds the recipe that a spec names."""
+
+import importlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+from functions.retraining.recipes.contract import Recipe
+from lastmile.errors import InvalidSpec
+from lastmile.spec import ModelSpec
+
+MODELS = Path(__file__).parents[3] / "models"
+FUNCTIONS = ("check", "split", "fit", "examples")
+
+
+def load(spec: ModelSpec, models: Path = MODELS) -> Recipe:
+    """The recipe, after it has checked the spec; raises InvalidSpec."""
+    if spec.training is None:
+        raise InvalidSpec("training: missing; a model without it is pushed, not trained")
+    own = spec.training.recipe == "own"
+    module = _own(models / spec.name / "recipe.py") if own else _shipped(spec.training.recipe)
+    recipe = cast(Recipe, module)
+    recipe.check(spec)
+    return recipe
+
+
+def _shipped(name: str) -> ModuleType:
+    return importlib.import_module(f"functions.retraining.recipes.{name}")
+
+
+def _own(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise InvalidSpec(f"training.recipe: 'own' needs the file models/{path.parent.name}/recipe.py")
+    found = importlib.util.spec_from_file_location(f"models.{path.parent.name}.recipe", path)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    if missing := [name for name in FUNCTIONS if not callable(getattr(module, name, None))]:
+        raise InvalidSpec(f"training.recipe: models/{path.parent.name}/recipe.py has no function {missing[0]}")
+    return module

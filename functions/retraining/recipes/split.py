@@ -1,0 +1,66 @@
+"""Which rows are held out of training."""
+
+import math
+
+import numpy as np
+
+from functions.retraining.table import Table
+from lastmile.errors import DataRefused, InvalidSpec
+from lastmile.policies import Training
+from lastmile.spec import ModelSpec
+from lastmile.tensors import Array
+
+LABELLED = ("classification", "anomaly")
+
+
+def default(table: Table, spec: ModelSpec) -> tuple[Table, Table]:
+    """The newest rows are held out where the spec names a time, else a seeded draw: of every class the same share."""
+    training = training_of(spec)
+    if training.time is not None:
+        held_out = newest(table[training.time], training.holdout)
+    else:
+        labels = table[training.target] if training.target is not None and spec.task in LABELLED else None
+        held_out = drawn(table.rows, training.holdout, training.seed, labels)
+    if not held_out.any() or held_out.all():
+        raise DataRefused(
+            f"{table.rows} rows cannot be divided into training rows and {training.holdout:.0%} held-out rows",
+            "Upload more rows.",
+        )
+    return table.take(~held_out), table.take(held_out)
+
+
+def training_of(spec: ModelSpec) -> Training:
+    if spec.training is None:
+        raise InvalidSpec("training: missing")
+    return spec.training
+
+
+def newest(times: Array, share: float) -> Array:
+    """A mask of the newest rows; those of one moment stay together."""
+    ordered = np.sort(times)
+    first = ordered[min(math.ceil(len(ordered) * (1 - share)), len(ordered) - 1)] if len(ordered) else 0.0
+    return np.asarray(times >= first)
+
+
+def drawn(rows: int, share: float, seed: int, labels: Array | None = None) -> Array:
+    """A mask of a random share of the rows, and of the rows of every label."""
+    order = np.random.default_rng(seed).permutation(rows)
+    if labels is not None:
+        _, codes = np.unique(labels, return_inverse=True)
+        order = order[np.argsort(codes[order], kind="stable")]
+    # Each row moves the sum by the share; where it passes a whole number, the row is held out.
+    steps = np.floor((np.arange(rows) + 1) * share) > np.floor(np.arange(rows) * share)
+    mask = np.zeros(rows, bool)
+    mask[order[steps]] = True
+    return mask
+
+
+def folds(rows: int, count: int, seed: int, labels: Array | None = None) -> Array:
+    """The fold of each row, every label spread evenly over all of them."""
+    order = np.random.default_rng(seed).permutation(rows)
+    if labels is not None:
+        _, codes = np.unique(labels, return_inverse=True)
+        order = order[np.argsort(codes[order], kind="stable")]
+    found = np.empty(rows, np.int64)
+    found[order] = np.arange(rows) % count
+    return found

@@ -1,0 +1,55 @@
+"""Rows that no model may learn from: all are counted, some are kept."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+KEPT = 10_000
+LONGEST_VALUE = 200
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """Where it begins in the file, all that is wrong with it, and what stands there (without personal values)."""
+
+    line: int
+    reasons: tuple[str, ...]
+    row: dict[str, Any]
+
+
+@dataclass
+class Kind:
+    """Rows with the same thing wrong in the same column (None: the row as a whole)."""
+
+    column: str | None
+    problem: str
+    example: str
+    first_line: int
+    rows: int = 0
+
+
+@dataclass
+class BadRows:
+    total: int = 0
+    kept: list[BadRow] = field(default_factory=list)
+    kinds: dict[tuple[str | None, str], Kind] = field(default_factory=dict)
+
+    def add(self, row: BadRow, kinds: list[tuple[str | None, str]]) -> None:
+        """`kinds` are (column, problem) of each of the row's reasons."""
+        self.total += 1
+        if len(self.kept) < KEPT:
+            self.kept.append(row)
+        for kind, reason in zip(kinds, row.reasons, strict=True):
+            self.kinds.setdefault(kind, Kind(*kind, reason, row.line)).rows += 1
+
+    def by_frequency(self) -> list[Kind]:
+        return sorted(self.kinds.values(), key=lambda kind: -kind.rows)
+
+    def to_lines(self) -> Iterator[bytes]:
+        """JSON lines: one per kept row, and one that says how many were not kept."""
+        for row in self.kept:
+            yield orjson.dumps({"line": row.line, "reasons": row.reasons, "row": row.row}) + b"\n"
+        if self.total > len(self.kept):
+            yield orjson.dumps({"left_out": self.total - len(self.kept)}) + b"\n"

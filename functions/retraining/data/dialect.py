@@ -1,0 +1,80 @@
+"""How a delimited text is written: found by trying what is usual on its first lines."""
+
+import csv
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _csv import Reader
+
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+SOME_LINES = 50
+WITH_COMMA = re.compile(r"\s*[-+]?(\d+|\d{1,3}(\.\d{3})+),\d+\s*")
+WITH_POINT = re.compile(r"\s*[-+]?\d*\.\d+\s*")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    delimiter: str = ","
+    quote: str = '"'
+    escape: str | None = None
+    spaced: bool = False
+
+    def read(self, lines: Iterable[str]) -> "Reader":
+        return csv.reader(
+            lines,
+            delimiter=self.delimiter,
+            quotechar=self.quote,
+            doublequote=self.escape is None,
+            escapechar=self.escape,
+            skipinitialspace=self.spaced,
+        )
+
+    def __str__(self) -> str:
+        return f"CSV separated by {DELIMITERS[self.delimiter]}"
+
+
+def sniff(text: str, wanted: Collection[str]) -> Dialect:
+    """The dialect in which the first line names most of the `wanted` columns, and the lines are equally long."""
+    quote = _quote(text)
+    escape = "\\" if f"\\{quote}" in text and quote * 2 not in text else None
+    found = [Dialect(delimiter, quote, escape, _is_spaced(text, delimiter)) for delimiter in DELIMITERS]
+    return max(found, key=lambda dialect: _fit(dialect, text, wanted))
+
+
+def decimal(rows: Sequence[Sequence[str]]) -> str:
+    """What stands before the fraction of the numbers in these fields: a comma only if no point ever does."""
+    fields = [field for row in rows for field in row]
+    commas = sum(WITH_COMMA.fullmatch(field) is not None for field in fields)
+    return "," if commas and not any(map(WITH_POINT.fullmatch, fields)) else "."
+
+
+def _fit(dialect: Dialect, text: str, wanted: Collection[str]) -> tuple[int, float, int]:
+    rows = [row for row in _first(dialect, text) if row]
+    if not rows:
+        return 0, 0.0, 0
+    hits = len({name.strip() for name in rows[0]} & set(wanted))
+    regular = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
+    return hits, regular * (len(rows[0]) > 1), len(rows[0])
+
+
+def _first(dialect: Dialect, text: str) -> Iterator[list[str]]:
+    rows = dialect.read(text.splitlines(keepends=True)[:SOME_LINES])
+    while True:
+        try:
+            yield next(rows)
+        except (StopIteration, csv.Error):
+            return
+
+
+def _quote(text: str) -> str:
+    """A single quotation mark only where it encloses fields and the double one does not occur."""
+    enclosed = re.findall(r"(?:^|[,;\t|])'[^'\n]*'(?=$|[,;\t|\r\n])", text, re.MULTILINE)
+    return "'" if '"' not in text and 2 * len(enclosed) >= text.count("'") > 0 else '"'
+
+
+def _is_spaced(text: str, delimiter: str) -> bool:
+    count = text.count(delimiter)
+    return delimiter != "\t" and count > 0 and text.count(f"{delimiter} ") >= 0.9 * count

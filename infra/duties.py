@@ -4,18 +4,22 @@ from dataclasses import dataclass
 
 from aws_cdk import Aws, aws_iam, aws_kms, aws_s3
 
+BUS = "default"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duty:
     """Objects of the artifacts bucket and, with `data_` before it, of the data bucket.
 
-    Reads are prefixes, writes are paths in which a * stands for any text.
+    Reads are prefixes, writes are paths in which a * stands for any text. Who `tells` puts events on the account's
+    default bus, in the name of Lastmile and no other.
     """
 
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     data_reads: tuple[str, ...] = ()
     data_writes: tuple[str, ...] = ()
+    tells: bool = False
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -40,6 +44,7 @@ class Duty:
                 resources=[key.key_arn],
                 conditions={"StringEquals": {"kms:ViaService": f"s3.{Aws.REGION}.amazonaws.com"}},
             ),
+            *([_telling()] if self.tells else []),
         ]
 
 
@@ -64,9 +69,24 @@ def _statements(
     return [*([reading, listing] if read else []), *([writing] if written else [])]
 
 
+def _telling() -> aws_iam.PolicyStatement:
+    return aws_iam.PolicyStatement(
+        sid="Events",
+        actions=["events:PutEvents"],
+        resources=[f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}:event-bus/{BUS}"],
+        conditions={"StringEquals": {"events:source": "lastmile"}},
+    )
+
+
 INFERENCE = Duty(reads=("models",))
 CONTROL = Duty(
     reads=("models", "audit"),
     writes=("models/*/release.json", "models/*/versions/*/rejected.json", "audit/*"),
     data_writes=("feedback/*",),
+)
+DRIFT = Duty(
+    reads=("models",),
+    data_reads=("captures", "profiles", "feedback", "reports"),
+    data_writes=("reports/*", "training/*/feedback-*"),
+    tells=True,
 )

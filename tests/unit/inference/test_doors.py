@@ -124,6 +124,23 @@ def rows_answer(key: str | None, images: Any, *, single: bool = False) -> Check:
     return check
 
 
+def decided(images: Any, version: int = 1) -> Check:
+    """One decision for each row, with the prediction that it was made of."""
+
+    def check(got: Answer) -> None:
+        label, probabilities = session(version)(images)
+        document = json.loads(got.body)
+        assert (document["model"], document["version"]) == ("digits", str(version))
+        assert document["prediction_id"] == "the id"
+        for index, row in enumerate(document["decisions"]):
+            assert row["decision"] == str(label[index]) if probabilities[index].max() >= 0.15 else "person"
+            assert row["review"] == (row["decision"] == "person")
+            same(list(row["prediction"]["probabilities"].values()), probabilities[index], np.float32)
+        assert len(document["decisions"]) == len(images)
+
+    return check
+
+
 def columns_answer(images: Any) -> Check:
     def check(got: Answer) -> None:
         label, probabilities = session(1)(images)
@@ -302,6 +319,14 @@ GOOD = [
         200,
         rows_answer("predictions", THREE),
     ),
+    Case("decide", post("/v1/models/digits:decide", {"rows": records(THREE)}), 200, decided(THREE)),
+    Case("decide instances", post("/v1/models/digits:decide", {"instances": THREE.tolist()}), 200, decided(THREE)),
+    Case(
+        "decide by a version",
+        post("/v1/models/digits/versions/3:decide", {"rows": records(THREE)}),
+        200,
+        decided(THREE, 3),
+    ),
     Case("ping", Sent("GET", "/ping"), 200, document({"status": "Healthy"})),
     Case("health", Sent("GET", "/health"), 200, document({"status": "ok"})),
 ]
@@ -326,6 +351,18 @@ BAD = [
         post(INFER, v2(tensor(ONE.reshape(8, 8)))),
         400,
         says("input 'image'", "[8, 8] does not fit [-1, 64]"),
+    ),
+    Case(
+        "no policy",
+        post("/v1/models/echo:decide", {"rows": [{"text": "a"}]}),
+        400,
+        says("version 1 of model 'echo' has no decision policy"),
+    ),
+    Case(
+        "unknown feature",
+        post("/v1/models/digits:decide", {"rows": [{**records(ONE)[0], "colour": 1}]}),
+        400,
+        says("rows[0]: 'colour' is unknown; the model takes pixel_0_0"),
     ),
     Case("missing input", post(INFER, v2()), 400, says("missing input: image")),
     Case("no inputs", post(INFER, {}), 400, says("inputs must be a list")),
@@ -505,10 +542,11 @@ ID = re.compile(r"[0-9A-HJKMNP-TV-Z]{26}")
 
 
 def without_id(got: Answer) -> Answer:
-    """A prediction's id is new each time."""
+    """A prediction's id is new each time: everywhere in an answer the same, and here a word."""
     identifier = got.headers.get("lastmile-prediction-id")
     assert identifier is None or ID.fullmatch(identifier)
-    return Answer(got.status, {k: v for k, v in got.headers.items() if k != "lastmile-prediction-id"}, got.body)
+    body = got.body if identifier is None else got.body.replace(identifier.encode(), b"the id")
+    return Answer(got.status, {k: v for k, v in got.headers.items() if k != "lastmile-prediction-id"}, body)
 
 
 @pytest.mark.parametrize("case", GOOD + BAD, ids=lambda case: case.name)

@@ -85,6 +85,16 @@ def test_a_prediction_imports_only_what_it_needs(store: str, sent: Sent) -> None
     assert ours == OUR_MODULES | {"functions.inference.handler"}
 
 
+def test_only_who_asks_for_a_decision_loads_the_policies(store: str) -> None:
+    decide = post("/v1/models/digits:decide", {"instances": [[0] * 64]})
+    started = cold_start(store, post(INFER, v2(tensor())), decide)
+    assert started["answers"] == [200, 200]
+    late = {"lastmile.decision", "lastmile.protocols.deciding"}
+    assert late & set(started["hot"]) == set()
+    assert late <= set(started["rest"])
+    assert packages(started["rest"]) - sys.stdlib_module_names == {"lastmile"}
+
+
 def test_another_route_brings_the_app_and_only_then(store: str) -> None:
     started = cold_start(store, post(INFER, v2(tensor())), Sent("GET", "/health"))
     assert started["answers"] == [200, 200]

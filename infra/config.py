@@ -30,6 +30,7 @@ class Stage:
     architecture: Architecture
     inference: Size
     control: Size
+    drift: Size
     throttle: Throttle
     control_throttle: Throttle
     log_retention: Retention
@@ -51,6 +52,7 @@ DEV = Stage(
     architecture="x86_64",
     inference=Size(memory_mb=1769, timeout_seconds=29, p99_alarm_ms=3_000),
     control=Size(memory_mb=512, timeout_seconds=29, p99_alarm_ms=10_000),
+    drift=Size(memory_mb=1769, timeout_seconds=900, p99_alarm_ms=600_000),
     throttle=Throttle(rate=500, burst=1_000),
     control_throttle=Throttle(rate=20, burst=40),
     log_retention="ONE_WEEK",

@@ -93,5 +93,6 @@ ASSETS = {
             ),
         ),
         _function("control", layers=("onnx-layer",)),
+        _function("drift", layers=("onnx-layer",)),
     )
 }

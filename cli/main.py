@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import audit, deploy, doctor, invoke, logs, models, predict, push, release, up
+from cli import audit, decide, deploy, doctor, invoke, logs, models, predict, push, release, up
 from cli.errors import CommandFailed
 from cli.target import LOCAL_FOLDER, Options
 from lastmile.errors import (
@@ -33,6 +33,7 @@ app.command()(up.up)
 app.command()(up.down)
 app.command()(push.push)
 app.command()(predict.predict)
+app.command()(decide.decide)
 app.command()(models.models)
 app.command()(models.versions)
 app.add_typer(release.app, name="release")

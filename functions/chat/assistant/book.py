@@ -1,0 +1,207 @@
+"""What the assistant knows and may do, as `models/tickets/assistant.toml` and `faq.toml` say it."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import orjson
+
+from functions.chat.assistant.retrieval import Retrieval
+from lastmile.errors import InvalidSpec
+
+STRICT = {"extra": "forbid"}
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """From `answer` on an entry is given as the answer; from `maybe` on two entries that are less than `close` apart
+    are asked about. `route` is the confidence from which on a team's queue is trusted."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = STRICT
+
+    answer: float
+    maybe: float
+    close: float
+    route: float
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A frequent question: `questions` are ways of asking it, `title` is what a choice between entries shows."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = STRICT
+
+    id: str
+    title: str
+    questions: tuple[str, ...]
+    answer: str
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What an action needs to know: found in the text by `pattern`, else asked for."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = STRICT
+
+    pattern: str
+    ask: str
+
+
+@dataclass(frozen=True)
+class Action:
+    """A matter that one HTTP request resolves. `url` and `body` may name parameters in braces; `done` may name members
+    of the answer, which must have those of `answer` with these JSON types."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = STRICT
+
+    id: str
+    title: str
+    questions: tuple[str, ...]
+    method: Literal["GET", "POST"]
+    url: str
+    done: str
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    body: dict[str, str] = field(default_factory=dict)
+    answer: dict[str, Literal["string", "number", "boolean"]] = field(default_factory=dict)
+    confirm: str | None = None
+    unknown: str | None = None  # said when the service answers 404
+    timeout_seconds: float = 3.0
+
+
+@dataclass(frozen=True)
+class Topic:
+    """What policy gives to a person at once, whatever the assistant might know: one of the words is in the text."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = STRICT
+
+    id: str
+    words: tuple[str, ...]
+    queue: str
+    priority: str
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        return words_pattern(self.words)
+
+
+@dataclass(frozen=True)
+class Book:
+    """`says` are the assistant's own sentences by name; `languages` are fixed sentences for those it does not speak."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = STRICT
+
+    model: str
+    speaks: tuple[str, ...]
+    unsure_queue: str
+    transcript_turns: int
+    thresholds: Thresholds
+    says: dict[str, str]
+    languages: dict[str, str]
+    person_words: tuple[str, ...]
+    upset_words: tuple[str, ...]
+    thanks_words: tuple[str, ...]
+    yes_words: tuple[str, ...]
+    no_words: tuple[str, ...]
+    topics: tuple[Topic, ...]
+    actions: tuple[Action, ...]
+    entries: tuple[Entry, ...]
+
+    @classmethod
+    def open(cls, folder: Path) -> "Book":
+        """Raises InvalidSpec naming the file and what is wrong in it."""
+        document = _toml(folder / "assistant.toml")
+        faq = _toml(folder / "faq.toml")
+        return read({**document, "entries": faq.get("entries", [])}, str(folder))
+
+    @property
+    def known(self) -> tuple[Entry | Action, ...]:
+        """Everything that a question can be about."""
+        return (*self.entries, *self.actions)
+
+    @cached_property
+    def retrieval(self) -> Retrieval:
+        return Retrieval([(item.id, question) for item in self.known for question in (item.title, *item.questions)])
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Entry | Action]:
+        return {item.id: item for item in self.known}
+
+
+def read(document: Mapping[str, Any], where: str) -> Book:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        book = TypeAdapter(Book).validate_json(orjson.dumps(document), strict=True)
+    except ValidationError as error:
+        found = "; ".join(f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}" for wrong in error.errors()[:10])
+        raise InvalidSpec(f"{where}: {found}") from None
+    problems = [*_problems(book)]
+    if problems:
+        raise InvalidSpec(f"{where}: {'; '.join(problems)}")
+    return book
+
+
+def words_pattern(words: tuple[str, ...]) -> re.Pattern[str]:
+    """One of the words or phrases, whole, in any case; a trailing * stands for any ending."""
+    parts = [re.escape(word).replace(r"\*", r"\w*").replace(r"\ ", r"\s+") for word in words]
+    return re.compile(rf"(?<!\w)(?:{'|'.join(parts)})(?!\w)" if parts else r"(?!)", re.IGNORECASE)
+
+
+def _problems(book: Book) -> Iterator[str]:
+    names = [item.id for item in book.known]
+    yield from (f"{name}: is there more than once" for name in sorted({n for n in names if names.count(n) > 1}))
+    for action in book.actions:
+        yield from (f"actions.{action.id}.{problem}" for problem in _action_problems(action))
+    yield from (f"says.{name}: missing" for name in sorted(SAYS - book.says.keys()))
+    yield from (f"says.{name}: unknown key" for name in sorted(book.says.keys() - SAYS))
+
+
+def _action_problems(action: Action) -> Iterator[str]:
+    for name, parameter in action.parameters.items():
+        try:
+            re.compile(parameter.pattern)
+        except re.error as error:
+            yield f"parameters.{name}: {error}"
+    sent = "".join((action.url, *action.body.values(), *(parameter.ask for parameter in action.parameters.values())))
+    for name in sorted(named(sent + (action.confirm or "")) - action.parameters.keys() - {"base"}):
+        yield f"parameters: there is no {{{name}}}"
+    for name in sorted(named(action.done) - action.parameters.keys() - action.answer.keys()):
+        yield f"done: {{{name}}} is neither a parameter nor in the answer"
+
+
+def named(template: str) -> set[str]:
+    """The names in braces."""
+    return set(re.findall(r"{(\w+)}", template))
+
+
+SAYS = frozenset(
+    {
+        "greeting",
+        "which",
+        "unsure",
+        "routed",
+        "handover",
+        "handover_upset",
+        "handover_topic",
+        "cancelled",
+        "failed",
+        "not_helpful",
+        "glad",
+        "helpful",
+        "attachment",
+        "edited",
+    }
+)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidSpec(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidSpec(f"{path} is no TOML: {error}") from error

@@ -1,0 +1,78 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from functions.chat.assistant.book import Book, words_pattern
+from lastmile.errors import InvalidSpec
+from tests.unit.chat.assistant.conftest import FOLDER
+
+
+@pytest.fixture
+def altered(tmp_path: Path) -> Callable[[str, str, str], Path]:
+    """The folder with one text of one file replaced."""
+
+    def alter(file: str, old: str, new: str) -> Path:
+        for name in ("assistant.toml", "faq.toml"):
+            shutil.copy(FOLDER / name, tmp_path / name)
+        text = (tmp_path / file).read_text()
+        assert old in text
+        (tmp_path / file).write_text(text.replace(old, new, 1))
+        return tmp_path
+
+    return alter
+
+
+def test_the_declared_book_opens(book: Book) -> None:
+    assert len(book.entries) >= 20
+    assert {action.id for action in book.actions} == {"order-status", "password-reset", "refund-request"}
+
+
+def test_every_question_of_the_book_finds_its_own_entry(book: Book) -> None:
+    for item in book.known:
+        for question in item.questions:
+            assert item.id in [match.entry for match in book.retrieval.matches(question, most=2)]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("assistant.toml", "answer = 0.35", "anser = 0.35", "thresholds"),
+        ("assistant.toml", 'glad = "', 'gald = "', "says.glad: missing"),
+        ("assistant.toml", "{order} is {status}", "{ordr} is {status}", "order-status.done: {ordr} is neither"),
+        ("assistant.toml", "/orders/{order}", "/orders/{number}", "there is no {number}"),
+        ("assistant.toml", "(\\d{4,8})", "(\\d{4,8}", "parameters.order"),
+        ("assistant.toml", 'method = "GET"', 'method = "DELETE"', "method"),
+        ("faq.toml", 'id = "delivery-time"', 'id = "delivery-cost"', "delivery-cost: is there more than once"),
+        ("faq.toml", "[[entries]]", "[[entries", "no TOML"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    altered: Callable[[str, str, str], Path], file: str, old: str, new: str, message: str
+) -> None:
+    with pytest.raises(InvalidSpec, match=message.replace("{", r"\{").replace("}", r"\}")):
+        Book.open(altered(file, old, new))
+
+
+def test_a_book_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSpec, match="assistant.toml cannot be read"):
+        Book.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("a Person please", True),
+        ("personal data", False),
+        ("poisoning", True),
+        ("gas  leak!", True),
+        ("gasleak", False),
+    ],
+)
+def test_words_are_whole_and_in_any_case(text: str, found: bool) -> None:
+    assert bool(words_pattern(("person", "poison*", "gas leak")).search(text)) == found
+
+
+def test_no_words_are_never_found() -> None:
+    assert words_pattern(()).search("anything") is None

@@ -43,9 +43,9 @@ def _sorted_out(
             reason = chunk.torn[-1 - row].reason
             bad.add(BadRow(line, (reason,), {}), [(None, _kind(reason))])
             continue
-        found = [(name, problem.kind) for name, problem in of_rows[row]]
         reasons = tuple(problem.text for _, problem in of_rows[row])
-        bad.add(BadRow(line, reasons, _shown(chunk, row, hidden)), list(found))
+        kinds: list[tuple[str | None, str]] = [(name, problem.kind) for name, problem in of_rows[row]]
+        bad.add(BadRow(line, reasons, _shown(chunk, row, hidden)), kinds)
     if not of_rows:
         return None
     good = np.ones(len(lines), bool)

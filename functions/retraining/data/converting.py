@@ -71,11 +71,10 @@ class Converter:
         return values, problems + self._categories(texts, problems)
 
     def _time(self, raw: Raw) -> tuple[Array, list[Problem]]:
-        if not isinstance(raw, list):
-            if raw.dtype.kind == "M":
-                values = raw.astype("datetime64[us]").astype(np.int64) / 1e6
-                values[np.isnat(raw)] = np.nan
-                return values, self._missing(values)
+        if not isinstance(raw, list) and raw.dtype.kind == "M":
+            values = raw.astype("datetime64[us]").astype(np.int64) / 1e6
+            values[np.isnat(raw)] = np.nan
+            return values, self._missing(values)
         each = raw if isinstance(raw, list) else raw.tolist()
         try:
             return times.parsed(each), []

@@ -4,6 +4,10 @@ from dataclasses import dataclass, replace
 from typing import Literal, cast, get_args
 
 Architecture = Literal["x86_64", "arm64"]
+# List prices of us-east-1: https://aws.amazon.com/lambda/pricing/
+GB_SECOND_USD: dict[Architecture, float] = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
+REQUEST_USD = 0.0000002
+
 Retention = Literal["ONE_WEEK", "ONE_MONTH", "THREE_MONTHS", "ONE_YEAR"]  # of CloudWatch's RetentionDays
 
 

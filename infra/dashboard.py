@@ -1,21 +1,26 @@
-"""One page of CloudWatch: how fast, how much, what fails."""
+"""Two pages of CloudWatch: how fast, how much, what fails, what it costs; and how each model fares."""
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
-from aws_cdk import aws_apigatewayv2
+from aws_cdk import Duration, aws_apigatewayv2
 from aws_cdk.aws_cloudwatch import Dashboard as CloudWatchDashboard
-from aws_cdk.aws_cloudwatch import GraphWidget, IMetric
+from aws_cdk.aws_cloudwatch import GraphWidget, IMetric, MathExpression
 from constructs import Construct
 
 from infra.alarms import PERIOD
-from infra.config import Stage
+from infra.config import GB_SECOND_USD, REQUEST_USD, Size, Stage
 from infra.function import Function
 from infra.routes import Door
 
 PERCENTILES = ("p50", "p90", "p99")
+NAMESPACE = "Lastmile"
+HOUR = Duration.hours(1)
 
 
 class Dashboard(Construct):
+    """The API and the functions behind it."""
+
     def __init__(
         self,
         scope: Construct,
@@ -38,25 +43,99 @@ class Dashboard(Construct):
             ),
         )
         for name, function in functions.items():
-            live = function.live
-            page.add_widgets(
-                graph(
-                    f"{name}: duration, ms",
-                    [live.metric_duration(period=PERIOD, statistic=p, label=p) for p in PERCENTILES],
-                ),
-                graph(
-                    f"{name}: calls",
-                    [
-                        live.metric_invocations(period=PERIOD, statistic="Sum", label="calls"),
-                        live.metric_errors(period=PERIOD, statistic="Sum", label="errors"),
-                        live.metric_throttles(period=PERIOD, statistic="Sum", label="throttles"),
-                    ],
-                ),
-                graph(
-                    f"{name}: at once",
-                    [live.metric("ConcurrentExecutions", period=PERIOD, statistic="Maximum", label="concurrency")],
-                ),
+            add_function(page, name, function)
+        sizes: dict[Door, Size] = {"inference": stage.inference, "control": stage.control}
+        page.add_widgets(cost(stage, {name: (function, sizes[name]) for name, function in functions.items()}))
+
+
+class Figure(NamedTuple):
+    """A figure that functions put into their logs for each model; `grouped` is one more dimension."""
+
+    title: str
+    metric: str
+    statistic: str
+    grouped: str | None = None
+
+
+MODEL_FIGURES = (
+    Figure("Predictions", "Predictions", "Sum"),
+    Figure("Failed predictions", "PredictionErrors", "Sum"),
+    Figure("Time in the model, p50, ms", "ModelMilliseconds", "p50"),
+    Figure("Time in the model, p99, ms", "ModelMilliseconds", "p99"),
+    Figure("Drifted features", "DriftedFeatures", "Maximum"),
+    Figure("Largest drift, in units of its tolerance", "LargestDrift", "Maximum"),
+    Figure("Estimated without labels", "EstimatedQuality", "Average"),
+    Figure("Measured on labelled rows", "Quality", "Average", "metric"),
+    Figure("Gates missed on labelled rows", "GatesMissed", "Maximum"),
+    Figure("Share of rows with a label", "LabelCoverage", "Average"),
+)
+
+
+class ModelDashboard(Construct):
+    """Every model that has figures, those pushed tomorrow too: the page searches for them when it is looked at."""
+
+    def __init__(self, scope: Construct, *, stage: Stage, functions: Mapping[str, tuple[Function, Size]]) -> None:
+        super().__init__(scope, "ModelDashboard")
+        page = CloudWatchDashboard(self, "Page", dashboard_name=f"lastmile-{stage.name}-models")
+        page.add_widgets(*(searched(stage, figure) for figure in MODEL_FIGURES))
+        for name, (function, _) in functions.items():
+            add_function(page, name, function)
+        page.add_widgets(cost(stage, functions))
+
+
+def searched(stage: Stage, figure: Figure) -> GraphWidget:
+    dimensions = ",".join([NAMESPACE, "stage", "model", *([figure.grouped] if figure.grouped else [])])
+    found = f'{{{dimensions}}} MetricName="{figure.metric}" stage="{stage.name}"'
+    label = " ".join(f"${{PROP('Dim.{name}')}}" for name in ("model", figure.grouped) if name)
+    search = MathExpression(
+        expression=f"SEARCH('{found}', '{figure.statistic}', {int(HOUR.to_seconds())})",
+        using_metrics={},
+        label=label,
+        period=HOUR,
+    )
+    return graph(figure.title, [search])
+
+
+def add_function(page: CloudWatchDashboard, name: str, function: Function) -> None:
+    live = function.live
+    page.add_widgets(
+        graph(
+            f"{name}: duration, ms",
+            [live.metric_duration(period=PERIOD, statistic=p, label=p) for p in PERCENTILES],
+        ),
+        graph(
+            f"{name}: calls",
+            [
+                live.metric_invocations(period=PERIOD, statistic="Sum", label="calls"),
+                live.metric_errors(period=PERIOD, statistic="Sum", label="errors"),
+                live.metric_throttles(period=PERIOD, statistic="Sum", label="throttles"),
+            ],
+        ),
+        graph(
+            f"{name}: at once",
+            [live.metric("ConcurrentExecutions", period=PERIOD, statistic="Maximum", label="concurrency")],
+        ),
+    )
+
+
+def cost(stage: Stage, functions: Mapping[str, tuple[Function, Size]]) -> GraphWidget:
+    """Time and calls at their list price, without what an account gets for nothing."""
+    price = GB_SECOND_USD[stage.architecture]
+    return graph(
+        "Lambda, USD an hour (estimated)",
+        [
+            MathExpression(
+                expression=f"{name}Ms / 1000 * {size.memory_mb / 1024:g} * {price:.10f} + {name}Calls * {REQUEST_USD:.7f}",
+                using_metrics={
+                    f"{name}Ms": function.live.metric_duration(period=HOUR, statistic="Sum"),
+                    f"{name}Calls": function.live.metric_invocations(period=HOUR, statistic="Sum"),
+                },
+                label=name,
+                period=HOUR,
             )
+            for name, (function, size) in functions.items()
+        ],
+    )
 
 
 def graph(title: str, metrics: list[IMetric]) -> GraphWidget:

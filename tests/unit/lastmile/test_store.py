@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from lastmile.errors import NotFound, StoreUnavailable
-from lastmile.store import PIECE, AlreadyExists, Conflict, Store, checked
+from lastmile.store import BIG, PIECE, AlreadyExists, Conflict, Store, checked
 
 
 def test_an_object_comes_back_with_an_etag_that_changes_with_it(store: Store) -> None:
@@ -59,7 +59,12 @@ def test_what_has_not_changed_is_not_sent_again(store: Store) -> None:
 
 
 def test_what_is_not_there_is_named(store: Store) -> None:
-    for read in (store.get, lambda path: store.get_if_changed(path, '"1"'), lambda path: list(store.pieces(path, 5))):
+    for read in (
+        store.get,
+        lambda path: store.get_if_changed(path, '"1"'),
+        lambda path: list(store.pieces(path, 5)),
+        lambda path: list(store.pieces(path)),
+    ):
         with pytest.raises(NotFound, match="no/such"):
             read("no/such")
     assert not store.exists("no/such")
@@ -82,11 +87,13 @@ def test_lists_have_no_end_at_a_thousand() -> None:
     assert len(list(store.list("a"))) == len(store.list_folders("a")) == 2100
 
 
-@pytest.mark.parametrize("size", [0, 1, PIECE, 2 * PIECE - 1, 2 * PIECE, 5 * PIECE + 17])
+@pytest.mark.parametrize("size", [0, 1, BIG, BIG + 1, PIECE, 2 * PIECE - 1, 2 * PIECE, 5 * PIECE + 17])
 def test_pieces_make_up_the_whole(store: Store, size: int) -> None:
     data = os.urandom(size)
     store.create("big", data)
     assert b"".join(store.pieces("big", size)) == data
+    if size:
+        assert b"".join(store.pieces("big")) == data
 
 
 @pytest.mark.parametrize(

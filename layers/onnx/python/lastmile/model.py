@@ -4,6 +4,7 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when onnxruntime is imported
 
@@ -11,8 +12,12 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
+from lastmile.arrival import DESCRIPTORS, Feeder, roomy_heap
 from lastmile.errors import InvalidArtefact, InvalidInput, LastmileError, ModelFailed
 from lastmile.tensors import BY_ONNX, DATATYPES, Array, Signature, TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Buffer, Iterator
 
 MEMORY_PER_CORE_MB = 1769  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 
@@ -21,6 +26,7 @@ SMALL_BYTES = 4 << 20
 SHORT_SECONDS = 50e-6  # runs this short are slower with several threads, which have to be woken up
 LONG_SECONDS = 5e-3
 RUNS_TO_BE_SURE = 4  # the first has memory to allocate
+ARRIVING_BYTES = 8 << 20  # from here on it pays to parse what is there while the rest arrives
 
 ort.set_default_logger_severity(3)
 
@@ -59,6 +65,17 @@ class OnnxModel:
             if model._is_short():
                 return model
         return cls(_session(data, threads, spinning=spinning))
+
+    @classmethod
+    def receive(cls, pieces: "Iterator[Buffer]", size: int, *, threads: int, spinning: bool = False) -> "OnnxModel":
+        """Load a file of that size that is still arriving; what `pieces` raises goes before what it leads to.
+
+        A big one is parsed while it arrives, and is never in memory as a whole beside the graph made of it.
+        """
+        if size < ARRIVING_BYTES or not DESCRIPTORS.is_dir():
+            return cls.open(b"".join(pieces), threads=threads, spinning=spinning)
+        with roomy_heap(size), Feeder(pieces) as feeder:
+            return cls(_session(feeder.path, threads, spinning=spinning))
 
     def run(self, outputs: list[str] | None, feeds: dict[str, Array]) -> list[Array]:
         """One call of the graph; `outputs` None means all, in the order of the signature."""

@@ -24,13 +24,13 @@ from lastmile.aws import Endpoint, credential_provider
 from lastmile.errors import LastmileError, NotFound, StoreUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer
+    from collections.abc import Buffer, Callable
 
-    from obstore import GetOptions, PutMode
+    from obstore import GetOptions, GetResult, PutMode
     from obstore.store import ClientConfig, RetryConfig
 
-PIECE = 4 << 20  # objects of twice this size and more are read in pieces of it
-PIECES_AT_ONCE = 12
+PIECE = 2 << 20  # objects of twice this size and more are read in pieces of it
+PIECES_AT_ONCE = 24  # S3 sends about 80 MB/s over one connection
 BIG = 1 << 20  # objects from here on may take longer than QUICK
 QUICK = timedelta(seconds=10)  # the longest that one request for a small object may take
 CONNECT = timedelta(seconds=2)
@@ -109,16 +109,19 @@ class Store:
                 return None
             return Stored(found.bytes().to_bytes(), found.meta["e_tag"] or "")
 
-    def pieces(self, path: str, size: int) -> "Iterator[Buffer]":
-        """An object of known size, in order, several pieces under way at once; raises NotFound."""
-        if size < 2 * PIECE:
-            yield self._whole(path, size)
-            return
-        from concurrent.futures import ThreadPoolExecutor  # 10 ms that small models need not spend
+    def pieces(self, path: str, size: int | None = None) -> "Iterator[Buffer]":
+        """An object in order, several pieces under way at once; raises NotFound.
 
-        with ThreadPoolExecutor(PIECES_AT_ONCE) as pool:
-            starts = range(0, size, PIECE)
-            yield from pool.map(lambda start: self._piece(path, start, min(start + PIECE, size)), starts)
+        Where its size is not known, the answer about its beginning tells; then it must not be empty.
+        """
+        if size is None:
+            beginning = self._beginning(path)
+            size = beginning.meta["size"]
+            yield from self._in_turn(path, beginning.range[1], size, before=lambda: self._body(path, beginning))
+        elif size < 2 * PIECE:
+            yield self._whole(path, size)
+        else:
+            yield from self._in_turn(path, 0, size)
 
     def create(self, path: str, data: bytes) -> str:
         """Write what must not be there yet; returns the etag. Raises AlreadyExists."""
@@ -188,6 +191,32 @@ class Store:
 
     def _writer(self, size: int) -> "MemoryStore | S3Store":
         return self._client
+
+    def _beginning(self, path: str) -> "GetResult":
+        """Returns when the answer begins."""
+        with self._errors(path):
+            return obstore.get(self._client, checked(path), options={"range": (0, BIG)})
+
+    def _body(self, path: str, found: "GetResult") -> "Buffer":
+        with self._errors(path):
+            return found.bytes()
+
+    def _in_turn(
+        self, path: str, start: int, end: int, *, before: "Callable[[], Buffer] | None" = None
+    ) -> "Iterator[Buffer]":
+        """What `before` reads, and the rest of the object, which is under way meanwhile."""
+        starts = range(start, end, PIECE)
+        if not starts and before is not None:
+            yield before()
+            return
+        from concurrent.futures import ThreadPoolExecutor  # 10 ms that small models need not spend
+
+        self._reader(PIECE)  # made once and not by each thread
+        with ThreadPoolExecutor(PIECES_AT_ONCE) as pool:
+            rest = pool.map(lambda at: self._piece(path, at, min(at + PIECE, end)), starts)
+            if before is not None:
+                yield before()
+            yield from rest
 
     def _whole(self, path: str, size: int) -> "Buffer":
         with self._errors(path):
@@ -291,7 +320,7 @@ class _Directory(Store):
         stored = self.get(path)
         return None if stored.etag == etag else stored
 
-    def pieces(self, path: str, size: int) -> "Iterator[Buffer]":
+    def pieces(self, path: str, size: int | None = None) -> "Iterator[Buffer]":
         with self._errors(path):
             yield (self._root / checked(path)).read_bytes()
 

@@ -54,7 +54,7 @@ class Registry:
         return self._store.list_folders("models")
 
     def spec(self, model: str) -> "ModelSpec":
-        """The spec that was pushed last."""
+        """The spec that was declared or pushed last."""
         try:
             return self._shelf.spec(_named(model))
         except NotFound:
@@ -96,6 +96,13 @@ class Registry:
         if etag is None:
             return self._ledger.read(_named(model))
         return self._ledger.read_if_changed(_named(model), etag)
+
+    def declare(self, spec: "ModelSpec", *, actor: str, why: str) -> None:
+        """Make a model known before it has a version, or give it another spec for what is trained from now on."""
+        if MODEL_NAME.fullmatch(spec.name) is None:
+            raise InvalidSpec(f"name: {spec.name!r} is no name of a model")
+        self._ledger.open(spec.name, Order("create", None, actor, why))
+        self._shelf.write_spec(spec)
 
     def push(
         self,

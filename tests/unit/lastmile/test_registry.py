@@ -80,6 +80,25 @@ def test_the_policy_of_the_spec_moves_with_the_version(registry: Registry, push:
     assert push(registry).policy == {"task": "classification", "capture": {"rate": 1.0}, "decision": None}
 
 
+def test_a_model_that_hashes_gets_a_key_of_its_own_once(registry: Registry, store: Store) -> None:
+    def push(name: str, pii: Any) -> None:
+        inputs = (TensorSpec("customer", "INT64", (-1,), pii=pii),)
+        spec = ModelSpec(name, "classification", "Is it a fraud?", inputs, (Y,))
+        registry.push(spec, b"the file", signature=Signature(inputs, (Y,)), **FACTS, **BY)
+
+    push("plain", "drop")
+    assert registry.hashing_key("plain") is None
+    for name in ("fraud", "churn", "fraud"):
+        push(name, "hash")
+    key = registry.hashing_key("fraud")
+    assert key is not None
+    assert len(key) == 32
+    assert registry.hashing_key("churn") not in (key, None)
+    push("fraud", "hash")
+    assert registry.hashing_key("fraud") == key
+    assert sorted(store.list("keys")) == ["keys/churn.key", "keys/fraud.key"]
+
+
 def test_a_big_file_comes_back(registry: Registry, push: Push) -> None:
     data = bytes(range(256)) * (11 << 12)  # read in pieces
     assert registry.artefact(push(registry, data)) == data
@@ -516,3 +535,19 @@ def test_the_release_stays_small_however_many_versions_there_are(push: Push) -> 
         sizes.append(len(store.get("models/fraud/release.json").data))
     assert sizes[1] - sizes[0] < 20
     assert sizes[1] < 1000
+
+
+def test_a_model_is_declared_before_it_has_a_version(registry: Registry, push: Push) -> None:
+    registry.declare(SPEC, **BY)
+    assert registry.spec("fraud") == SPEC
+    assert (registry.release("fraud").latest, registry.release("fraud").champion) == (0, None)
+    changed = replace(SPEC, description="Is it really a fraud?")
+    registry.declare(changed, **BY)
+    assert registry.spec("fraud") == changed
+    assert [entry.action for entry in registry.audit("fraud")] == ["create"]
+    assert push(registry).version == 1
+
+
+def test_no_model_is_declared_under_an_odd_name(registry: Registry) -> None:
+    with pytest.raises(InvalidSpec, match="no name of a model"):
+        registry.declare(replace(SPEC, name="../fraud"), **BY)

@@ -66,7 +66,7 @@ class World:
     """Version 1 has the policy above, version 2 another, version 3 none; 1 is champion."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        self.lines: list[Any] = []
         store = Store.open("memory://", environ={})
         self.registry = Registry(store)
         for decision in (
@@ -141,6 +141,49 @@ def test_instances_are_taken_as_tensorflow_serving_has_them(world: World) -> Non
 def test_what_may_be_missing_may_be_left_out_or_null_and_the_answer_is_json(world: World) -> None:
     for row in (ROW | {"age": None}, {key: value for key, value in ROW.items() if key != "age"}):
         assert world.decide(row)["decisions"][0]["prediction"]["age_again"] == [None]
+
+
+def test_a_text_that_is_missing_is_null_or_empty(world: World) -> None:
+    for nothing in (None, ""):
+        assert world.decide(ROW | {"category": nothing})["decisions"][0]["prediction"]["category_again"] == ""
+
+
+def recommender(length: int) -> bytes:
+    """The history comes back as the items, each with a score of one."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Identity", ["history"], ["items"]),
+            helper.make_node("Shape", ["history"], ["shape"]),
+            helper.make_node("ConstantOfShape", ["shape"], ["zeros"]),
+            helper.make_node("Add", ["zeros", "one"], ["scores"]),
+        ],
+        "recommender",
+        [helper.make_tensor_value_info("history", TensorProto.STRING, ["n", "m" if length == -1 else length])],
+        [
+            helper.make_tensor_value_info("items", TensorProto.STRING, ["n", "m"]),
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", "m"]),
+        ],
+        [numpy_helper.from_array(np.ones(1, np.float32), "one")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize(("length", "filled"), [(-1, 2), (4, 4)])
+def test_lists_of_texts_may_differ_in_length(world: World, length: int, filled: int) -> None:
+    signature = Signature(
+        (TensorSpec("history", "BYTES", (-1, length)),),
+        (TensorSpec("items", "BYTES", (-1, -1)), TensorSpec("scores", "FP32", (-1, -1))),
+    )
+    spec = ModelSpec("shop", "recommendation", "", signature.inputs, signature.outputs, decision=Decision("top"))
+    kept: Any = {"signature": signature, "metrics": {}, "lineage": {}, "compression": {}}
+    world.registry.push(spec, recommender(length), **kept, **WHO)
+    world.registry.promote("shop", 1, **WHO)
+    body = {"rows": [{"history": ["tent", "mat"]}, {"history": ["rope"]}, {"history": []}, {"history": None}]}
+    answer = json.loads(world.ask(body, "/v1/models/shop:decide").body)
+    assert [row["decision"] for row in answer["decisions"]] == ["recommend", "recommend", "nothing", "nothing"]
+    assert answer["decisions"][1]["details"]["items"] == [{"item": "rope", "score": 1.0}]
+    assert len(answer["decisions"][0]["prediction"]["items"]) == filled
 
 
 def test_policy_and_version_move_together(world: World) -> None:

@@ -88,7 +88,7 @@ def _feeds(document: dict[str, Any], served: Served) -> dict[str, Array]:
 
 
 def feeds_from_rows(rows: Sequence[Mapping[str, Any]], served: Served) -> dict[str, Array]:
-    """Each row an object of features; a feature that may be missing may be left out."""
+    """Each row an object of features. A number that may be missing may be left out; a text that is missing is null."""
     specs = served.loaded.inputs
     features = features_of(specs.values())
     for index, row in enumerate(rows):
@@ -103,17 +103,29 @@ def feeds_from_rows(rows: Sequence[Mapping[str, Any]], served: Served) -> dict[s
 
 def _tensor(rows: Sequence[Mapping[str, Any]], spec: TensorSpec) -> Array:
     if not spec.columns:
-        return tensor([row.get(spec.name) for row in rows], spec)
+        return tensor(_texts([row.get(spec.name) for row in rows], spec), spec)
     columns = [_column([row.get(name) for row in rows], name, spec) for name in spec.columns]
     return np.stack(columns, axis=-1)
 
 
 def _column(values: list[Any], name: str, spec: TensorSpec) -> Array:
     """The values of one column, so that an error can name it."""
-    array = tensor(values, TensorSpec(name, spec.datatype, spec.shape[:-1], nullable=spec.nullable))
+    array = tensor(_texts(values, spec), TensorSpec(name, spec.datatype, spec.shape[:-1], nullable=spec.nullable))
     if array.ndim != len(spec.shape) - 1:
         raise InvalidInput(f"input '{name}': {'a list' if len(spec.shape) > 2 else 'one value'} is wanted in each row")
     return array
+
+
+def _texts(values: list[Any], spec: TensorSpec) -> list[Any]:
+    """A missing text is the empty one, and lists of texts are filled up with it to the length that the input takes."""
+    if spec.datatype != "BYTES":
+        return values
+    if spec.columns or len(spec.shape) != 2 or spec.shape[1] == 1:
+        return ["" if value is None else value for value in values]
+    lists = [[] if value is None else value for value in values]
+    longest = max((len(value) for value in lists if type(value) is list), default=0)
+    length = max(longest, spec.shape[1], 1)
+    return [[*value, *[""] * (length - len(value))] if type(value) is list else value for value in lists]
 
 
 def _predictions(served: Served, prediction: Prediction) -> list[dict[str, Any]]:

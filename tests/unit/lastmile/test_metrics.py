@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
 from lastmile.errors import InvalidSpec
-from lastmile.metrics import METRICS, bootstrapped, differences, find, gain, measure, of_task, prepare, primary
+from lastmile.metrics import METRICS, bootstrapped, compared, find, gain, measure, of_task, prepare, primary
 from lastmile.tensors import Array
 
 SOME = np.random.default_rng(7)
@@ -244,15 +244,16 @@ def test_a_difference_on_the_same_rows_is_sharper_than_two_intervals() -> None:
     bad = good + 0.05 * np.sign(good - truth)
     ours = prepare("regression", {"value": good}, {"value": truth})
     theirs = prepare("regression", {"value": bad}, {"value": truth})
-    found = differences(ours, theirs)["mae"]
+    found = compared(ours, theirs).differences["mae"]
     assert found.value == pytest.approx(-0.05)
     assert found.high is not None
     assert found.high < 0
+    assert compared(ours, theirs).ours == bootstrapped(ours)
 
 
 def test_a_difference_needs_both_values() -> None:
     ours = prepare("anomaly", {"score": np.ones(2)}, {})
-    assert differences(ours, ours)["auc"].reason == "there are no labels"
+    assert compared(ours, ours).differences["auc"].reason == "there are no labels"
 
 
 def test_a_mask_measures_a_group() -> None:

@@ -91,26 +91,36 @@ def bootstrapped(
     prepared: Prepared, *, mask: Array | None = None, resamples: int = RESAMPLES, seed: int = 0
 ) -> dict[str, Measured]:
     """Every metric with the 95 % percentile interval over resampled rows (of the mask, where there is one)."""
-    values = prepared.measured(mask=mask)
-    drawn = _drawn([prepared], mask, resamples, seed)
-    return {
-        name: prepared.figure(name, found.value, _bounds(drawn[0][name])) if found.value is not None else found
-        for name, found in values.items()
-    }
+    return _with_bounds(prepared, mask, _drawn([prepared], mask, resamples, seed)[0])
 
 
-def differences(ours: Prepared, theirs: Prepared, *, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Measured]:
-    """`ours` less `theirs`, on the same rows and the same resamples of them, for the metrics that both have."""
-    one, other = ours.measured(), theirs.measured()
-    first, second = _drawn([ours, theirs], None, resamples, seed)
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same rows and the same resamples of them; `differences` are ours less theirs."""
+
+    ours: dict[str, Measured]
+    theirs: dict[str, Measured]
+    differences: dict[str, Measured]
+
+
+def compared(ours: Prepared, theirs: Prepared, *, resamples: int = RESAMPLES, seed: int = 0) -> Comparison:
+    mine, its = _drawn([ours, theirs], None, resamples, seed)
+    one, other = _with_bounds(ours, None, mine), _with_bounds(theirs, None, its)
     found: dict[str, Measured] = {}
-    for name in one.keys() & other.keys():
-        mine, its = one[name].value, other[name].value
-        if mine is None or its is None:
+    for name in (name for name in one if name in other):
+        value, reference = one[name].value, other[name].value
+        if value is None or reference is None:
             found[name] = Measured(None, reason=one[name].reason or other[name].reason)
         else:
-            found[name] = Measured(mine - its, *_bounds(first[name] - second[name]))
-    return {name: found[name] for name in one if name in found}
+            found[name] = Measured(value - reference, *_bounds(mine[name] - its[name]))
+    return Comparison(one, other, found)
+
+
+def _with_bounds(prepared: Prepared, mask: Array | None, drawn: dict[str, Array]) -> dict[str, Measured]:
+    return {
+        name: found if found.value is None else prepared.figure(name, found.value, _bounds(drawn[name]))
+        for name, found in prepared.measured(mask=mask).items()
+    }
 
 
 def _drawn(models: list[Prepared], mask: Array | None, resamples: int, seed: int) -> list[dict[str, Array]]:

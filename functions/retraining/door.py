@@ -1,0 +1,102 @@
+"""The door of the pipeline: an event names a step and a run, and the answer says what is next."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+from aws_lambda_powertools import Logger
+
+from functions.retraining import approval, canary, claiming, ending, pipeline, registering, steps
+from functions.retraining.environment import Environment
+from functions.retraining.events import Bus
+from functions.retraining.executions import Executions
+from functions.retraining.work import Act, Answer, Desk, Job, perform
+from lastmile.profiles import ProfileStore
+from lastmile.registry import Registry
+from lastmile.store import Store
+
+type Event = dict[str, Any]
+
+ACTS: Mapping[str, Act] = {
+    "validate": steps.validate,
+    "train": steps.train,
+    "evaluate": steps.evaluate,
+    "compress": steps.compress,
+    "certify": steps.certify,
+    "register": registering.register,
+    "approve": approval.approve,
+    "resume": approval.resume,
+    "canary": canary.canary,
+    "judge": canary.judge,
+    "promote": canary.promote,
+    "roll back": canary.roll_back,
+}
+
+logger = Logger(service="retraining")
+
+
+class Door:
+    """One step of one run for each call. A run that was ended from outside is noticed by its execution's status."""
+
+    def __init__(self, desk: Desk, *, acts: Mapping[str, Act] = ACTS) -> None:
+        self.desk = desk
+        self._acts = acts
+
+    @classmethod
+    def open(cls, environ: Mapping[str, str], *, clock: Callable[[], float] = time.time) -> "Door":
+        environment = Environment.from_env(environ)
+        data = Store.open(environment.data, environ=environ)
+        artifacts = Store.open(environment.artifacts, environ=environ)
+        desk = Desk(
+            data=data,
+            registry=Registry(artifacts),
+            profiles=ProfileStore(data).read,
+            bus=Bus(environment.bus),
+            executions=Executions(),
+            clock=clock,
+            largest_bytes=environment.largest_mb * 1_000_000,
+        )
+        desk.reconnects = (data.reconnect, artifacts.reconnect, desk.bus.reconnect, desk.executions.reconnect)
+        return cls(desk)
+
+    def __call__(self, event: Event, context: Any = None) -> Event:
+        if "abandoned" in event:
+            self._abandon(event["abandoned"])
+            return {}
+        started = time.perf_counter()
+        answer = self._answer(event)
+        took = round(time.perf_counter() - started, 3)
+        logger.info("step", extra={"step": event["step"], "outcome": answer.outcome, "took": took, **answer.run})
+        return answer.to_document()
+
+    def _answer(self, event: Event) -> Answer:
+        step, run = event["step"], event["run"]
+        match step:
+            case pipeline.FIRST:
+                return claiming.claim(self.desk, run, event["execution"])
+            case pipeline.FAILED:
+                return self._failed(run, event.get("error"))
+            case pipeline.ASKING:
+                return approval.ask(self.desk, self._job(run), event["token"])
+            case _:
+                job = self._job(run)
+                if job.run.execution != run["execution"]:
+                    return Answer(pipeline.END, run)
+                return perform(step, job, self._acts[step], ending.conclude)
+
+    def _job(self, address: Event) -> Job:
+        return Job.open(self.desk, address)
+
+    def _failed(self, run: Event, error: Event | None) -> Answer:
+        job = self._job(run) if "id" in run else claiming.find(self.desk, run["object"])
+        if job is not None and job.run.execution == run.get("execution", job.run.execution):
+            ending.fail(job, error)
+        return Answer(pipeline.END, run)
+
+    def _abandon(self, ended: Event) -> None:
+        """An execution was stopped, or ran out of time, or its last resort failed: what it held is put in order."""
+        run = orjson.loads(ended["input"])["run"]
+        job = claiming.find(self.desk, run["object"]) if "object" in run else None
+        if job is not None and job.run.execution == ended["execution"]:
+            ending.fail(job, {"Error": f"the execution has ended as {ended['status']}"})

@@ -1,0 +1,125 @@
+"""How a run ends: a report for people and programs, an event, the model free for the next run, and the last record."""
+
+from html import escape
+from typing import Any
+
+import orjson
+
+from functions.retraining.lease import LeaseLost
+from functions.retraining.work import Job
+from lastmile.audit import rfc3339
+
+FAILURES = ("failed", "refused")
+
+
+def conclude(job: Job, state: str, problem: dict[str, str] | None = None) -> None:
+    """Everything before the record can be done twice; with the record the run is over."""
+    report = _report(job, state, problem)
+    path = f"reports/{job.run.model}/run/{job.run.id}"
+    job.desk.data.put(f"{path}.html", page(report).encode())
+    job.desk.data.put(f"{path}.json", orjson.dumps(report, option=orjson.OPT_SERIALIZE_NUMPY))
+    kind = "RunFailed" if state in FAILURES else "RunFinished"
+    told = {key: report[key] for key in ("run", "model", "version", "state", "problem", "key")}
+    job.desk.bus.tell(kind, {"id": job.run.id, "report": f"{path}.json", **told})
+    job.desk.leases.release(job.run)
+    job.write(state=state, problem=problem, report=f"{path}.json")
+
+
+def fail(job: Job, error: dict[str, Any] | None) -> None:
+    """End a run that was refused, or that broke off with this error of the state machine."""
+    if job.run.is_over:
+        return
+    problem = job.run.problem
+    state = "failed" if problem is None else "refused"
+    if problem is None:
+        problem = {
+            "step": job.run.step,
+            "reason": f"the step broke off: {_said(error)}",
+            "advice": "Repeat the run with `lastmile run repeat`; if it breaks off again, see `lastmile logs`.",
+        }
+    _end_own_canary(job, problem)
+    conclude(job, state, problem)
+
+
+def _end_own_canary(job: Job, problem: dict[str, str]) -> None:
+    """The champion alone goes on serving, unless somebody has moved the release since."""
+    canary = job.run.waits.get("canary")
+    if canary is None:
+        return
+    release = job.desk.registry.release(job.run.model)
+    if release.challenger is None or release.challenger != job.run.version:
+        return
+    try:
+        job.desk.leases.hold(job.run)
+    except LeaseLost:
+        return
+    why = f"{problem['step']}: {problem['reason']}"[:1900]
+    job.desk.registry.rollback(job.run.model, actor=job.actor, why=why, expected_revision=release.revision)
+
+
+def _said(error: dict[str, Any] | None) -> str:
+    """The state machine's error in few words, without traces."""
+    name = str((error or {}).get("Error") or "no reason was given")
+    cause = (error or {}).get("Cause")
+    try:
+        document = orjson.loads(cause or "")
+        message = str(document.get("errorMessage") or "")
+    except (orjson.JSONDecodeError, AttributeError):
+        message = str(cause or "")
+    return f"{name} {message}".strip()[:500]
+
+
+def _report(job: Job, state: str, problem: dict[str, str] | None) -> dict[str, Any]:
+    run = job.run
+    now = job.desk.clock()
+    return {
+        "run": run.id,
+        "model": run.model,
+        "state": state,
+        "version": run.version,
+        "problem": problem,
+        "key": run.upload.key,
+        "key_version": run.upload.version,
+        "bytes": run.upload.size,
+        "uploaded_at": rfc3339(int(run.upload.at * 1000)),
+        "started_at": rfc3339(int(run.started_at * 1000)),
+        "ended_at": rfc3339(int(now * 1000)),
+        "seconds": round(now - run.started_at, 1),
+        "steps": {name: {"at": step["at"], "facts": step["facts"]} for name, step in run.steps.items()},
+    }
+
+
+def page(report: dict[str, Any]) -> str:
+    """The report for people."""
+    problem = report["problem"]
+    said = (
+        f"<p><b>{escape(problem['step'])}</b>: {escape(problem['reason'])}.</p><p>{escape(problem['advice'])}</p>"
+        if problem
+        else ""
+    )
+    steps = "".join(
+        f"<h2>{escape(name)}</h2><table>{''.join(_rows(step['facts']))}</table>"
+        for name, step in report["steps"].items()
+    )
+    title = f"{report['model']}: run {report['run']} — {report['state']}"
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style><h1>{escape(title)}</h1>{said}"
+        f"<p>{escape(report['key'])}, {report['bytes']:,} bytes, uploaded {report['uploaded_at']}; "
+        f"ended {report['ended_at']} after {report['seconds']} s.</p>{steps}</html>"
+    )
+
+
+STYLE = "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}td{padding:.1rem 1rem .1rem 0}"
+
+
+def _rows(facts: dict[str, Any], prefix: str = "") -> list[str]:
+    rows = []
+    for name, value in facts.items():
+        label = f"{prefix}{name}"
+        if isinstance(value, dict):
+            rows += _rows(value, f"{label} · ")
+        else:
+            shown = value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
+            rows.append(f"<tr><td>{escape(label)}</td><td>{escape(shown[:300])}</td></tr>")
+    return rows

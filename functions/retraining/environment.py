@@ -1,0 +1,31 @@
+"""What the retraining function's environment says, read once in the door and frozen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lastmile.errors import MissingSettings
+
+LARGEST_MB = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """`artifacts`: where the registry is. `data`: uploads, runs and reports. `bus`: the EventBridge bus that is told
+    what happened; without one, events are only logged. `largest_mb`: the largest upload that fits into the function."""
+
+    artifacts: str
+    data: str
+    bus: str | None = None
+    largest_mb: int = LARGEST_MB
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "Environment":
+        missing = [name for name in ("LASTMILE_ARTIFACTS", "LASTMILE_DATA") if not environ.get(name)]
+        if missing:
+            raise MissingSettings(missing)
+        return cls(
+            artifacts=environ["LASTMILE_ARTIFACTS"],
+            data=environ["LASTMILE_DATA"],
+            bus=environ.get("LASTMILE_BUS") or None,
+            largest_mb=int(environ.get("LASTMILE_LARGEST_MB") or LARGEST_MB),
+        )

@@ -1,0 +1,107 @@
+"""`python -m functions.retraining.here <key>`: the pipeline in one process, without Step Functions.
+
+Where the stores are is said by the environment, as for the function. Each look at a step is one JSON line on standard
+output; the last one is the run's record.
+"""
+
+import os
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from functions.retraining import pipeline
+from functions.retraining.door import Door
+from functions.retraining.executions import this_process
+from lastmile.errors import NotFound
+
+type Say = Callable[[dict[str, Any]], None]
+
+BACKOFF_SECONDS = 2.0
+LOOK_SECONDS = 1.0
+
+
+def follow(
+    door: Door, key: str, *, execution: str, say: Say, sleep: Callable[[float], None] = time.sleep
+) -> dict[str, Any] | None:
+    """Do step after step until the run is over; its record, or None where there is no run."""
+    step: str | None = pipeline.FIRST
+    run: dict[str, Any] = {"object": {"key": key}}
+    error = None
+    while step is not None:
+        say({"step": step, "run": run.get("id")})
+        try:
+            answer = _tried(door, step, run, execution, error, sleep)
+        except Exception as broken:  # noqa: BLE001 as the state machine catches everything, to end the run in order
+            if step == pipeline.FAILED:
+                raise
+            step, error = pipeline.FAILED, {"Error": type(broken).__name__, "Cause": str(broken)}
+            continue
+        run = answer["run"]
+        if answer["outcome"] == pipeline.WAIT:
+            sleep(answer["seconds"])
+        if answer["outcome"] == pipeline.ASK:
+            _await_answer(door, run, answer["seconds"], sleep)
+        step = _next(step, answer["outcome"])
+    return None if not run.get("id") else door.desk.runs.read(run["model"], run["id"])[0].to_document()
+
+
+def _next(step: str, outcome: str) -> str | None:
+    following = pipeline.TABLE[step].leads[outcome]
+    return pipeline.TABLE[pipeline.ASKING].leads[pipeline.DONE] if following == pipeline.ASKING else following
+
+
+def _tried(
+    door: Door,
+    step: str,
+    run: dict[str, Any],
+    execution: str,
+    error: Mapping[str, Any] | None,
+    sleep: Callable[[float], None],
+) -> dict[str, Any]:
+    event = {"step": step, "run": run, "execution": execution, "error": error}
+    for attempt in range(pipeline.TABLE[step].attempts - 1):
+        try:
+            return door(event)
+        except Exception:  # noqa: BLE001 as the state machine tries again, whatever it was
+            sleep(BACKOFF_SECONDS * 2**attempt)
+    return door(event)
+
+
+def _await_answer(door: Door, run: dict[str, Any], seconds: float, sleep: Callable[[float], None]) -> None:
+    """Until a person has answered, or so much time has passed."""
+    version = door.desk.runs.read(run["model"], run["id"])[0].version
+    assert version is not None
+    until = door.desk.clock() + seconds
+    while door.desk.clock() < until:
+        try:
+            if door.desk.approvals.read(run["model"], version).answer is not None:
+                return
+            if door.desk.registry.rejection(run["model"], version) is not None:
+                return
+        except NotFound:
+            return
+        sleep(LOOK_SECONDS)
+
+
+def main() -> int:
+    parser = ArgumentParser(prog="functions.retraining.here")
+    parser.add_argument("key", help="training/<model>/<file> in the data store")
+    arguments = parser.parse_args()
+    door = Door.open(os.environ)
+    door.desk.largest_bytes = None  # this machine's memory is the limit
+
+    def say(document: dict[str, Any]) -> None:
+        sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
+        sys.stdout.buffer.flush()
+
+    record = follow(door, arguments.key, execution=this_process(), say=say)
+    say({"record": record})
+    return 0 if record is not None and record["state"] == "promoted" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

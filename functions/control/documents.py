@@ -154,7 +154,10 @@ class Tensor(BaseModel):
     shape: list[int] = Field(description="-1 is any length.", examples=[[-1, 64]])
     columns: list[str] = Field(description="Names of the last axis, if it has names.", examples=[[]])
     nullable: bool
-    pii: bool = Field(description="Personal data, kept out of captures.")
+    pii: Literal["drop", "hash", "mask"] | None = Field(
+        description="What becomes of personal data before it is captured: left out, hashed with the model's key, or "
+        "with addresses and numbers replaced by their kind."
+    )
 
 
 class Signature(BaseModel):

@@ -8,24 +8,24 @@ PAUSE_SECONDS = 0.05  # the longest that a line is kept back: what comes meanwhi
 MOST_WAITING = 50_000  # when the reader has stopped, whoever adds a line waits for it too
 
 
-def write_text(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+def write_bytes(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
 
 
 class Lines:
     """Appends each line whole and in order; `close` writes what is left."""
 
-    def __init__(self, write: Callable[[str], object] = write_text) -> None:
+    def __init__(self, write: Callable[[bytes], object] = write_bytes) -> None:
         self._write = write
-        self._waiting: list[str] = []
+        self._waiting: list[bytes] = []
         self._some = Event()
         self._closing = Event()
         self._writing = Lock()
         self._thread = Thread(target=self._keep_writing, name="lines", daemon=True)
         self._thread.start()
 
-    def __call__(self, line: str) -> None:
+    def __call__(self, line: bytes) -> None:
         waiting = self._waiting
         waiting.append(line)
         if len(waiting) == 1:
@@ -49,9 +49,9 @@ class Lines:
     def _write_all(self) -> None:
         with self._writing:
             count = len(self._waiting)
-            text = "".join(self._waiting[:count])
+            data = b"".join(self._waiting[:count])
             del self._waiting[:count]  # others append meanwhile
             try:
-                self._write(text)
+                self._write(data)
             except OSError as error:
                 sys.stderr.write(f"lastmile: {count} lines are lost: {error}\n")

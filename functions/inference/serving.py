@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from pybase64 import b64encode_as_string  # 15 times as fast as the standard library's
+
 from functions.inference.cors import Cors
 from lastmile.capture import Capture
 from lastmile.model import threads_for
@@ -17,7 +19,7 @@ SERVER_CACHE_BYTES = 4 << 30
 
 
 def recorder(settings: Settings) -> Record | None:
-    return Capture() if settings.capture else None
+    return Capture(encode=b64encode_as_string) if settings.capture else None
 
 
 class Capacity(NamedTuple):

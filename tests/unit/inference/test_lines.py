@@ -16,12 +16,12 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_lines_of_many_threads_are_written_whole_and_once() -> None:
-    written: list[str] = []
+    written: list[bytes] = []
     lines = Lines(written.append)
 
     def add(thread: int) -> None:
         for number in range(2000):
-            lines(f"{thread} {number}\n")
+            lines(f"{thread} {number}\n".encode())
 
     threads = [threading.Thread(target=add, args=[thread]) for thread in range(4)]
     for thread in threads:
@@ -29,18 +29,18 @@ def test_lines_of_many_threads_are_written_whole_and_once() -> None:
     for thread in threads:
         thread.join()
     lines.close()
-    found = [tuple(map(int, line.split())) for line in "".join(written).splitlines()]
+    found = [tuple(map(int, line.split())) for line in b"".join(written).splitlines()]
     assert len(written) < len(found) == 8000
     for adder in range(4):
         assert [number for owner, number in found if owner == adder] == list(range(2000))
 
 
 def test_a_line_is_written_soon_without_anything_after_it() -> None:
-    written: list[str] = []
+    written: list[bytes] = []
     lines = Lines(written.append)
     for number in range(3):
-        lines(f"{number}\n")
-        wait_for(lambda number=number: "".join(written).endswith(f"{number}\n"))  # type: ignore[misc]
+        lines(f"{number}\n".encode())
+        wait_for(lambda number=number: b"".join(written).endswith(f"{number}\n".encode()))  # type: ignore[misc]
     lines.close()
 
 
@@ -48,32 +48,32 @@ def test_a_reader_that_stops_holds_nobody_up_until_too_much_waits(monkeypatch: p
     monkeypatch.setattr(module, "MOST_WAITING", 10)
     go_on, written = threading.Event(), []
 
-    def write(text: str) -> None:
+    def write(data: bytes) -> None:
         assert go_on.wait(10)
-        written.append(text)
+        written.append(data)
 
     lines = Lines(write)
-    lines("0\n")
+    lines(b"0\n")
     wait_for(lambda: not lines._waiting)  # and its writing hangs
     for number in range(1, 11):
-        lines(f"{number}\n")
-    one_more = threading.Thread(target=lines, args=["11\n"])
+        lines(f"{number}\n".encode())
+    one_more = threading.Thread(target=lines, args=[b"11\n"])
     one_more.start()
     one_more.join(0.1)
     assert one_more.is_alive()
     go_on.set()
     one_more.join()
     lines.close()
-    assert "".join(written).split() == [str(number) for number in range(12)]
+    assert b"".join(written).split() == [str(number).encode() for number in range(12)]
 
 
 def test_lines_that_nobody_takes_are_counted_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    def write(text: str) -> None:
-        if text:
+    def write(data: bytes) -> None:
+        if data:
             raise BrokenPipeError("nobody reads")
 
     lines = Lines(write)
-    lines("1\n")
-    lines("2\n")
+    lines(b"1\n")
+    lines(b"2\n")
     lines.close()
     assert "nobody reads" in capsys.readouterr().err

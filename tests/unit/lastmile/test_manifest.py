@@ -13,7 +13,7 @@ tensors = st.builds(
     shape=st.lists(st.integers(-1, 100)).map(tuple),
     columns=st.lists(texts).map(tuple),
     nullable=st.booleans(),
-    pii=st.booleans(),
+    pii=st.sampled_from([None, "drop", "hash", "mask"]),
 )
 facts = st.dictionaries(texts, st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | texts)
 artefacts = st.builds(Artefact, path=texts, sha256=texts, bytes=st.integers(0, 1 << 50))

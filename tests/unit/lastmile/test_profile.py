@@ -18,7 +18,7 @@ SIGNATURE = Signature(
         TensorSpec("x", "FP32", (-1, 2), columns=("age", "income"), nullable=True),
         TensorSpec("country", "BYTES", (-1,)),
         TensorSpec("message", "BYTES", (-1, 1)),
-        TensorSpec("secret", "FP32", (-1,), pii=True),
+        TensorSpec("secret", "FP32", (-1,), pii="drop"),
     ),
     outputs=(
         TensorSpec("label", "INT64", (-1,)),
@@ -90,12 +90,25 @@ def test_declared_categories_make_all_others_unseen() -> None:
 
 def test_rare_categories_are_other_and_not_unseen() -> None:
     inputs, outputs = rows(600)
-    inputs["country"] = np.array([f"C{n}" for n in range(300)] * 2, dtype=object)
+    inputs["country"] = np.array([f"C{n // 2}" for n in range(600)], dtype=object)
     layout = Layout.from_rows(SIGNATURE, "classification", inputs, outputs)
     fresh, _ = rows(2)
     fresh["country"] = np.array(["C99", "C1000"], dtype=object)
     country = Profile.of(layout, fresh, {}).features["country"]
     assert country.counts[-2:].tolist() == [1, 1]
+
+
+def test_rows_that_choose_the_categories_of_an_open_feature_are_not_those_that_count_them() -> None:
+    inputs, outputs = rows(5000)
+    random = np.random.default_rng(0)
+    inputs["country"] = random.integers(0, 20_000, 5000).astype(str).astype(object)
+    profile = reference(SIGNATURE, "classification", inputs, outputs)
+    fresh, _ = rows(5000)
+    fresh["country"] = random.integers(0, 20_000, 5000).astype(str).astype(object)
+    counted, current = profile.features["country"], Profile.of(profile.layout, fresh, {}).features["country"]
+    assert counted.rows == 2500
+    assert profile.features["age"].rows == 5000
+    assert counted.counts[-2:] / counted.values == pytest.approx(current.counts[-2:] / current.values, abs=0.02)
 
 
 def test_an_absent_tensor_is_not_counted() -> None:
@@ -162,7 +175,9 @@ def test_documents_hold_everything_and_no_nan() -> None:
 
 
 def test_profiles_of_different_layouts_do_not_merge() -> None:
-    with pytest.raises(ProfileMismatch, match="age, country, income, confidence, label and 3 more differ"):
+    with pytest.raises(
+        ProfileMismatch, match="age, income, confidence, probability:a, probability:b and 1 more differ"
+    ):
         made(seed=0).merge(made(seed=1))
 
 

@@ -30,7 +30,7 @@ def document() -> Document:
                 "shape": [-1, 2],
                 "columns": ["amount", "age (years)"],
                 "nullable": True,
-                "pii": True,
+                "pii": "drop",
             },
             {"name": "text", "datatype": "BYTES", "shape": [-1, 1]},
         ],
@@ -51,7 +51,7 @@ def test_a_spec_keeps_what_it_says() -> None:
         task="classification",
         description="Is this payment a fraud?",
         inputs=(
-            TensorSpec("features", "FP32", (-1, 2), ("amount", "age (years)"), nullable=True, pii=True),
+            TensorSpec("features", "FP32", (-1, 2), ("amount", "age (years)"), nullable=True, pii="drop"),
             TensorSpec("text", "BYTES", (-1, 1)),
         ),
         outputs=(TensorSpec("probability", "FP32", (-1,)),),
@@ -103,7 +103,12 @@ def test_the_declared_models_are_valid_and_bear_the_name_of_their_folder(path: P
         (lambda d: d["inputs"][1].update(name="features"), "inputs: 'features' is there more than once"),
         (lambda d: d["inputs"][1].update(name="a b"), r"inputs\[1\].name: 'a b' must be"),
         (lambda d: d["inputs"][1].update(nullable=True), r"inputs\[1\].nullable: BYTES cannot say"),
-        (lambda d: d["outputs"][0].update(pii=True), r"outputs\[0\].pii: only an input"),
+        (lambda d: d["inputs"][0].update(pii=True), r"inputs\[0\].pii: Input should be 'drop', 'hash' or 'mask'"),
+        (lambda d: d["inputs"][0].update(pii="mask"), r"inputs\[0\].pii: FP32 holds no text to mask; drop it$"),
+        (lambda d: d["inputs"][0].update(pii="hash", nullable=False), r"inputs\[0\].pii: FP32 cannot be hashed"),
+        (lambda d: d["inputs"][1].update(datatype="INT64", pii="mask"), r"no text to mask; drop it or hash it"),
+        (lambda d: d["inputs"][1].update(datatype="BOOL", pii="hash"), r"inputs\[1\].pii: BOOL cannot be hashed"),
+        (lambda d: d["outputs"][0].update(pii="drop"), r"outputs\[0\].pii: only an input"),
         (lambda d: d["outputs"][0].update(nullable=True), r"outputs\[0\].nullable: only an input"),
         (lambda d: d.update(description=1 << 70), "a value cannot be used"),
     ],
@@ -168,7 +173,7 @@ def test_toml_files_are_named_in_errors(tmp_path: Path) -> None:
         ModelSpec.from_toml(path)
 
 
-X = TensorSpec("x", "FP32", (-1, 3), ("a", "b", "c"), nullable=True, pii=True)
+X = TensorSpec("x", "FP32", (-1, 3), ("a", "b", "c"), nullable=True, pii="drop")
 Y = TensorSpec("y", "FP32", (-1, 2))
 
 

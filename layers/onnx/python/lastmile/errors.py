@@ -11,6 +11,7 @@ LastmileError
 ├── VersionRejected         the version was turned down and may not serve
 ├── InvalidSpec             a spec.toml or spec.json
 ├── DataRefused             an upload that no model can be trained on
+├── InvalidCapture          a line that should be the record of a prediction
 ├── InvalidArtefact         a model file, or a stored artefact whose digest does not match
 ├── ProfileMismatch         two profiles do not count the same, or a document is no profile
 ├── ModelFailed             the runtime failed on input that fits the signature
@@ -72,6 +73,10 @@ class DataRefused(LastmileError):
     def __init__(self, reason: str, advice: str) -> None:
         super().__init__(reason)
         self.advice = advice
+
+
+class InvalidCapture(LastmileError):
+    """The line is no record of a prediction."""
 
 
 class InvalidArtefact(LastmileError):

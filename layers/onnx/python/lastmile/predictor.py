@@ -10,6 +10,7 @@ from contextlib import suppress
 from threading import Lock
 from typing import Any, NamedTuple
 
+from lastmile.capture import Recording
 from lastmile.errors import InvalidInput, LastmileError, NotFound, VersionNotFound, VersionRejected
 from lastmile.manifest import Manifest
 from lastmile.model import OnnxModel
@@ -37,6 +38,7 @@ class Loaded(NamedTuple):
     model: OnnxModel
     inputs: dict[str, TensorSpec]
     outputs: dict[str, TensorSpec]
+    recording: Recording
 
 
 class Served(NamedTuple):
@@ -254,7 +256,16 @@ class Predictor:
             opened,
             {spec.name: spec for spec in manifest.signature.inputs},
             {spec.name: spec for spec in manifest.signature.outputs},
+            self._recording(manifest),
         )
+
+    def _recording(self, manifest: Manifest) -> Recording:
+        if all(spec.pii != "hash" for spec in manifest.signature.inputs):
+            return Recording.of(manifest)
+        key = self._registry.hashing_key(manifest.model)
+        if key is None:
+            _warn(f"model '{manifest.model}' has lost its key: what it should hash is left out of captures")
+        return Recording.of(manifest, key=key)
 
     def _run_quietly(self, served: Served, feeds: dict[str, Array], prediction_id: str) -> None:
         """A shadow's answer goes to the capture alone, and so does its failure."""
@@ -295,7 +306,7 @@ class Predictor:
                     version=served.version,
                     role=served.role,
                     milliseconds=milliseconds,
-                    specs=served.loaded.inputs,
+                    recording=served.loaded.recording,
                     inputs=feeds,
                     outputs=outputs,
                     error=failure,

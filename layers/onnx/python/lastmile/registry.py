@@ -85,6 +85,10 @@ class Registry:
         """Another file of the version; raises NotFound, or InvalidArtefact when it is not the one registered."""
         return self._shelf.file(manifest, path)
 
+    def hashing_key(self, model: str) -> bytes | None:
+        """What the model's personal inputs are hashed with; None when it was pushed without such inputs."""
+        return self._shelf.key(_named(model))
+
     def release(self, model: str) -> Release:
         return self._ledger.read(_named(model))[0]
 
@@ -146,6 +150,8 @@ class Registry:
         contents = {draft.artefact.path: model_bytes, **others}
         manifest = self._shelf.write_version(draft, contents, release.latest + 1)
         self._shelf.write_spec(spec)
+        if any(tensor.pii == "hash" for tensor in spec.inputs):
+            self._shelf.create_key(spec.name)
         version = manifest.version
 
         def register(release: Release) -> Release:

@@ -1,6 +1,7 @@
 """The objects of a model that are not its release: its spec, and its versions with manifest and artefact."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -10,6 +11,7 @@ import orjson
 
 from lastmile.errors import InvalidArtefact, NotFound, StoreUnavailable
 from lastmile.manifest import Artefact, Manifest
+from lastmile.personal import KEY_BYTES
 from lastmile.store import AlreadyExists, Conflict, Store
 
 if TYPE_CHECKING:
@@ -84,6 +86,17 @@ class Shelf:
                 return
         raise StoreUnavailable(f"the spec of model '{spec.name}' is written by too many at once; try again")
 
+    def key(self, model: str) -> bytes | None:
+        try:
+            return self._store.get(_key_path(model)).data
+        except NotFound:
+            return None
+
+    def create_key(self, model: str) -> None:
+        """Random bytes, unless there are some: with another key one person would become two."""
+        with suppress(AlreadyExists):
+            self._store.create(_key_path(model), os.urandom(KEY_BYTES))
+
     def _claim(self, manifest: Manifest) -> bool:
         """Whether the number is for this file. The claim comes before the artefact, so that no upload is in vain."""
         claim = {file.path: file.sha256 for file in (manifest.artefact, *manifest.files)}
@@ -100,6 +113,11 @@ class Shelf:
     def _read(self, path: str) -> dict[str, Any]:
         document: dict[str, Any] = orjson.loads(self._store.get(path).data)
         return document
+
+
+def _key_path(model: str) -> str:
+    """Not below `models/`: who may read a model need not be able to find out whom it was asked about."""
+    return f"keys/{model}.key"
 
 
 def _spec_path(model: str) -> str:

@@ -25,7 +25,7 @@ from lastmile.policies import (
     Training,
     restored,
 )
-from lastmile.tensors import DATATYPES, MAX_DIMENSIONS, Signature, TensorSpec
+from lastmile.tensors import DATATYPES, MAX_DIMENSIONS, Datatype, Signature, TensorSpec
 
 TENSOR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
 COLUMN_NAME = re.compile(r"(?=\S)[^\x00-\x1f\x7f]{1,128}(?<=\S)")
@@ -189,6 +189,10 @@ def _tensor_problems(key: str, tensor: TensorSpec) -> Iterator[str]:
         yield f"{key}.datatype: {tensor.datatype!r} is none of {', '.join(DATATYPES)}"
     elif tensor.nullable and row.dtype.kind != "f":
         yield f"{key}.nullable: {tensor.datatype} cannot say that a value is missing, only floating tensors can"
+    elif tensor.pii == "mask" and tensor.datatype != "BYTES":
+        yield f"{key}.pii: {tensor.datatype} holds no text to mask; drop it{_or_hash(row)}"
+    elif tensor.pii == "hash" and tensor.datatype != "BYTES" and not _or_hash(row):
+        yield f"{key}.pii: {tensor.datatype} cannot be hashed, only texts and integers can; drop it"
     if len(tensor.shape) > MAX_DIMENSIONS or any(length < 1 and length != -1 for length in tensor.shape):
         yield f"{key}.shape: {list(tensor.shape)} must be at most {MAX_DIMENSIONS} lengths, each positive or -1 for any"
     yield from _repeated(f"{key}.columns", tensor.columns)
@@ -197,6 +201,10 @@ def _tensor_problems(key: str, tensor: TensorSpec) -> Iterator[str]:
             yield f"{key}.columns: {column!r} must be 1 to 128 visible characters"
     if tensor.columns and (not tensor.shape or tensor.shape[-1] != len(tensor.columns)):
         yield f"{key}.columns: {len(tensor.columns)} names for the last axis of {list(tensor.shape)}"
+
+
+def _or_hash(row: Datatype) -> str:
+    return " or hash it" if row.dtype.kind in "iu" else ""
 
 
 def _repeated(key: str, names: "list[str] | tuple[str, ...]") -> Iterator[str]:

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import orjson
@@ -17,6 +17,7 @@ import orjson
 from lastmile.errors import InvalidInput
 
 type Array = np.ndarray[Any, Any]
+type Personal = Literal["drop", "hash", "mask"]
 
 MAX_DIMENSIONS = 32
 MAX_STRIDE = 1 << 48  # numpy counts the bytes from row to row of empty arrays too
@@ -68,7 +69,10 @@ _JSON_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """A named tensor of a signature; -1 in `shape` is any length, `columns` names the last axis."""
+    """A named tensor of a signature; -1 in `shape` is any length, `columns` names the last axis.
+
+    `pii`: what becomes of personal data before it is captured (`lastmile.personal`).
+    """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
@@ -77,7 +81,7 @@ class TensorSpec:
     shape: tuple[int, ...]
     columns: tuple[str, ...] = ()
     nullable: bool = False
-    pii: bool = False
+    pii: Personal | None = None
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "TensorSpec":

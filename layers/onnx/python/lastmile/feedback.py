@@ -117,7 +117,7 @@ def check_fits(label: Label, spec: ModelSpec) -> None:
 
 def write(store: Store, feedback: Iterable[Feedback]) -> int:
     """How many of them were new; what is there already stays as it is."""
-    return sum(_at_once(lambda one: _create(store, one), feedback))
+    return sum(at_once(lambda one: _create(store, one), feedback))
 
 
 def read(store: Store, model: str, since: float, until: float) -> list[Feedback]:
@@ -127,7 +127,7 @@ def read(store: Store, model: str, since: float, until: float) -> list[Feedback]
     """
     days = (day(since) + timedelta(days=n) for n in range((day(until) - day(since)).days + 1))
     paths = [path for of in days for path in store.list(folder(model, of)) if _within(path, since * 1e3, until * 1e3)]
-    found = _at_once(lambda path: from_bytes(store.get(path).data), paths)
+    found = at_once(lambda path: from_bytes(store.get(path).data), paths)
     return [one for one in found if one is not None and one.model == model]
 
 
@@ -167,7 +167,7 @@ def _within(path: str, since: float, until: float) -> bool:
         return False
 
 
-def _at_once[A, B](act: Callable[[A], B], items: Iterable[A]) -> list[B]:
+def at_once[A, B](act: Callable[[A], B], items: Iterable[A]) -> list[B]:
     from concurrent.futures import ThreadPoolExecutor  # 10 ms that the prediction path need not spend
 
     with ThreadPoolExecutor(OBJECTS_AT_ONCE) as pool:

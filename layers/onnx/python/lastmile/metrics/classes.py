@@ -15,13 +15,18 @@ SMALLEST = float(np.finfo(np.float32).eps)  # a probability that a graph's FP32 
 
 @dataclass(frozen=True, eq=False)
 class Classified:
-    """Classes by number. `scores` is (rows, classes), what ranks the rows for each class; `probabilities` likewise."""
+    """Classes by number, and their names in that order. `scores` is (rows, classes), what ranks the rows for each
+    class; `probabilities` likewise."""
 
     truth: Array
     predicted: Array
-    classes: int
+    names: tuple[str, ...]
     scores: Array | None = None
     probabilities: Array | None = None
+
+    @property
+    def classes(self) -> int:
+        return len(self.names)
 
     @property
     def is_binary(self) -> bool:

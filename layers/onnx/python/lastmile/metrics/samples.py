@@ -66,7 +66,7 @@ def _classified(outputs: Mapping[str, Array], right: Array, columns: Sequence[st
     return Classified(
         np.array([number[name] for name in truth]),
         np.array([number[name] for name in predicted]),
-        len(known),
+        tuple(known),
         scores=probabilities,
         probabilities=probabilities,
     )
@@ -76,7 +76,7 @@ def _anomalous(outputs: Mapping[str, Array], right: Array) -> Classified:
     truth = np.array([name == "1" for name in texts(right)], int)
     score = _numbers(outputs["score"], "scores")
     predicted = np.asarray(outputs["label"]).reshape(-1).astype(int) if "label" in outputs else (score > 0).astype(int)
-    return Classified(truth, predicted, 2, scores=np.stack([-score, score], axis=1))
+    return Classified(truth, predicted, ("0", "1"), scores=np.stack([-score, score], axis=1))
 
 
 def _forecast(quantiles: Array, right: Array, columns: Sequence[str]) -> Valued:

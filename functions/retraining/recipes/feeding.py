@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from functions.retraining.recipes.contract import Examples
 from functions.retraining.table import Table
 from lastmile.spec import ModelSpec
 from lastmile.tensors import DATATYPES, Array, TensorSpec
@@ -37,3 +38,11 @@ def groups(table: Table, spec: ModelSpec) -> dict[str, Array]:
     """The sensitive columns that the rows have."""
     wanted = [name for name, feature in spec.features.items() if feature.sensitive]
     return {name: table[name] for name in wanted if name in table.columns}
+
+
+def examples(rows: Table, spec: ModelSpec) -> Examples:
+    """The rows as they are, with the column of the target as the truth where there is one."""
+    target = None if spec.training is None else spec.training.target
+    known = target is not None and target in rows.columns
+    name = "label" if spec.task in ("classification", "anomaly") else "value"
+    return Examples(feeds(rows, spec.inputs), {name: rows[str(target)]} if known else {}, groups(rows, spec))

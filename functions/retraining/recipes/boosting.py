@@ -42,7 +42,8 @@ class Rows(NamedTuple):
     labels: Array | None
 
     def take(self, mask: Array) -> "Rows":
-        return Rows(*(None if part is None else part[mask] for part in self))
+        weights, order, labels = (None if part is None else part[mask] for part in self[2:])
+        return Rows(self.matrix[mask], self.target[mask], weights, order, labels)
 
 
 @dataclass(frozen=True, eq=False)

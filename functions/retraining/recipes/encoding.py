@@ -95,7 +95,7 @@ def pairs(options: RecipeOptions, spec: ModelSpec) -> Pairs:
         for pair in options.lists(kind):
             if len(pair) != 2 or not set(pair) <= numeric:
                 raise options.wrong(kind, f"{pair} must be two numeric features")
-            found.append((kind, *pair))
+            found.append((kind, pair[0], pair[1]))
     return tuple(found)
 
 

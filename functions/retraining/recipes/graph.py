@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lastmile.tensors import Array, TensorSpec
+from lastmile.tensors import TensorSpec
 
 OPSETS = {"": 21, "ai.onnx.ml": 4, "com.microsoft": 1}
 IR_VERSION = 10
@@ -51,7 +51,7 @@ class Graph:
         array = np.asarray(values, dtype)
         name = f"constant_{len(self._constants)}"
         if array.dtype.kind in "OU":
-            texts = [str(text).encode() for text in array.reshape(-1).tolist()]
+            texts: Any = [str(text).encode() for text in array.reshape(-1).tolist()]
             self._constants.append(helper.make_tensor(name, TensorProto.STRING, array.shape, texts))
         else:
             self._constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
@@ -99,5 +99,5 @@ def encoder(graph: Graph, texts: str, known: Iterable[str], dtype: Any, otherwis
 
 
 def _value(tensor: TensorSpec) -> onnx.ValueInfoProto:
-    shape: list[Array | int | None] = [None if length == -1 else length for length in tensor.shape]
+    shape: list[str | int | None] = [None if length == -1 else length for length in tensor.shape]
     return helper.make_tensor_value_info(tensor.name, ELEMENTS[tensor.datatype], shape)

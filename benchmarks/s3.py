@@ -1,13 +1,14 @@
 """A stand-in for S3 that reads: `python -m benchmarks.s3 <folder>` serves `/<bucket>/<key>` from that folder.
 
 As S3 does, it answers each request late and sends no faster than a limit over one connection; over many connections
-it sends as much as the machine can. GET, with or without a range, and HEAD; nothing is checked, signatures neither.
+it sends as much as the machine can, by `sendfile`, which leaves the cores to the reader. GET, with or without a range,
+and HEAD; nothing is checked, signatures neither.
 """
 
 import asyncio
 import email.utils
 import hashlib
-import mmap
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote
 
 from layers.uv import ROOT
@@ -28,7 +30,8 @@ BUCKET = "models"
 
 @dataclass(frozen=True)
 class Stored:
-    data: memoryview
+    file: BinaryIO
+    size: int
     etag: str
     modified: str
 
@@ -50,11 +53,11 @@ class Asked:
 
 @cache
 def stored(path: Path) -> Stored:
-    """Mapped once; a file does not change while it is served."""
-    with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
-    data = memoryview(mapped)
-    return Stored(data, f'"{hashlib.md5(data).hexdigest()}"', email.utils.formatdate(path.stat().st_mtime, usegmt=True))
+    """Opened once; a file does not change while it is served."""
+    file = path.open("rb")
+    digest = hashlib.file_digest(file, "md5").hexdigest()
+    status = os.fstat(file.fileno())
+    return Stored(file, status.st_size, f'"{digest}"', email.utils.formatdate(status.st_mtime, usegmt=True))
 
 
 class Server:
@@ -80,21 +83,20 @@ class Server:
         path = self._folder / unquote(asked.path.partition("?")[0]).removeprefix(f"/{BUCKET}/")
         if not path.is_file():
             missing = b"<Error><Code>NoSuchKey</Code></Error>"
-            await _send(writer, "404 Not Found", {"content-type": "application/xml"}, missing, asked)
+            _write_head(writer, "404 Not Found", {"content-type": "application/xml"}, len(missing))
+            writer.write(missing if asked.method == "GET" else b"")
             return
         found = stored(path)
-        size = len(found.data)
         headers = {"etag": found.etag, "last-modified": found.modified, "accept-ranges": "bytes"}
         if asked.headers.get("if-none-match") == found.etag:
-            await _send(writer, "304 Not Modified", headers, b"", asked)
+            _write_head(writer, "304 Not Modified", headers, 0)
             return
-        span = asked.span(size)
-        if span is None:
-            await _send(writer, "200 OK", headers, found.data, asked)
-        else:
-            first, end = span
-            headers["content-range"] = f"bytes {first}-{end - 1}/{size}"
-            await _send(writer, "206 Partial Content", headers, found.data[first:end], asked)
+        first, end = asked.span(found.size) or (0, found.size)
+        if "range" in asked.headers:
+            headers["content-range"] = f"bytes {first}-{end - 1}/{found.size}"
+        _write_head(writer, "206 Partial Content" if "range" in asked.headers else "200 OK", headers, end - first)
+        if asked.method == "GET":
+            await _send(writer, found.file, first, end)
 
 
 def _parsed(head: bytes) -> Asked:
@@ -104,20 +106,23 @@ def _parsed(head: bytes) -> Asked:
     return Asked(method, path, {name.lower(): value.strip() for name, _, value in pairs})
 
 
-async def _send(
-    writer: asyncio.StreamWriter, status: str, headers: dict[str, str], body: bytes | memoryview, asked: Asked
-) -> None:
+def _write_head(writer: asyncio.StreamWriter, status: str, headers: dict[str, str], length: int) -> None:
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    writer.write(f"HTTP/1.1 {status}\r\n{lines}content-length: {len(body)}\r\n\r\n".encode())
-    if asked.method == "HEAD":
-        body = b""
+    writer.write(f"HTTP/1.1 {status}\r\n{lines}content-length: {length}\r\n\r\n".encode())
+
+
+async def _send(writer: asyncio.StreamWriter, file: BinaryIO, first: int, end: int) -> None:
+    """So many bytes of the file, each chunk no earlier than the limit lets it be there."""
+    loop = asyncio.get_running_loop()
     start = time.perf_counter()
-    for at in range(0, len(body), CHUNK):
-        writer.write(body[at : at + CHUNK])
-        await writer.drain()
-        early = start + min(at + CHUNK, len(body)) / BYTES_PER_SECOND - time.perf_counter()
+    for at in range(first, end, CHUNK):
+        early = start + (at - first) / BYTES_PER_SECOND - time.perf_counter()
         if early > 0:
             await asyncio.sleep(early)
+        await loop.sendfile(writer.transport, file, at, min(CHUNK, end - at), fallback=False)
+    early = start + (end - first) / BYTES_PER_SECOND - time.perf_counter()
+    if early > 0:
+        await asyncio.sleep(early)
 
 
 @contextmanager

@@ -137,11 +137,28 @@ def test_a_cold_start_asks_three_times(linear: Callable[..., bytes], watched: ty
     predictor = Predictor(Registry(store), threads=1)
     predictor.resolve("lin")
     version = "models/lin/versions/1"
-    assert [path for _, path in store.calls] == [
-        "models/lin/release.json",
-        f"{version}/manifest.json",
-        f"{version}/model.onnx",
-    ]
+    first, *others = (path for _, path in store.calls)
+    assert first == "models/lin/release.json"
+    assert sorted(others) == [f"{version}/manifest.json", f"{version}/model.onnx"]
+
+
+def test_the_file_is_asked_for_without_waiting_for_the_manifest(
+    linear: Callable[..., bytes], watched: type[Any]
+) -> None:
+    world = World(linear)
+    world.push(1.0)
+    world.registry.promote("lin", 1, **WHO)
+    store = watched(world.store)
+    asked = threading.Event()
+
+    def watch(method: str, path: str) -> None:
+        if path.endswith("model.onnx"):
+            asked.set()
+        if path.endswith("manifest.json"):
+            assert asked.wait(10)
+
+    store.before = watch
+    assert Predictor(Registry(store), threads=1).resolve("lin").version == 1
 
 
 def test_a_promotion_takes_effect_after_the_interval_and_costs_one_request_each(world: World) -> None:
@@ -190,12 +207,12 @@ def test_a_champion_that_cannot_be_loaded_leaves_the_old_one_serving(
 ) -> None:
     world.answer()
     world.registry.promote("lin", 2, **WHO)
-    genuine = Registry.artefact
-    monkeypatch.setattr(Registry, "artefact", lambda *_: b"rotten")
+    genuine = OnnxModel.receive
+    monkeypatch.setattr(OnnxModel, "receive", lambda *_, **how: OnnxModel.open(b"rotten", threads=1))
     world.clock.now += 10.0
     assert world.answer()[0] == 1
     assert "cannot load" in capsys.readouterr().err
-    monkeypatch.setattr(Registry, "artefact", genuine)
+    monkeypatch.setattr(OnnxModel, "receive", genuine)
     world.clock.now += 10.0
     assert world.answer()[0] == 2
 
@@ -338,13 +355,13 @@ def test_a_model_over_the_budget_is_served_all_the_same(linear: Callable[..., by
 
 def test_a_version_is_loaded_once_however_many_ask_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     loads: list[int] = []
-    genuine = Registry.artefact
+    genuine = Registry.fetch
 
-    def counted(registry: Registry, manifest: Any) -> bytes:
-        loads.append(manifest.version)
-        return genuine(registry, manifest)
+    def counted(registry: Registry, model: str, version: int, **how: Any) -> Any:
+        loads.append(version)
+        return genuine(registry, model, version, **how)
 
-    monkeypatch.setattr(Registry, "artefact", counted)
+    monkeypatch.setattr(Registry, "fetch", counted)
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: world.answer(version=2)[0], range(64)))
     assert set(answers) == {2}

@@ -1,3 +1,4 @@
+import os
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from lastmile.errors import (
 )
 from lastmile.registry import Registry
 from lastmile.spec import ModelSpec
-from lastmile.store import Store
+from lastmile.store import PIECE, Store
 from lastmile.tensors import Signature, TensorSpec
 
 X = TensorSpec("x", "FP32", (-1, 2), ("age", "income"))
@@ -462,6 +463,23 @@ def test_an_artefact_that_is_not_the_registered_one_is_refused(
     path.unlink()
     with pytest.raises(NotFound):
         registry.artefact(manifest)
+
+
+@pytest.mark.parametrize("size", [8, 5 * PIECE + 17])
+@pytest.mark.parametrize("change", [lambda data: data[:-1] + b"x", lambda data: data + b"x", lambda data: data[:-1]])
+def test_a_file_that_arrives_and_is_not_the_registered_one_is_refused(
+    memory: Store, push: Push, change: Callable[[bytes], bytes], size: int
+) -> None:
+    registry = Registry(memory)
+    data = os.urandom(size)
+    push(registry, data)
+    release = registry.release("fraud")
+    manifest, pieces = registry.fetch("fraud", 1, release=release)
+    assert manifest == registry.manifest("fraud", 1)
+    assert b"".join(pieces) == data
+    memory.put("models/fraud/versions/1/model.onnx", change(data))
+    with pytest.raises(InvalidArtefact, match=r"model.onnx of version 1 of model 'fraud' is not the file"):
+        list(registry.fetch("fraud", 1, release=release)[1])
 
 
 def test_the_number_of_requests_does_not_grow_with_models_or_versions(push: Push, watched: Watch) -> None:

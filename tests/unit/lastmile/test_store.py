@@ -13,7 +13,7 @@ import boto3
 import pytest
 
 from lastmile.errors import NotFound, StoreUnavailable
-from lastmile.store import BIG, PIECE, AlreadyExists, Conflict, Store, checked
+from lastmile.store import BEGINNING, PIECE, AlreadyExists, Conflict, Store, checked
 
 
 def test_an_object_comes_back_with_an_etag_that_changes_with_it(store: Store) -> None:
@@ -87,7 +87,7 @@ def test_lists_have_no_end_at_a_thousand() -> None:
     assert len(list(store.list("a"))) == len(store.list_folders("a")) == 2100
 
 
-@pytest.mark.parametrize("size", [0, 1, BIG, BIG + 1, PIECE, 2 * PIECE - 1, 2 * PIECE, 5 * PIECE + 17])
+@pytest.mark.parametrize("size", [0, 1, BEGINNING, BEGINNING + 1, PIECE, 2 * PIECE - 1, 2 * PIECE, 5 * PIECE + 17])
 def test_pieces_make_up_the_whole(store: Store, size: int) -> None:
     data = os.urandom(size)
     store.create("big", data)

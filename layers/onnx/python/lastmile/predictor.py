@@ -243,13 +243,13 @@ class Predictor:
             return None
 
     def _open(self, release: Release, version: int) -> Loaded:
-        manifest = self._registry.manifest(release.model, version, release=release)
         # What the release names was not rejected when it was released, and a rejection takes it out.
         released = (release.champion, release.challenger, release.shadow, release.previous)
         if version not in released and self._registry.rejection(release.model, version, release=release) is not None:
             raise VersionRejected(f"version {version} of model '{release.model}' was rejected and does not serve")
-        data = self._registry.artefact(manifest)
-        opened = OnnxModel.open(data, threads=self._threads, spinning=self._spinning)
+        manifest, pieces = self._registry.fetch(release.model, version, release=release)
+        size = manifest.artefact.bytes
+        opened = OnnxModel.receive(pieces, size, threads=self._threads, spinning=self._spinning)
         opened.check(manifest.signature)
         return Loaded(
             manifest,

@@ -27,6 +27,8 @@ from lastmile.store import Store
 from lastmile.tensors import Signature
 
 if TYPE_CHECKING:
+    from collections.abc import Buffer, Iterator
+
     from lastmile.spec import ModelSpec
 
 __all__ = ["Registry", "Release"]
@@ -76,6 +78,15 @@ class Registry:
         start = release.latest if before is None else min(before - 1, release.latest)
         numbers = islice((number for number in range(start, 0, -1) if release.has(number)), limit)
         return _at_once(lambda number: self.manifest(model, number, release=release), numbers)
+
+    def fetch(self, model: str, version: int, *, release: Release) -> "tuple[Manifest, Iterator[Buffer]]":
+        """The manifest, and the model file as it arrives; two requests at the same time.
+
+        After the last piece InvalidArtefact is raised when it is not the file that was registered.
+        """
+        if not release.has(version):
+            raise VersionNotFound(model, version)
+        return self._shelf.fetch(model, version)
 
     def artefact(self, manifest: Manifest) -> bytes:
         """The model file; raises InvalidArtefact when it is not the one that was registered."""

@@ -2,9 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,9 +17,13 @@ from lastmile.personal import KEY_BYTES
 from lastmile.store import AlreadyExists, Conflict, Store
 
 if TYPE_CHECKING:
+    from collections.abc import Buffer, Callable
+    from queue import SimpleQueue
+
     from lastmile.spec import ModelSpec
 
 SPEC_ATTEMPTS = 20
+MODEL_FILE = "model.onnx"
 
 
 class Shelf:
@@ -34,6 +40,16 @@ class Shelf:
     def manifest(self, model: str, version: int) -> Manifest:
         return Manifest.from_document(self._read(_version_path(model, version, "manifest.json")))
 
+    def fetch(self, model: str, version: int) -> "tuple[Manifest, Iterator[Buffer]]":
+        """The manifest, and the model file as it arrives; the file is asked for without waiting for the manifest.
+
+        After the last piece InvalidArtefact is raised when it is not the file that was registered.
+        """
+        arriving = self._store.pieces(_version_path(model, version, MODEL_FILE))
+        beginning = _Soon(lambda: next(arriving))
+        manifest = self.manifest(model, version)
+        return manifest, _checked(manifest, manifest.artefact, _continued(beginning, arriving))
+
     def artefact(self, manifest: Manifest) -> bytes:
         """The model file; raises InvalidArtefact when it is not the one that was registered."""
         return self._file(manifest, manifest.artefact)
@@ -45,18 +61,9 @@ class Shelf:
                 return self._file(manifest, file)
         raise NotFound(f"version {manifest.version} of model '{manifest.model}' has no file {path}")
 
-    def _file(self, manifest: Manifest, artefact: Artefact) -> bytes:
-        digest = hashlib.sha256()
-        pieces = []
-        for piece in self._store.pieces(_version_path(manifest.model, manifest.version, artefact.path), artefact.bytes):
-            digest.update(piece)  # while the next pieces are still under way
-            pieces.append(piece)
-        if digest.hexdigest() != artefact.sha256:
-            raise InvalidArtefact(
-                f"{artefact.path} of version {manifest.version} of model '{manifest.model}' is not the file that was "
-                f"registered: its sha256 is {digest.hexdigest()}, not {artefact.sha256}"
-            )
-        return b"".join(pieces)
+    def _file(self, manifest: Manifest, file: Artefact) -> bytes:
+        path = _version_path(manifest.model, manifest.version, file.path)
+        return b"".join(_checked(manifest, file, self._store.pieces(path, file.bytes)))
 
     def write_version(self, draft: Manifest, contents: Mapping[str, bytes], version: int) -> Manifest:
         """Files first, manifest last, under the first number from `version` on that is free or its own.
@@ -118,6 +125,67 @@ class Shelf:
 def _key_path(model: str) -> str:
     """Not below `models/`: who may read a model need not be able to find out whom it was asked about."""
     return f"keys/{model}.key"
+
+
+class _Soon:
+    """What is read in another thread meanwhile."""
+
+    def __init__(self, read: "Callable[[], Buffer]") -> None:
+        self._read = read
+        self._found: Buffer | Exception
+        self._thread = Thread(target=self._keep, daemon=True)
+        self._thread.start()
+
+    def __call__(self) -> "Buffer":
+        self._thread.join()
+        if isinstance(self._found, Exception):
+            raise self._found
+        return self._found
+
+    def _keep(self) -> None:
+        try:
+            self._found = self._read()
+        except Exception as error:  # noqa: BLE001 it belongs to whoever asks for the result
+            self._found = error
+
+
+def _continued(beginning: _Soon, rest: "Iterator[Buffer]") -> "Iterator[Buffer]":
+    yield beginning()
+    yield from rest
+
+
+def _checked(manifest: Manifest, file: Artefact, pieces: "Iterator[Buffer]") -> "Iterator[Buffer]":
+    """The pieces; of several the digest is taken beside whoever uses them."""
+    first = next(pieces, b"")
+    digest = hashlib.sha256()
+    if memoryview(first).nbytes >= file.bytes:
+        for piece in chain((first,), pieces):  # the others would be too much, and make the digest another
+            digest.update(piece)
+            yield piece
+    else:
+        from queue import SimpleQueue  # a millisecond that small models need not spend
+
+        waiting: SimpleQueue[Buffer] = SimpleQueue()
+        thread = Thread(target=_digest_all, args=(digest, waiting), name="digest", daemon=True)
+        thread.start()
+        try:
+            for piece in chain((first,), pieces):
+                waiting.put(piece)
+                yield piece
+        finally:
+            waiting.put(b"")
+            thread.join()
+    if digest.hexdigest() != file.sha256:
+        raise InvalidArtefact(
+            f"{file.path} of version {manifest.version} of model '{manifest.model}' is not the file that was "
+            f"registered: its sha256 is {digest.hexdigest()}, not {file.sha256}"
+        )
+
+
+def _digest_all(digest: "hashlib._Hash", waiting: "SimpleQueue[Buffer]") -> None:
+    """Until an empty piece comes."""
+    while memoryview(piece := waiting.get()).nbytes:
+        digest.update(piece)
 
 
 def _spec_path(model: str) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 PIECE = 2 << 20  # objects of twice this size and more are read in pieces of it
 PIECES_AT_ONCE = 24  # S3 sends about 80 MB/s over one connection
+BEGINNING = 1_250_000  # bytes of an object of unknown size that are asked for first: most small models
 BIG = 1 << 20  # objects from here on may take longer than QUICK
 QUICK = timedelta(seconds=10)  # the longest that one request for a small object may take
 CONNECT = timedelta(seconds=2)
@@ -195,7 +196,7 @@ class Store:
     def _beginning(self, path: str) -> "GetResult":
         """Returns when the answer begins."""
         with self._errors(path):
-            return obstore.get(self._client, checked(path), options={"range": (0, BIG)})
+            return obstore.get(self._client, checked(path), options={"range": (0, BEGINNING)})
 
     def _body(self, path: str, found: "GetResult") -> "Buffer":
         with self._errors(path):

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import re
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from lastmile.tensors import DATATYPES, Array, Signature, TensorSpec
 
 MOST_CATEGORIES = 256  # counted one by one; what is rarer is `other`
 MOST_RARE = 2048  # remembered, so that what was never seen can be told apart from what is rare
+MOST_UNSEEN = 0.001  # share of further rows in categories still unknown, beyond which a feature is `alternate`
 MOST_CLASSES = 10
 WORD_BUCKETS = 64
 TEXT_WORDS = 3  # in a value, on average: fewer are names rather than prose
@@ -33,6 +35,8 @@ class FeatureLayout:
 
     `column` is the place on the tensor's last axis, "max" the largest element of each row, None all elements.
     `rare` are checksums of the values beyond the `categories`; when `closed`, a value that is neither is unseen.
+    The categories of an `alternate` feature come from every other row, and the reference counts the rows between: those
+    that chose what is a category cannot tell how often one will be met.
     `centre` and `scale` make moments sums of whole numbers, which merge in any order to the same.
     """
 
@@ -43,6 +47,7 @@ class FeatureLayout:
     categories: tuple[str, ...] = ()
     rare: tuple[int, ...] = ()
     closed: bool = False
+    alternate: bool = False
     centre: float = 0.0
     scale: float = 1.0
 
@@ -194,20 +199,24 @@ def _counted(place: FeatureLayout, array: Array | None, known: Feature | None) -
         return _numeric(place, np.empty(0) if values is None else values)
     if known is not None and known.categories:
         return FeatureLayout("category", place.tensor, place.column, categories=known.categories, closed=True)
-    found = [] if values is None else [text for text in texts(values) if text]
-    counts = Counter(found)
-    if not counts or _is_prose(found, counts):
+    found = [] if values is None else texts(values)
+    counts = Counter(text for text in found if text)
+    if not counts or _is_prose(counts):
         return FeatureLayout("text", place.tensor, place.column, edges=LENGTH_EDGES)
+    is_open = _is_open(counts)
+    if is_open and values is not None:
+        counts = Counter(text for text in texts(values[::2]) if text) or counts
     ranked = sorted(counts, key=lambda text: (-counts[text], text))
-    rare = sorted({checksum(text) for text in ranked[MOST_CATEGORIES : MOST_CATEGORIES + MOST_RARE + 1]})
-    closed = len(ranked) <= MOST_CATEGORIES + MOST_RARE
+    beyond = {checksum(text) for text in ranked[MOST_CATEGORIES:]}
+    closed = len(beyond) <= MOST_RARE
     return FeatureLayout(
         "category",
         place.tensor,
         place.column,
-        categories=tuple(ranked[:MOST_CATEGORIES]),
-        rare=tuple(rare) if closed else (),
+        categories=tuple(sorted(ranked[:MOST_CATEGORIES])),
+        rare=tuple(sorted(beyond)) if closed else (),
         closed=closed,
+        alternate=is_open,
     )
 
 
@@ -215,12 +224,19 @@ def _numeric(place: FeatureLayout, values: Array) -> FeatureLayout:
     finite = values[np.isfinite(values)].astype(np.float64)
     if not finite.size:
         return FeatureLayout("numeric", place.tensor, place.column, edges=UNIVERSAL_EDGES)
-    centre = float(np.median(finite))
-    spread = float(np.mean(np.abs(finite / 2 - centre / 2))) * 2
-    scale = spread if np.isfinite(spread) and spread > 0 else max(abs(centre), 1.0)
+    centre = float(np.partition(finite, finite.size // 2)[finite.size // 2])
+    # Halves and parts: the distance of two finite numbers may be infinite, and so may their sum.
+    spread = float((np.abs(finite / 2 - centre / 2) / finite.size).sum()) * 2
+    scale = min(spread, sys.float_info.max) if spread > 0 else max(abs(centre), 1.0)
     edges = quantile_edges(finite)
     return FeatureLayout("numeric", place.tensor, place.column, edges=edges, centre=centre, scale=scale)
 
 
-def _is_prose(found: list[str], counts: Counter[str]) -> bool:
-    return len(counts) * 5 > len(found) and len(words(list(counts))) >= TEXT_WORDS * len(counts)
+def _is_prose(counts: Counter[str]) -> bool:
+    return len(counts) * 5 > counts.total() and len(words(list(counts))) >= TEXT_WORDS * len(counts)
+
+
+def _is_open(counts: Counter[str]) -> bool:
+    """Whether further rows would have categories that these lack: as many as are there just once (Good 1953)."""
+    singletons = sum(count == 1 for count in counts.values())
+    return len(counts) > MOST_CATEGORIES or singletons > MOST_UNSEEN * counts.total()

@@ -159,12 +159,24 @@ def reference(
 ) -> Profile:
     """A layout from these rows, and their counts: what a version's `profile.json` holds."""
     layout = Layout.from_rows(signature, task, inputs, outputs, features=features)
-    return Profile.of(layout, inputs, outputs)
+    counted = Profile.of(layout, inputs, outputs)
+    return replace(
+        counted,
+        features={name: _between(row, inputs) for name, row in counted.features.items()},
+        outputs={name: _between(row, outputs) for name, row in counted.outputs.items()},
+    )
 
 
 def _feature(layout: FeatureLayout, arrays: Mapping[str, Array]) -> FeatureProfile:
     array = arrays.get(layout.tensor)
     return FeatureProfile.empty(layout) if array is None else FeatureProfile.of(layout, array)
+
+
+def _between(row: FeatureProfile, arrays: Mapping[str, Array]) -> FeatureProfile:
+    """Of an alternate feature, the rows that did not choose its categories."""
+    array = arrays.get(row.layout.tensor)
+    is_split = row.layout.alternate and array is not None and _rows(array) > 1
+    return FeatureProfile.of(row.layout, array[1::2]) if is_split and array is not None else row
 
 
 def _rows(array: Array) -> int:

@@ -1,7 +1,6 @@
 """The hook door: verifies a webhook before anything else, answers in the platform's words, and queues what it says."""
 
 import base64
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -10,10 +9,10 @@ from urllib.parse import parse_qsl
 import orjson
 from aws_lambda_powertools import Logger
 
-from functions.chat.message import Answer, Incoming, Malformed, Received
+from functions.chat.message import Answer, Incoming, Malformed
 from functions.chat.platforms import PLATFORMS, Platform
+from functions.chat.queues import QueueUnavailable
 from functions.chat.secrets import Secrets, SecretsUnavailable
-from lastmile.errors import LastmileError
 
 MOST_BYTES = 256 * 1024  # Slack, Telegram and Zendesk send far less; a queue takes no more either
 DUMMY = {"signing_secret": "-", "security_token": "-", "public_key": "00" * 32, "secret_token": "-"}
@@ -28,10 +27,6 @@ TRY_AGAIN = Answer({"error": "try again"}, 503)
 logger = Logger(serialize_stacktrace=False)
 
 type Event = Mapping[str, Any]
-
-
-class QueueUnavailable(LastmileError):
-    """The queue did not take a message."""
 
 
 class Queue(Protocol):
@@ -105,35 +100,6 @@ class HookDoor:
         return any(found) and bool(known)
 
 
-class FifoQueue:
-    """SQS FIFO: order within a conversation, and one message for what is delivered twice within five minutes.
-
-    The worker keeps what is older from being done twice: its own record lasts longer than any platform repeats.
-    """
-
-    def __init__(self, client: Any, url: str) -> None:
-        self._client = client
-        self._url = url
-
-    def put(self, message: Incoming) -> None:
-        from botocore.exceptions import BotoCoreError, ClientError
-
-        try:
-            self._client.send_message(
-                QueueUrl=self._url,
-                MessageBody=message.to_bytes().decode(),
-                MessageGroupId=_key(message.conversation),
-                MessageDeduplicationId=_key(f"{message.platform}\n{message.event_id}\n{message.kind}"),
-            )
-        except (BotoCoreError, ClientError) as error:
-            raise QueueUnavailable("the queue does not answer") from error
-
-
-def _key(text: str) -> str:
-    """SQS takes 128 characters of a small alphabet."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _body(event: Event) -> bytes:
     body = str(event.get("body") or "")
     return base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
@@ -156,6 +122,3 @@ def _response(answer: Answer) -> dict[str, Any]:
     headers = {"content-type": "application/json", "cache-control": "no-store"}
     body = "" if answer.body is None else orjson.dumps(answer.body).decode()
     return {"statusCode": answer.status, "headers": headers, "body": body, "isBase64Encoded": False}
-
-
-__all__ = ["FifoQueue", "HookDoor", "Queue", "QueueUnavailable", "Received"]

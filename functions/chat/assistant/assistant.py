@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from functions.chat.assistant.book import Action, Book, Entry, Topic, words_pattern
+from functions.chat.assistant.book import Action, Book, Question, Topic, words_pattern
 from functions.chat.assistant.conversation import (
     Button,
     Call,
@@ -65,7 +65,7 @@ class Assistant:
         if outcome.status == 404 and action.unknown is not None:
             turn = Turn(replace(conversation, pending=None), (Say(action.unknown.format(**call.values), (PERSON,)),))
         elif outcome.answer is None:
-            turn = self._handed_over(conversation, None, f"{action.title}: the service did not answer", "failed")
+            turn = self._handed_over(conversation, None, f"{action.id}: the service did not answer", "failed")
         else:
             text = action.done.format(**call.values, **outcome.answer)
             turn = Turn(replace(conversation, pending=None, unsure=0), (Say(text, WAS_IT_HELPFUL),))
@@ -111,7 +111,7 @@ class Assistant:
     def _give(self, heard: Conversation, name: str, text: str) -> Turn:
         known = self.book.by_id[name]
         heard = replace(heard, answered=name, unsure=0, pending=None)
-        if isinstance(known, Entry):
+        if isinstance(known, Question):
             return Turn(heard, (Say(known.answer, WAS_IT_HELPFUL),))
         return self._act(heard, known, _found(known, text))
 
@@ -188,7 +188,7 @@ class Assistant:
         return Turn(conversation, (Say(self.book.says["not_helpful"], (PERSON,)),), learnt=learnt)
 
     def _ask_which(self, heard: Conversation, options: list[str]) -> Turn:
-        titles = [self.book.by_id[option].title for option in options]
+        titles = [self.book.by_id[option].question for option in options]
         buttons = tuple(Button(title, f"choose:{option}") for title, option in zip(titles, options, strict=True))
         said = Say(self.book.says["which"].format(first=titles[0], second=titles[1]), buttons)
         return Turn(replace(heard, pending=Pending("choice", options=tuple(options))), (said,))

@@ -1,5 +1,6 @@
 """What the assistant knows and may do, as `models/tickets/assistant.toml` and `faq.toml` say it."""
 
+import csv
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,15 @@ from functions.chat.assistant.retrieval import Retrieval
 from lastmile.errors import InvalidSpec
 
 STRICT = {"extra": "forbid"}
+CATALOGUE = "recommendations/catalogue.csv"
+ASKED_OF_PRODUCTS = (
+    "{name}",
+    "tell me about the {name}",
+    "how heavy is the {name}",
+    "what is the weight of the {name}",
+    "what does the {name} cost",
+    "is the {name} waterproof",
+)
 
 
 @dataclass(frozen=True)
@@ -30,15 +40,26 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A frequent question: `questions` are ways of asking it, `title` is what a choice between entries shows."""
+class Question:
+    """A frequent question: `variants` are other ways of asking it, `question` is what a choice shows."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
 
     id: str
-    title: str
-    questions: tuple[str, ...]
+    team: str
+    question: str
+    variants: tuple[str, ...]
     answer: str
+
+
+@dataclass(frozen=True)
+class Product:
+    """What is said of an item of the catalogue."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = STRICT
+
+    item: str
+    facts: str
 
 
 @dataclass(frozen=True)
@@ -59,8 +80,8 @@ class Action:
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
 
     id: str
-    title: str
-    questions: tuple[str, ...]
+    question: str
+    variants: tuple[str, ...]
     method: Literal["GET", "POST"]
     url: str
     done: str
@@ -108,41 +129,62 @@ class Book:
     no_words: tuple[str, ...]
     topics: tuple[Topic, ...]
     actions: tuple[Action, ...]
-    entries: tuple[Entry, ...]
+    questions: tuple[Question, ...]
 
     @classmethod
     def open(cls, folder: Path) -> "Book":
         """Raises InvalidSpec naming the file and what is wrong in it."""
-        document = _toml(folder / "assistant.toml")
         faq = _toml(folder / "faq.toml")
-        return read({**document, "entries": faq.get("entries", [])}, str(folder))
+        facts = _valid(list[Product], faq.get("products", []), f"{folder}/faq.toml: products")
+        questions = [*faq.get("questions", []), *_products(facts, folder.parent / CATALOGUE)]
+        book = _valid(cls, {**_toml(folder / "assistant.toml"), "questions": questions}, str(folder))
+        problems = [*_problems(book)]
+        if problems:
+            raise InvalidSpec(f"{folder}: {'; '.join(problems)}")
+        return book
 
     @property
-    def known(self) -> tuple[Entry | Action, ...]:
+    def known(self) -> tuple[Question | Action, ...]:
         """Everything that a question can be about."""
-        return (*self.entries, *self.actions)
+        return (*self.questions, *self.actions)
 
     @cached_property
     def retrieval(self) -> Retrieval:
-        return Retrieval([(item.id, question) for item in self.known for question in (item.title, *item.questions)])
+        return Retrieval([(item.id, text) for item in self.known for text in (item.question, *item.variants)])
 
     @cached_property
-    def by_id(self) -> Mapping[str, Entry | Action]:
+    def by_id(self) -> Mapping[str, Question | Action]:
         return {item.id: item for item in self.known}
 
 
-def read(document: Mapping[str, Any], where: str) -> Book:
+def _valid[Shape](shape: type[Shape], document: object, where: str) -> Shape:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        book = TypeAdapter(Book).validate_json(orjson.dumps(document), strict=True)
+        return TypeAdapter(shape).validate_json(orjson.dumps(document), strict=True)
     except ValidationError as error:
         found = "; ".join(f"{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}" for wrong in error.errors()[:10])
         raise InvalidSpec(f"{where}: {found}") from None
-    problems = [*_problems(book)]
-    if problems:
-        raise InvalidSpec(f"{where}: {'; '.join(problems)}")
-    return book
+
+
+def _products(facts: list[Product], catalogue: Path) -> Iterator[dict[str, Any]]:
+    """A question about each product that something is said of, under its name in the catalogue."""
+    try:
+        rows = {row["item"]: row for row in csv.DictReader(catalogue.read_text(encoding="utf-8").splitlines())}
+    except OSError as error:
+        raise InvalidSpec(f"{catalogue} cannot be read: {error.strerror}") from error
+    for product in facts:
+        row = rows.get(product.item)
+        if row is None:
+            raise InvalidSpec(f"faq.toml: products: {catalogue.name} has no item {product.item!r}")
+        name = row["name"]
+        yield {
+            "id": f"product-{product.item.lower()}",
+            "team": "product",
+            "question": f"What is the {name} like?",
+            "variants": [wording.format(name=name) for wording in ASKED_OF_PRODUCTS],
+            "answer": f"{name}, {row['price']} euros: {product.facts}",
+        }
 
 
 def words_pattern(words: tuple[str, ...]) -> re.Pattern[str]:

@@ -14,9 +14,10 @@ from botocore.exceptions import ClientError
 from nacl.signing import SigningKey
 
 from cli.webhooks import SIGN
-from functions.chat.hook import HookDoor, QueueUnavailable
+from functions.chat.hook import HookDoor
 from functions.chat.message import Incoming
 from functions.chat.platforms import PLATFORMS
+from functions.chat.queues import QueueUnavailable
 from functions.chat.secrets import Secrets
 
 EVENTS = Path(__file__).parents[3] / "events/chat"

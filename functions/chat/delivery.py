@@ -1,0 +1,208 @@
+"""What the assistant says, brought to the customer through the platform's own API.
+
+https://docs.slack.dev/reference/methods/chat.postMessage, https://core.telegram.org/bots/api#sendmessage,
+https://discord.com/developers/docs/interactions/receiving-and-responding#followup-messages,
+https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/#update-ticket
+"""
+
+import base64
+import hashlib
+import hmac
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from functions.chat.assistant.conversation import Button, Say
+from functions.chat.message import Incoming
+from functions.chat.web import Page, Refused, TryLater, Web
+
+URLS = {
+    "slack": "https://slack.com",
+    "discord": "https://discord.com",
+    "telegram": "https://api.telegram.org",
+}
+STYLES = {"approve": "primary", "reject": "danger"}
+
+type Secret = Mapping[str, str]
+
+
+class Delivery:
+    """`urls` take the place of the platforms' own addresses, by name."""
+
+    def __init__(
+        self,
+        web: Web,
+        secrets: Callable[[str], Sequence[Secret]],
+        *,
+        urls: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._web = web
+        self._secrets = secrets
+        self._urls = URLS | dict(urls or {})
+        self._clock = clock
+
+    def say(self, message: Incoming, says: Sequence[Say], key: str, *, again: bool) -> None:
+        """Raises TryLater or Refused.
+
+        `key` names this answer. `again` says that it may have been sent before: Slack is then asked whether it has
+        it; Discord's message is written over, and a Standard Webhook's id is the same. Telegram, Teams and Zendesk
+        have nothing of the kind, so there a crash between sending and noting it down says it twice.
+        """
+        secret = next(iter(self._secrets(message.platform)), None)
+        if secret is None:
+            raise Refused(f"there is no secret for {message.platform}")
+        getattr(self, f"_{message.platform}")(message, list(says), secret, key, again)
+
+    def _slack(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
+        headers = {"authorization": f"Bearer {_of(secret, 'bot_token', 'slack')}"}
+        place = {name: value for name, value in message.reply.items() if name in ("channel", "thread_ts") and value}
+        if again and self._slack_has(place, headers, key):
+            return
+        body = {
+            **place,
+            "text": _joined(says),
+            "blocks": [block for say in says for block in _slack_blocks(say)],
+            "metadata": {"event_type": "lastmile_answer", "event_payload": {"key": key}},
+            "unfurl_links": False,
+        }
+        page = self._web.send("POST", f"{self._urls['slack']}/api/chat.postMessage", headers=headers, body=body)
+        if page.document is None or page.document.get("ok") is not True:
+            error = (page.document or {}).get("error")
+            if error == "ratelimited":
+                raise TryLater("slack.com is busy")
+            raise Refused(f"Slack refuses the answer: {error or page.status}")
+
+    def _slack_has(self, place: Mapping[str, Any], headers: Mapping[str, str], key: str) -> bool:
+        method, about = ("replies", f"&ts={place['thread_ts']}") if "thread_ts" in place else ("history", "")
+        page = self._web.send(
+            "GET",
+            f"{self._urls['slack']}/api/conversations.{method}?channel={place['channel']}{about}"
+            "&include_all_metadata=true&limit=100",
+            headers=headers,
+        )
+        found = (page.document or {}).get("messages") or ()
+        return any(((each.get("metadata") or {}).get("event_payload") or {}).get("key") == key for each in found)
+
+    def _discord(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
+        """The deferred answer is filled in: done twice, it is still one message."""
+        application, token = message.reply["application_id"], message.reply["token"]
+        body: dict[str, Any] = {"content": _joined(says)[:2000], "allowed_mentions": {"parse": []}}
+        if rows := _discord_rows([button for say in says for button in say.buttons]):
+            body["components"] = rows
+        url = f"{self._urls['discord']}/api/v10/webhooks/{application}/{token}/messages/@original"
+        _accept(self._web.send("PATCH", url, headers={}, body=body), "Discord")
+
+    def _telegram(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
+        url = f"{self._urls['telegram']}/bot{_of(secret, 'bot_token', 'telegram')}"
+        body: dict[str, Any] = {"chat_id": message.reply["chat_id"], "text": _joined(says)[:4096]}
+        if message.reply.get("message_thread_id"):
+            body["message_thread_id"] = message.reply["message_thread_id"]
+        if buttons := [button for say in says for button in say.buttons]:
+            rows = [[{"text": button.label, "callback_data": button.value[:64]}] for button in buttons]
+            body["reply_markup"] = {"inline_keyboard": rows}
+        if message.reply.get("callback_query_id"):
+            asked = {"callback_query_id": message.reply["callback_query_id"]}
+            self._web.send("POST", f"{url}/answerCallbackQuery", headers={}, body=asked)
+        _accept(self._web.send("POST", f"{url}/sendMessage", headers={}, body=body), "Telegram")
+
+    def _teams(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
+        """Through the channel's incoming webhook, as an adaptive card."""
+        card = {
+            "type": "AdaptiveCard",
+            "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+            "version": "1.4",
+            "body": [{"type": "TextBlock", "text": say.text, "wrap": True} for say in says],
+        }
+        attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}
+        body = {"type": "message", "attachments": [attachment]}
+        _accept(self._web.send("POST", _of(secret, "reply_url", "teams"), headers={}, body=body), "Teams")
+
+    def _zendesk(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
+        user = f"{_of(secret, 'email', 'zendesk')}/token:{_of(secret, 'api_token', 'zendesk')}"
+        headers = {"authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}
+        base = self._urls.get("zendesk") or f"https://{_of(secret, 'subdomain', 'zendesk')}.zendesk.com"
+        body = {"ticket": {"comment": {"body": _joined(says), "public": True}}}
+        url = f"{base}/api/v2/tickets/{message.reply['ticket']}.json"
+        _accept(self._web.send("PUT", url, headers=headers, body=body), "Zendesk")
+
+    def _standard(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
+        """To the address in the secret: one that a request names could be anybody's."""
+        document = {
+            "type": "answer.created",
+            "data": {
+                "conversation": message.conversation.partition(":")[2],
+                "about": message.reply["message"],
+                "says": [{"text": say.text, "buttons": [_pair(button) for button in say.buttons]} for say in says],
+            },
+        }
+        body = orjson.dumps(document)
+        headers = signed(body, f"msg_{key}", _of(secret, "signing_secret", "standard"), self._clock())
+        _accept(
+            self._web.send("POST", _of(secret, "reply_url", "standard"), headers=headers, body=body), "The receiver"
+        )
+
+
+def signed(body: bytes, identity: str, secret: str, now: float) -> dict[str, str]:
+    """Headers of Standard Webhooks, https://www.standardwebhooks.com."""
+    stamp = str(int(now))
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    digest = hmac.new(key, f"{identity}.{stamp}.".encode() + body, hashlib.sha256).digest()
+    signature = f"v1,{base64.b64encode(digest).decode()}"
+    return {"webhook-id": identity, "webhook-timestamp": stamp, "webhook-signature": signature}
+
+
+def _of(secret: Secret, name: str, platform: str) -> str:
+    if name not in secret:
+        raise Refused(f"the secret of {platform} has no {name}")
+    return secret[name]
+
+
+def _accept(page: Page, whose: str) -> None:
+    if not 200 <= page.status < 300 or (page.document or {}).get("ok") is False:
+        raise Refused(f"{whose} refuses the answer: {page.status}")
+
+
+def _joined(says: Sequence[Say]) -> str:
+    return "\n\n".join(say.text for say in says)
+
+
+def _pair(button: Button) -> dict[str, str]:
+    return {"label": button.label, "value": button.value}
+
+
+def _slack_blocks(say: Say) -> list[dict[str, Any]]:
+    section: dict[str, Any] = {"type": "section", "text": {"type": "mrkdwn", "text": _escaped(say.text)[:3000]}}
+    if not say.buttons:
+        return [section]
+    buttons = []
+    for button in say.buttons:
+        kind, _, value = button.value.partition(":")
+        element = {
+            "type": "button",
+            "action_id": kind,
+            "text": {"type": "plain_text", "text": button.label[:75]},
+            "value": value,
+        }
+        buttons.append(element | ({"style": STYLES[kind]} if kind in STYLES else {}))
+    if len({button["action_id"] for button in buttons}) < len(buttons):  # an id is there once in a block
+        return [section, *({"type": "actions", "elements": [button]} for button in buttons)]
+    return [section, {"type": "actions", "elements": buttons}]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _discord_rows(buttons: list[Button]) -> list[dict[str, Any]]:
+    """Five buttons in a row, five rows at most."""
+    rows = [buttons[start : start + 5] for start in range(0, min(len(buttons), 25), 5)]
+    return [
+        {
+            "type": 1,
+            "components": [{"type": 2, "style": 2, "label": each.label[:80], "custom_id": each.value} for each in row],
+        }
+        for row in rows
+    ]

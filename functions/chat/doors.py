@@ -1,0 +1,91 @@
+"""What the two functions open when they start."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from functions.chat.environment import HookEnvironment, WorkerEnvironment
+from functions.chat.hook import HookDoor
+from functions.chat.platforms import PLATFORMS
+from functions.chat.queues import DeadLetters, FifoQueue
+from functions.chat.secrets import Secrets
+from functions.chat.worker import Worker
+
+OWN_SECRETS = ("tickets", "shop")  # of the ticket sink's receiver, and of the services that actions call
+
+
+def open_hook(environ: Mapping[str, str]) -> HookDoor:
+    environment = HookEnvironment.from_env(environ)
+    secrets = Secrets(_client("secretsmanager"), environment.secrets, names=frozenset(PLATFORMS))
+    return HookDoor(secrets, FifoQueue(_client("sqs"), environment.queue))
+
+
+def open_worker(environ: Mapping[str, str]) -> Worker:
+    from functions.chat.actions import Actions
+    from functions.chat.assistant.assistant import Assistant
+    from functions.chat.assistant.book import Book
+    from functions.chat.delivery import Delivery
+    from functions.chat.lessons import Lessons
+    from functions.chat.records import Records
+    from functions.chat.team import Team
+    from functions.chat.tickets import All, Bus, Webhook, Zendesk
+    from functions.chat.web import Internet
+    from lastmile.capture import Capture
+    from lastmile.model import threads_for
+    from lastmile.predictor import Predictor
+    from lastmile.registry import Registry
+    from lastmile.settings import Settings
+    from lastmile.store import Store
+
+    environment = WorkerEnvironment.from_env(environ)
+    settings = Settings.from_env(environ)
+    logger = Logger(serialize_stacktrace=False)
+    web = Internet()
+    secrets = Secrets(_client("secretsmanager"), environment.secrets, names=frozenset((*PLATFORMS, *OWN_SECRETS)))
+
+    def log(event: str, **facts: Any) -> None:
+        logger.info(event, extra=facts)
+
+    def newest(name: str) -> Mapping[str, str] | None:
+        return next(iter(secrets.of(name)), None)
+
+    book = Book.open(Path(environ.get("LAMBDA_TASK_ROOT", ".")) / environment.book)
+    registry = Registry(Store.open(environment.artifacts, environ=environ))
+    predictor = Predictor(
+        registry,
+        threads=threads_for(settings.memory_mb),
+        release_seconds=settings.release_seconds,
+        capture=Capture() if settings.capture else None,
+    )
+    return Worker(
+        Assistant(book),
+        records=Records(_client("dynamodb"), environment.table),
+        team=Team(predictor, book.model, warn=logger.warning),
+        actions=Actions(book, web, base=environment.shop, token=lambda: (newest("shop") or {}).get("token")),
+        delivery=Delivery(web, secrets.of, urls=environment.urls),
+        tickets=All(
+            (
+                Bus(_client("events"), environment.bus),
+                Zendesk(
+                    web,
+                    lambda: newest("zendesk"),
+                    url=environment.urls.get("zendesk"),
+                    groups=environment.groups,
+                ),
+                Webhook(web, lambda: newest("tickets")),
+            )
+        ),
+        lessons=Lessons(Store.open(environment.data, environ=environ), book.model, groups=environment.groups, log=log),
+        dead=DeadLetters(_client("sqs"), environment.dead),
+        log=log,
+    )
+
+
+def _client(service: str) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    retries: Any = {"mode": "standard", "total_max_attempts": 3}
+    return boto3.client(service, config=Config(connect_timeout=1, read_timeout=3, retries=retries))  # type: ignore[call-overload]

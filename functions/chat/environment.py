@@ -1,0 +1,72 @@
+"""What the environment says to the two chat functions, read once in the door and frozen."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from lastmile.errors import MissingSettings
+from lastmile.settings import InvalidSetting
+
+
+@dataclass(frozen=True, slots=True)
+class HookEnvironment:
+    """`secrets` is the prefix of the platforms' secrets, `queue` the URL of the FIFO queue."""
+
+    secrets: str
+    queue: str
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "HookEnvironment":
+        _check(environ, "LASTMILE_CHAT_SECRETS", "LASTMILE_CHAT_QUEUE")
+        return cls(environ["LASTMILE_CHAT_SECRETS"], environ["LASTMILE_CHAT_QUEUE"])
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerEnvironment:
+    """`urls` take the place of the platforms' own addresses, `shop` is where the assistant's actions go, `groups` are
+    Zendesk's ids of the queues. `dead` is the URL of the dead letters' queue."""
+
+    secrets: str
+    table: str
+    dead: str
+    artifacts: str
+    data: str
+    bus: str
+    book: str
+    shop: str | None = None
+    urls: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "WorkerEnvironment":
+        names = ("SECRETS", "TABLE", "DEAD_LETTERS")
+        _check(environ, *(f"LASTMILE_CHAT_{name}" for name in names), "LASTMILE_ARTIFACTS", "LASTMILE_DATA")
+        return cls(
+            secrets=environ["LASTMILE_CHAT_SECRETS"],
+            table=environ["LASTMILE_CHAT_TABLE"],
+            dead=environ["LASTMILE_CHAT_DEAD_LETTERS"],
+            artifacts=environ["LASTMILE_ARTIFACTS"],
+            data=environ["LASTMILE_DATA"],
+            bus=environ.get("LASTMILE_BUS") or "default",
+            book=environ.get("LASTMILE_CHAT_BOOK") or "models/tickets",
+            shop=environ.get("LASTMILE_CHAT_SHOP") or None,
+            urls=_object(environ, "LASTMILE_CHAT_URLS", str),
+            groups=_object(environ, "LASTMILE_CHAT_GROUPS", int),
+        )
+
+
+def _check(environ: Mapping[str, str], *names: str) -> None:
+    if missing := [name for name in names if not environ.get(name)]:
+        raise MissingSettings(missing)
+
+
+def _object[Value](environ: Mapping[str, str], name: str, kind: type[Value]) -> dict[str, Value]:
+    """A JSON object of texts to values of one kind."""
+    try:
+        document = orjson.loads(environ.get(name) or "{}")
+    except orjson.JSONDecodeError:
+        raise InvalidSetting(f"{name} is no JSON") from None
+    if not isinstance(document, dict) or not all(type(value) is kind for value in document.values()):
+        raise InvalidSetting(f"{name} must be a JSON object whose values are of type {kind.__name__}")
+    return document

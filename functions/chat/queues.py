@@ -1,0 +1,58 @@
+"""The queue between hook and worker, and the one of dead letters: SQS FIFO, with boto3's client."""
+
+import hashlib
+from typing import Any
+
+from functions.chat.message import Incoming
+from lastmile.errors import LastmileError
+
+
+class QueueUnavailable(LastmileError):
+    """The queue did not take a message."""
+
+
+class FifoQueue:
+    """Order within a conversation, and one message for what is delivered twice within five minutes.
+
+    The worker keeps what is older from being done twice: its own record lasts longer than any platform repeats.
+    """
+
+    def __init__(self, client: Any, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def put(self, message: Incoming) -> None:
+        """Raises QueueUnavailable."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            self._client.send_message(
+                QueueUrl=self._url,
+                MessageBody=message.to_bytes().decode(),
+                MessageGroupId=_key(message.conversation),
+                MessageDeduplicationId=_key(f"{message.platform}\n{message.event_id}\n{message.kind}"),
+            )
+        except (BotoCoreError, ClientError) as error:
+            raise QueueUnavailable("the queue does not answer") from error
+
+
+class DeadLetters:
+    """What can never be done, with the reason as an attribute, so that nobody has to look for it in a log."""
+
+    def __init__(self, client: Any, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def put(self, body: str, group: str, reason: str) -> None:
+        self._client.send_message(
+            QueueUrl=self._url,
+            MessageBody=body,
+            MessageGroupId=group,
+            MessageDeduplicationId=_key(body),
+            MessageAttributes={"reason": {"DataType": "String", "StringValue": reason[:256]}},
+        )
+
+
+def _key(text: str) -> str:
+    """SQS takes 128 characters of a small alphabet."""
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,129 @@
+"""Where tickets go: Zendesk, a signed webhook of somebody else's, the event bus; as many of them as are set up."""
+
+import base64
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Protocol
+
+import orjson
+
+from functions.chat.assistant.conversation import Ticket
+from functions.chat.delivery import Secret, signed
+from functions.chat.message import Incoming
+from functions.chat.web import Refused, TryLater, Web
+
+PRIORITIES = {"low": "low", "normal": "normal", "high": "high", "urgent": "urgent"}
+
+
+class Sink(Protocol):
+    def put(self, ticket: Ticket, message: Incoming, key: str) -> None:
+        """Raises TryLater or Refused; the same key twice is one ticket."""
+
+
+class Zendesk:
+    """https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/#create-ticket, with its Idempotency-Key.
+
+    A message that came from Zendesk is a ticket there already: it is moved to the queue's group and gets a note.
+    `groups` are Zendesk's ids of the queues.
+    """
+
+    def __init__(self, web: Web, secret: Callable[[], Secret | None], *, url: str | None, groups: Mapping[str, int]):
+        self._web = web
+        self._secret = secret
+        self._url = url
+        self._groups = groups
+
+    def put(self, ticket: Ticket, message: Incoming, key: str) -> None:
+        secret = self._secret()
+        if secret is None:
+            return
+        base = self._url or f"https://{secret['subdomain']}.zendesk.com"
+        user = f"{secret['email']}/token:{secret['api_token']}"
+        headers = {"authorization": f"Basic {base64.b64encode(user.encode()).decode()}", "idempotency-key": key}
+        fields: dict[str, Any] = {
+            "comment": {"body": note(ticket), "public": False},
+            "priority": PRIORITIES.get(ticket.priority, "normal"),
+            "tags": ["lastmile", f"queue-{ticket.queue}"],
+        }
+        if ticket.queue in self._groups:
+            fields["group_id"] = self._groups[ticket.queue]
+        if message.platform == "zendesk":
+            method, path = "PUT", f"tickets/{message.reply['ticket']}.json"
+        else:
+            method, path = "POST", "tickets.json"
+            fields |= {"subject": subject(ticket), "external_id": message.conversation[:255]}
+        page = self._web.send(method, f"{base}/api/v2/{path}", headers=headers, body={"ticket": fields})
+        if not 200 <= page.status < 300:
+            raise Refused(f"Zendesk refuses the ticket: {page.status}")
+
+
+class Webhook:
+    """A POST signed by Standard Webhooks; the key is its id."""
+
+    def __init__(self, web: Web, secret: Callable[[], Secret | None], *, clock: Callable[[], float] = time.time):
+        self._web = web
+        self._secret = secret
+        self._clock = clock
+
+    def put(self, ticket: Ticket, message: Incoming, key: str) -> None:
+        secret = self._secret()
+        if secret is None or "ticket_url" not in secret:
+            return
+        body = orjson.dumps({"type": "ticket.created", "data": described(ticket, message, key)})
+        headers = signed(body, f"msg_{key}", secret["signing_secret"], self._clock())
+        page = self._web.send("POST", secret["ticket_url"], headers=headers, body=body)
+        if not 200 <= page.status < 300:
+            raise Refused(f"the ticket's receiver refuses it: {page.status}")
+
+
+class Bus:
+    """An EventBridge event `TicketCreated`; whoever listens tells repetitions by the detail's `key`."""
+
+    def __init__(self, client: Any, bus: str) -> None:
+        self._client = client
+        self._bus = bus
+
+    def put(self, ticket: Ticket, message: Incoming, key: str) -> None:
+        detail = orjson.dumps(described(ticket, message, key)).decode()
+        entry = {"Source": "lastmile", "DetailType": "TicketCreated", "Detail": detail, "EventBusName": self._bus}
+        answer = self._client.put_events(Entries=[entry])
+        if answer["FailedEntryCount"]:
+            raise TryLater(f"the event bus refuses the ticket: {answer['Entries'][0].get('ErrorCode')}")
+
+
+class All:
+    """Each of them, in order."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = sinks
+
+    def put(self, ticket: Ticket, message: Incoming, key: str) -> None:
+        for sink in self._sinks:
+            sink.put(ticket, message, key)
+
+
+def described(ticket: Ticket, message: Incoming, key: str) -> dict[str, Any]:
+    return {
+        "key": key,
+        "platform": message.platform,
+        "conversation": message.conversation,
+        "user": message.user,
+        **asdict(ticket),
+    }
+
+
+def subject(ticket: Ticket) -> str:
+    return (ticket.summary or ticket.reason)[:150]
+
+
+def note(ticket: Ticket) -> str:
+    """What a person needs who takes over."""
+    sure = "" if ticket.confidence is None else f", confidence {ticket.confidence:.0%}"
+    lines = [
+        f"{'Handed over' if ticket.handover else 'Routed'} to {ticket.queue}, priority {ticket.priority}{sure}.",
+        f"Why: {ticket.reason}.",
+        "",
+        *(f"{turn.who}: {turn.text}" for turn in ticket.transcript),
+    ]
+    return "\n".join(lines)

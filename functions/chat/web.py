@@ -1,0 +1,87 @@
+"""HTTP to others: bounded in time, never following where it is led, and telling what may be tried again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+import urllib3
+
+from lastmile.errors import LastmileError
+
+MOST_BYTES = 1 << 20
+LATER_SECONDS = 5.0  # when a service does not say how long to wait
+
+
+class TryLater(LastmileError):
+    """The other side is busy or away; `seconds` is how long it asks to be left alone."""
+
+    def __init__(self, message: str, seconds: float = LATER_SECONDS) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
+class Refused(LastmileError):
+    """The other side does not want this, and will not want it later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`document` is None where the body is no JSON object."""
+
+    status: int
+    document: dict[str, Any] | None
+
+
+class Web(Protocol):
+    def send(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: Any = None, seconds: float = 3.0
+    ) -> Page:
+        """One request, whatever status it has; raises TryLater for 429, 5xx and no answer."""
+
+
+class Internet:
+    def __init__(self) -> None:
+        self._pool = urllib3.PoolManager(retries=False, maxsize=8)
+
+    def send(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: Any = None, seconds: float = 3.0
+    ) -> Page:
+        sent = None if body is None else body if isinstance(body, bytes) else orjson.dumps(body)
+        kind = {} if sent is None else {"content-type": "application/json; charset=utf-8"}
+        try:
+            answer = self._pool.request(
+                method,
+                url,
+                body=sent,
+                headers=kind | dict(headers),
+                timeout=urllib3.Timeout(total=seconds),
+                redirect=False,
+                preload_content=False,
+            )
+            data = answer.read(MOST_BYTES)
+            answer.release_conn()
+        except urllib3.exceptions.HTTPError as error:
+            raise TryLater(f"{host(url)} does not answer: {type(error).__name__}") from None  # the URL may hold a token
+        if answer.status == 429 or answer.status >= 500:
+            raise TryLater(f"{host(url)} answers {answer.status}", _wait(answer.headers.get("retry-after")))
+        return Page(answer.status, _object(data))
+
+
+def host(url: str) -> str:
+    return urllib3.util.parse_url(url).host or "the service"
+
+
+def _wait(text: str | None) -> float:
+    try:
+        return min(max(float(text or LATER_SECONDS), 0.0), 900.0)
+    except ValueError:  # a date: nobody of ours sends one
+        return LATER_SECONDS
+
+
+def _object(data: bytes) -> dict[str, Any] | None:
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) else None

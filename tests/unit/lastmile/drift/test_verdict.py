@@ -193,7 +193,7 @@ def test_texts_drift_in_length_or_words() -> None:
     before = rows(4000, usual, 12)
     assert judged(NAMED, before, rows(4000, usual, 12)).verdict == "stable"
     other = judged(NAMED, before, rows(500, [f"other{n}" for n in range(10, 50)], 12))
-    assert [(row.aspect, row.verdict) for row in other.by_feature()] == [("words", "drifted")]
+    assert ("words", "drifted") in {(row.aspect, row.verdict) for row in other.features}
     longer = judged(NAMED, before, rows(500, usual, 30))
     assert ("values", "drifted") in {(row.aspect, row.verdict) for row in longer.features}
 

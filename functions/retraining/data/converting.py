@@ -75,6 +75,11 @@ class Converter:
             values = raw.astype("datetime64[us]").astype(np.int64) / 1e6
             values[np.isnat(raw)] = np.nan
             return values, self._missing(values)
+        if not isinstance(raw, list) and raw.dtype.kind in "iuf":
+            numbers = raw.astype(float)
+            present = np.isfinite(numbers)
+            numbers[present] = times.from_epoch(numbers[present])
+            return numbers, self._missing(np.where(present, numbers, np.nan))
         each = raw if isinstance(raw, list) else raw.tolist()
         try:
             return times.parsed(each), []
@@ -84,7 +89,7 @@ class Converter:
 
     def _floats(self, raw: Raw) -> tuple[Array, list[Problem]]:
         if not isinstance(raw, list) and raw.dtype.kind in "fiub":
-            return raw.astype(float), []
+            return raw.astype(float, copy=False), []
         each: list[Any] = raw if isinstance(raw, list) else raw.tolist()
         if self.decimal == ",":
             each = [text.replace(".", "").replace(",", ".") for text in each]
@@ -137,7 +142,7 @@ class Converter:
     def _texts(self, raw: Raw, problems: list[Problem]) -> Iterator[str]:
         for row, value in enumerate(raw if isinstance(raw, list) else raw.tolist()):
             try:
-                yield "" if value is None else value if type(value) is str else _plain(value)
+                yield "" if value is None or value != value else value if type(value) is str else _plain(value)
             except NoValue:
                 problems.append(self._problem(row, value, "is no text"))
                 yield ""

@@ -12,6 +12,7 @@ from functions.retraining.data.columns import Column, of_spec
 from functions.retraining.data.findings import Finding
 from functions.retraining.data.leakage import leaks
 from functions.retraining.data.names import extra_columns, missing_columns
+from functions.retraining.data.parquet import reader as parquet
 from functions.retraining.data.report import Report
 from functions.retraining.data.source import Source, Stream, form, too_large, unpacked
 from functions.retraining.data.summaries import summarised
@@ -78,7 +79,7 @@ def opened(source: Source, columns: Sequence[Column], limit: int | None = None) 
     names = [column.name for column in columns]
     match form(source):
         case "parquet":
-            raise NotImplementedError
+            file = parquet.opened(source, limit)
         case "json":
             file = jsonlines.opened(source, names)
         case "text":

@@ -11,8 +11,8 @@ from functions.retraining import approval, canary, claiming, ending, pipeline, r
 from functions.retraining.environment import Environment
 from functions.retraining.events import Bus
 from functions.retraining.executions import Executions
-from functions.retraining.work import Act, Answer, Desk, Job, perform
-from lastmile.profiles import ProfileStore
+from functions.retraining.work import Act, Answer, Desk, Job, Profiles, perform
+from lastmile.profile import Profile
 from lastmile.registry import Registry
 from lastmile.store import Store
 
@@ -51,7 +51,7 @@ class Door:
         desk = Desk(
             data=data,
             registry=Registry(artifacts),
-            profiles=ProfileStore(data).read,
+            profiles=captured(data),
             bus=Bus(environment.bus),
             executions=Executions(),
             clock=clock,
@@ -61,8 +61,8 @@ class Door:
         return cls(desk)
 
     def __call__(self, event: Event, context: Any = None) -> Event:
-        if "abandoned" in event:
-            self._abandon(event["abandoned"])
+        if event.get("source") == "aws.states":
+            self._abandon(event["detail"])
             return {}
         started = time.perf_counter()
         answer = self._answer(event)
@@ -90,13 +90,25 @@ class Door:
 
     def _failed(self, run: Event, error: Event | None) -> Answer:
         job = self._job(run) if "id" in run else claiming.find(self.desk, run["object"])
-        if job is not None and job.run.execution == run.get("execution", job.run.execution):
-            ending.fail(job, error)
-        return Answer(pipeline.END, run)
+        if job is None or job.run.execution != run.get("execution", job.run.execution):
+            return Answer(pipeline.END, run)
+        ending.fail(job, error)
+        return Answer(pipeline.BROKEN if job.run.state == "failed" else pipeline.END, run)
 
     def _abandon(self, ended: Event) -> None:
         """An execution was stopped, or ran out of time, or its last resort failed: what it held is put in order."""
         run = orjson.loads(ended["input"])["run"]
         job = claiming.find(self.desk, run["object"]) if "object" in run else None
-        if job is not None and job.run.execution == ended["execution"]:
+        if job is not None and job.run.execution == ended["executionArn"]:
             ending.fail(job, {"Error": f"the execution has ended as {ended['status']}"})
+
+
+def captured(data: Store) -> Profiles:
+    """What was captured of a version, read when a canary is looked at and not before."""
+
+    def read(model: str, version: int, since: float, until: float) -> Profile | None:
+        from lastmile.profiles import ProfileStore
+
+        return ProfileStore(data).read(model, version, since, until)
+
+    return read

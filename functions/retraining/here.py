@@ -35,7 +35,7 @@ def follow(
         say({"step": step, "run": run.get("id")})
         try:
             answer = _tried(door, step, run, execution, error, sleep)
-        except Exception as broken:  # noqa: BLE001 as the state machine catches everything, to end the run in order
+        except Exception as broken:
             if step == pipeline.FAILED:
                 raise
             step, error = pipeline.FAILED, {"Error": type(broken).__name__, "Cause": str(broken)}

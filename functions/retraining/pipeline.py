@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 DONE = "done"  # the step's work is finished
-WAIT = "wait"  # look at the same step again later
+WAIT = "wait"  # go on after a while
 ASK = "ask"  # wait for a person
 REFUSED = "refused"  # the reason is noted in the run
 END = "end"  # nothing is left to do
+BROKEN = "broken"  # the run has ended in an error of ours
 
-FAILED = "failed"
-ASKING = "ask"
 FIRST = "claim"
+ASKING = "ask"
+FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +28,32 @@ class Step:
     attempts: int = 4
 
 
-def _step(name: str, *, minutes: int = 5, **leads: str | None) -> Step:
-    ways = {outcome.replace("_", " "): target for outcome, target in leads.items()}
-    return Step(name, {**ways, REFUSED: FAILED, END: None}, minutes=minutes)
+def _quick(name: str, **leads: str) -> Step:
+    """A step that only looks at objects and moves them."""
+    return Step(name, {**leads, REFUSED: FAILED, END: None})
+
+
+def _heavy(name: str, **leads: str) -> Step:
+    """A step that reads, trains or measures: what exhausts the function once will do so again."""
+    return Step(name, {**leads, REFUSED: FAILED, END: None}, minutes=15, attempts=2)
 
 
 STEPS: tuple[Step, ...] = (
-    _step("claim", done="validate", wait="claim"),
-    _step("validate", minutes=15, done="train"),
-    _step("train", minutes=15, done="evaluate"),
-    _step("evaluate", minutes=15, done="compress"),
-    _step("compress", minutes=15, done="certify"),
-    _step("certify", minutes=15, done="register"),
-    _step("register", done="approve"),
-    _step("approve", done="resume", ask=ASKING),
-    Step(ASKING, {DONE: "approve"}),
-    _step("resume", done="canary", wait="resume"),
-    _step("canary", done="promote", wait="judge"),
-    _step("judge", done="canary", wait="judge", worse="roll back"),
-    _step("promote"),
-    _step("roll back"),
-    Step(FAILED, {END: None}),
+    _quick("claim", done="validate", wait="claim"),
+    _heavy("validate", done="train"),
+    _heavy("train", done="evaluate"),
+    _heavy("evaluate", done="compress"),
+    _heavy("compress", done="certify"),
+    _heavy("certify", done="register"),
+    _quick("register", done="approve"),
+    _quick("approve", done="resume", ask=ASKING),
+    Step(ASKING, {DONE: "approve", END: None}),
+    _quick("resume", done="canary", wait="resume"),
+    _quick("canary", done="promote", wait="judge"),
+    _quick("judge", done="canary", wait="judge", worse="roll back"),
+    _quick("promote"),
+    _quick("roll back"),
+    Step(FAILED, {END: None, BROKEN: None}),
 )
 TABLE: Mapping[str, Step] = {step.name: step for step in STEPS}
 

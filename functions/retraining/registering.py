@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from functions.retraining.work import Job, Outcome, read
+from functions.retraining.work import Job, Outcome, exists, read
 from lastmile.manifest import Manifest
 from lastmile.store import AlreadyExists
+
+if TYPE_CHECKING:
+    from lastmile.model import OnnxModel
 
 
 def register(job: Job) -> Outcome:
@@ -35,23 +38,45 @@ def _pushed(job: Job) -> Manifest:
     from lastmile.artefact import inspect
     from lastmile.model import OnnxModel
 
+    compressed = job.run.found("compress")
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        path.write_bytes(read(job, job.run.found("compress")["file"]))
+        path.write_bytes(read(job, compressed["file"]))
         data = inspect(path)
-    model = OnnxModel.open(data, threads=1)
-    evaluation = orjson.loads(read(job, "evaluation.json"))
+    model = OnnxModel.open(data, threads=job.desk.threads)
     return job.desk.registry.push(
         job.spec,
         data,
         signature=model.signature,
         actor=job.actor,
         why=f"trained on {job.run.upload.key}",
-        metrics=job.run.found("evaluate")["metrics"],
+        metrics=compressed["metrics"],
         lineage=_lineage(job),
-        compression=job.run.found("compress")["table"],
-        files={name: _once(job, name, make) for name, make in _files(job, model, evaluation).items()},
+        compression=compressed["table"],
+        files=_files(job, model),
     )
+
+
+def _files(job: Job, model: "OnnxModel") -> dict[str, bytes]:
+    """What is kept with the version; a repeated push brings the same bytes."""
+    return {
+        "certificate.json": read(job, job.run.found("certify")["certificate"]),
+        "evaluation.json": read(job, job.run.found("compress")["evaluation"]),
+        "profile.json": _once(job, "profile.json", lambda: _profile(job, model)),
+    }
+
+
+def _profile(job: Job, model: "OnnxModel") -> bytes:
+    """What the held-out rows look like, and what the version answers: the reference that drift is measured from."""
+    from functions.retraining.evaluation import answers
+    from functions.retraining.steps import held_out
+    from lastmile.profile import reference
+
+    spec = job.spec
+    feeds = held_out(job, spec).feeds
+    signature = spec.signature(model.signature)
+    profile = reference(signature, spec.task, feeds, answers(model, feeds), features=spec.features)
+    return orjson.dumps(profile.to_document(), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _lineage(job: Job) -> dict[str, Any]:
@@ -62,9 +87,11 @@ def _lineage(job: Job) -> dict[str, Any]:
 
 def _once(job: Job, name: str, make: Callable[[], bytes]) -> bytes:
     """The first that was made: a repeated push must bring the same files."""
+    if exists(job, name):
+        return read(job, name)
     try:
         data = make()
-        job.desk.data.create(job.run.path(f"files/{name}"), data)
+        job.desk.data.create(job.run.path(name), data)
     except AlreadyExists:
-        return read(job, f"files/{name}")
+        return read(job, name)
     return data

@@ -6,7 +6,7 @@ What trains and measures is imported by the step that uses it: looking at a cana
 import hashlib
 import posixpath
 from tempfile import TemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -14,6 +14,9 @@ from functions.retraining.table import Table
 from functions.retraining.work import Job, Outcome, Refused, keep, read
 from lastmile.errors import NotFound
 from lastmile.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from functions.retraining.recipes.contract import Examples
 
 
 def validate(job: Job) -> Outcome:
@@ -38,7 +41,7 @@ def validate(job: Job) -> Outcome:
         )
     report = f"reports/{job.run.model}/data/{job.run.id}"
     job.desk.data.put(f"{report}.json", orjson.dumps(found.report.to_document(), option=orjson.OPT_SERIALIZE_NUMPY))
-    job.desk.data.put(f"{report}.html", found.report.to_html().encode())
+    job.desk.data.put(f"{report}.html", found.report.page().encode())
     if found.bad_rows.total:
         quarantine = f"quarantine/training/{job.run.model}/{job.run.id}.jsonl"
         job.desk.data.put(quarantine, b"".join(found.bad_rows.to_lines()))
@@ -67,25 +70,111 @@ def train(job: Job) -> Outcome:
 
     spec = job.spec
     recipe = load(spec)
-    training, held_out = recipe.split(_table(job, "table.bin"), spec)
+    training, unseen = recipe.split(_table(job, "table.bin"), spec)
     started = job.desk.clock()
     fitted = recipe.fit(training, spec)
     seconds = job.desk.clock() - started
-    asked = [recipe.examples(held_out, spec, training=training).feeds]
+    asked = [recipe.examples(unseen, spec, training=training).feeds]
     remembered = Remembered.of(fitted, seed=_seed(spec), asked=asked)
     keep(job, "training.bin", training.to_bytes())
-    keep(job, "held-out.bin", held_out.to_bytes())
+    keep(job, "held-out.bin", unseen.to_bytes())
     keep(job, "answers.bin", remembered.to_bytes())
     keep(job, "trained.onnx", fitted.onnx)
     return Outcome(
         facts={
             "training_rows": training.rows,
-            "held_out_rows": held_out.rows,
+            "held_out_rows": unseen.rows,
             "seconds": round(seconds, 3),
             "bytes": len(fitted.onnx),
             "sha256": hashlib.sha256(fitted.onnx).hexdigest(),
         }
     )
+
+
+def evaluate(job: Job) -> Outcome:
+    """Measure the graph and the champion on the held-out rows; refused when it does not pass the gates."""
+    champion = job.desk.registry.release(job.run.model).champion
+    facts = _evaluated(job, read(job, "trained.onnx"), champion, "evaluation.json")
+    if failed := [gate["sentence"] for gate in facts["gates"] if not gate["passed"]]:
+        raise Refused(
+            f"{len(failed)} of {len(facts['gates'])} gates are not passed: {'; '.join(failed)}",
+            "The champion goes on serving. Look at the data report; more or better rows may help, or another recipe.",
+        )
+    return Outcome(facts=facts)
+
+
+def _evaluated(job: Job, onnx: bytes, champion: int | None, name: str) -> dict[str, Any]:
+    from functions.retraining.evaluation import Champion
+    from functions.retraining.evaluation import evaluate as measure
+    from functions.retraining.gates import check_gates
+
+    spec, registry = job.spec, job.desk.registry
+    serving = None
+    if champion is not None:
+        manifest = registry.manifest(job.run.model, champion)
+        serving = Champion(champion, registry.artefact(manifest), manifest.signature)
+    evaluation = measure(
+        onnx,
+        held_out(job, spec),
+        _examples(job, spec, "training.bin"),
+        spec.task,
+        spec,
+        champion=serving,
+        threads=job.desk.threads,
+    )
+    gates = check_gates(spec.gates, evaluation)
+    keep(job, name, orjson.dumps(evaluation.to_document(), option=orjson.OPT_SERIALIZE_NUMPY))
+    return {
+        "champion": champion,
+        "metrics": {metric: measured.value for metric, measured in evaluation.metrics.items()},
+        "gates": [gate.to_document() for gate in gates],
+        "evaluation": name,
+    }
+
+
+def compress(job: Job) -> Outcome:
+    """Try smaller and faster graphs on the held-out rows; leave the adopted one, and all that was measured."""
+    from functions.retraining.compression import compress as tried
+
+    spec, trained = job.spec, read(job, "trained.onnx")
+    found = tried(trained, spec, held_out(job, spec))
+    evaluated = job.run.found("evaluate")
+    adopted, onnx = found.adopted, found.onnx
+    if onnx != trained:
+        again = _evaluated(job, onnx, evaluated["champion"], "evaluation-compressed.json")
+        if all(gate["passed"] for gate in again["gates"]):
+            evaluated = again
+        else:
+            adopted, onnx = "fp32", trained
+    digest = hashlib.sha256(onnx).hexdigest()
+    file = keep(job, f"{digest[:12]}.onnx", onnx)
+    table = {"kind": adopted, "candidates": found.table}
+    return Outcome(facts={"file": file, "sha256": digest, "bytes": len(onnx), "table": table, **evaluated})
+
+
+def certify(job: Job) -> Outcome:
+    """Hold the converted graph against what the trained object answered, on held-out rows and on probing ones."""
+    from functions.retraining.answers import Remembered
+    from functions.retraining.certificate import certify as compare
+
+    spec, onnx = job.spec, read(job, "trained.onnx")
+    remembered = Remembered.from_bytes(onnx, read(job, "answers.bin"))
+    report = compare(remembered, onnx, held_out(job, spec).feeds, spec)
+    keep(job, "certificate.json", orjson.dumps(report.to_document(), option=orjson.OPT_SERIALIZE_NUMPY))
+    return Outcome(facts={"certificate": "certificate.json"})
+
+
+def held_out(job: Job, spec: ModelSpec) -> "Examples":
+    """Those that nothing was learnt from."""
+    return _examples(job, spec, "held-out.bin")
+
+
+def _examples(job: Job, spec: ModelSpec, name: str) -> "Examples":
+    from functions.retraining.recipes import load
+
+    training = _table(job, "training.bin")
+    rows = training if name == "training.bin" else _table(job, name)
+    return load(spec).examples(rows, spec, training=training)
 
 
 def _table(job: Job, name: str) -> Table:

@@ -28,7 +28,8 @@ type Profiles = Callable[[str, int, float, float], Profile | None]
 class Desk:
     """Everything a step may use. `clock` gives seconds since 1970, `largest_bytes` is the largest upload it takes.
 
-    `profiles` gives what was captured of a version of a model between two times.
+    `profiles` gives what was captured of a version of a model between two times. `threads` are those of a session
+    that measures, `code` says from which commit the steps were taken, where that is known.
     """
 
     def __init__(
@@ -41,6 +42,8 @@ class Desk:
         executions: Executions,
         clock: Callable[[], float] = time.time,
         largest_bytes: int | None = None,
+        threads: int = 1,
+        code: dict[str, Any] | None = None,
     ) -> None:
         self.data = data
         self.registry = registry
@@ -49,6 +52,8 @@ class Desk:
         self.executions = executions
         self.clock = clock
         self.largest_bytes = largest_bytes
+        self.threads = threads
+        self.code = code or {}
         self.runs = Runs(data)
         self.approvals = Approvals(data)
         self.reconnects: tuple[Callable[[], None], ...] = ()

@@ -1,0 +1,232 @@
+"""What makes a better version of an upload: one function, the state machine that calls it, and what starts both."""
+
+from aws_cdk import (
+    Aws,
+    CfnOutput,
+    Duration,
+    RemovalPolicy,
+    Stack,
+    aws_events,
+    aws_events_targets,
+    aws_iam,
+    aws_lambda,
+    aws_logs,
+    aws_sqs,
+    aws_stepfunctions,
+)
+from aws_cdk.aws_events import EventField, RuleTargetInput
+from constructs import Construct
+
+from infra.alarms import PERIOD, Alarms
+from infra.assets import Assets
+from infra.config import Stage
+from infra.duties import RETRAINING
+from infra.function import ARCHITECTURES, RUNTIME, Function
+from infra.nag import accept
+from infra.states import Machine
+from infra.storage import Storage
+
+LAYERS = {
+    "onnx": "ONNX Runtime, numpy and the Lastmile library",
+    "training": "scikit-learn, ONNX and the conversion between them",
+}
+UPLOADS = ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")
+
+
+class Learning(Stack):
+    def __init__(self, scope: Construct, *, stage: Stage, assets: Assets, storage: Storage) -> None:
+        super().__init__(
+            scope, f"Lastmile-{stage.name}-Learning", description=f"Lastmile {stage.name}: from an upload to a version"
+        )
+        self._stage = stage
+        self._storage = storage
+        self._alarms = Alarms(self, key=storage.key)
+        self._unheard = self._queue()
+        function = self._function(assets)
+        machine = self._machine(function)
+        self._start(machine)
+        self._put_in_order(machine, function)
+        self._watch(machine)
+        CfnOutput(self, "LearningStateMachine", value=machine.state_machine_arn)
+        CfnOutput(self, "RetrainingFunction", value=function.name)
+
+    def _queue(self) -> aws_sqs.Queue:
+        """Events that could not be delivered."""
+        queue = aws_sqs.Queue(
+            self,
+            "Unheard",
+            encryption=aws_sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=Duration.days(14),
+        )
+        accept(queue, "AwsSolutions-SQS3", "It is itself where events go that could not be delivered.")
+        return queue
+
+    def _function(self, assets: Assets) -> Function:
+        layers = [
+            aws_lambda.LayerVersion(
+                self,
+                f"{name.capitalize()}Layer",
+                layer_version_name=f"lastmile-{self._stage.name}-learning-{name}",
+                description=description,
+                code=assets.code(f"{name}-layer"),
+                compatible_runtimes=[RUNTIME],
+                compatible_architectures=[ARCHITECTURES[self._stage.architecture]],
+            )
+            for name, description in LAYERS.items()
+        ]
+        return Function(
+            self,
+            "retraining",
+            stage=self._stage,
+            size=self._stage.retraining,
+            code=assets.code("retraining"),
+            layers=layers,
+            environment={"LASTMILE_LARGEST_MB": str(self._stage.largest_upload_mb)},
+            duty=RETRAINING,
+            storage=self._storage,
+            alarms=self._alarms,
+            statements=self._statements(),
+        )
+
+    def _statements(self) -> list[aws_iam.PolicyStatement]:
+        """Beside its duty: the very version of an upload, and executions that it meets."""
+        return [
+            aws_iam.PolicyStatement(
+                sid="Uploads",
+                actions=["s3:GetObjectVersion"],
+                resources=[self._storage.data.arn_for_objects("training/*")],
+            ),
+            aws_iam.PolicyStatement(
+                sid="Executions",
+                actions=["states:DescribeExecution"],
+                resources=[executions_arn(self._stage)],
+            ),
+            waking(self._stage),
+        ]
+
+    def _machine(self, function: Function) -> aws_stepfunctions.StateMachine:
+        definition = Machine(function.live.function_arn, Aws.PARTITION).definition()
+        role = aws_iam.Role(
+            self,
+            "MachineRole",
+            assumed_by=aws_iam.ServicePrincipal("states.amazonaws.com"),
+            inline_policies={
+                "Steps": aws_iam.PolicyDocument(
+                    statements=[
+                        aws_iam.PolicyStatement(
+                            actions=["lambda:InvokeFunction"], resources=[function.live.function_arn]
+                        )
+                    ]
+                )
+            },
+        )
+        machine = aws_stepfunctions.StateMachine(
+            self,
+            "Machine",
+            state_machine_name=machine_name(self._stage),
+            comment=f"Lastmile {self._stage.name}: from an upload to a version",
+            definition_body=aws_stepfunctions.DefinitionBody.from_string(Stack.of(self).to_json_string(definition)),
+            role=role,
+            tracing_enabled=True,
+            logs=aws_stepfunctions.LogOptions(
+                destination=aws_logs.LogGroup(
+                    self,
+                    "MachineLogs",
+                    log_group_name=f"/aws/vendedlogs/{machine_name(self._stage)}",
+                    retention=aws_logs.RetentionDays[self._stage.log_retention],
+                    encryption_key=self._storage.key,
+                    removal_policy=RemovalPolicy.DESTROY,
+                ),
+                level=aws_stepfunctions.LogLevel.ALL,
+            ),
+        )
+        accept(
+            role.node.find_child("DefaultPolicy"),
+            "AwsSolutions-IAM5[Resource::*]",
+            "Delivering logs and traces has no resources that these actions could be limited to.",
+        )
+        return machine
+
+    def _start(self, machine: aws_stepfunctions.StateMachine) -> None:
+        """An upload of training data starts a run; which version of the object it was travels with the event."""
+        target = aws_events_targets.SfnStateMachine(
+            machine,
+            input=RuleTargetInput.from_object({"run": {"object": EventField.from_path("$.detail.object")}}),
+            dead_letter_queue=self._unheard,
+            retry_attempts=20,
+        )
+        aws_events.Rule(
+            self,
+            "Uploads",
+            rule_name=f"lastmile-{self._stage.name}-uploads",
+            description=f"Lastmile {self._stage.name}: training data was uploaded",
+            event_pattern=aws_events.EventPattern(
+                source=["aws.s3"],
+                detail_type=["Object Created"],
+                detail={
+                    "bucket": {"name": [self._storage.data.bucket_name]},
+                    "object": {"key": [{"wildcard": f"training/*/*.{suffix}"} for suffix in UPLOADS]},
+                },
+            ),
+            targets=[target],
+        )
+
+    def _put_in_order(self, machine: aws_stepfunctions.StateMachine, function: Function) -> None:
+        """Somebody stopped an execution, or its last step broke off: its canary is ended, and its report written."""
+        # The event as it is: an input that is JSON in a string cannot be put into another document.
+        target = aws_events_targets.LambdaFunction(function.live, dead_letter_queue=self._unheard, retry_attempts=20)
+        aws_events.Rule(
+            self,
+            "Abandoned",
+            rule_name=f"lastmile-{self._stage.name}-abandoned",
+            description=f"Lastmile {self._stage.name}: an execution was stopped, or ran out of time",
+            event_pattern=aws_events.EventPattern(
+                source=["aws.states"],
+                detail_type=["Step Functions Execution Status Change"],
+                detail={
+                    "stateMachineArn": [machine.state_machine_arn],
+                    "status": ["ABORTED", "FAILED", "TIMED_OUT"],
+                },
+            ),
+            targets=[target],
+        )
+
+    def _watch(self, machine: aws_stepfunctions.StateMachine) -> None:
+        name = machine_name(self._stage)
+        self._alarms.ring(
+            self,
+            "RunsFailed",
+            machine.metric_failed(period=PERIOD, statistic="Sum"),
+            at=1,
+            meaning=f"{name}: a run broke off; see `lastmile runs`",
+        )
+        self._alarms.ring(
+            self,
+            "RunsTimedOut",
+            machine.metric_timed_out(period=PERIOD, statistic="Sum"),
+            at=1,
+            meaning=f"{name}: a run took too long",
+        )
+        self._alarms.ring(
+            self,
+            "EventsUnheard",
+            self._unheard.metric_approximate_number_of_messages_visible(period=PERIOD, statistic="Maximum"),
+            at=1,
+            meaning=f"{name}: events could not be delivered; they lie in its queue",
+        )
+
+
+def machine_name(stage: Stage) -> str:
+    return f"lastmile-{stage.name}-learning"
+
+
+def executions_arn(stage: Stage) -> str:
+    """Of every execution."""
+    return f"arn:{Aws.PARTITION}:states:{Aws.REGION}:{Aws.ACCOUNT_ID}:execution:{machine_name(stage)}:*"
+
+
+def waking(stage: Stage) -> aws_iam.PolicyStatement:
+    """The right to let executions go on that wait for a person."""
+    arn = f"arn:{Aws.PARTITION}:states:{Aws.REGION}:{Aws.ACCOUNT_ID}:stateMachine:{machine_name(stage)}"
+    return aws_iam.PolicyStatement(sid="Waking", actions=["states:SendTaskSuccess"], resources=[arn])

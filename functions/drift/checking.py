@@ -1,0 +1,178 @@
+"""One look at one model: what its versions were asked and answered in a window, beside what they were made for."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from functions.drift.references import Reference, References
+from functions.drift.shapes import bars, missing_share, unseen_share
+from lastmile.audit import rfc3339
+from lastmile.drift.report import DriftReport, Row
+from lastmile.drift.verdict import ALPHA, compare
+from lastmile.errors import LastmileError, NotFound, ProfileMismatch
+from lastmile.manifest import Manifest
+from lastmile.profile import Profile
+from lastmile.profiles import ProfileStore
+from lastmile.registry import Registry, Release
+from lastmile.spec import ModelSpec
+from lastmile.store import Store
+
+NO_TRAFFIC = "no traffic"
+NO_REFERENCE = "no reference"
+NOT_COMPARABLE = "not comparable"
+LABELS = ("champion", "challenger", "shadow", "previous")
+SHOWN_NAMES = 8
+
+type Document = dict[str, Any]
+
+
+class Window(NamedTuple):
+    """Seconds since 1970; `until` is no longer in it."""
+
+    since: float
+    until: float
+
+    def to_document(self) -> Document:
+        hours = round((self.until - self.since) / 3600, 3)
+        return {"since": moment(self.since), "until": moment(self.until), "hours": hours}
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What one version did in the window; `drift` is None where it cannot be compared, and `reason` says why."""
+
+    manifest: Manifest
+    profile: Profile | None
+    reference: Reference
+    drift: DriftReport | None
+    verdict: str
+    reason: str
+
+    @property
+    def drifted(self) -> list[str]:
+        """Names of features and answers, the surest first."""
+        if self.drift is None:
+            return []
+        rows = [row for row in (*self.drift.by_feature(), *self.drift.by_output()) if row.verdict == "drifted"]
+        return [row.name for row in sorted(rows, key=lambda row: row.p_value or 0.0)]
+
+
+class Checking:
+    def __init__(self, registry: Registry, data: Store) -> None:
+        self._registry = registry
+        self._profiles = ProfileStore(data)
+        self._references = References(registry, data)
+
+    def looks(self, spec: ModelSpec, release: Release, window: Window, *, alpha: float = ALPHA) -> list[Look]:
+        """The champion first, then the other versions with traffic. Raises NotFound without a champion."""
+        if release.champion is None:
+            raise NotFound(f"model '{spec.name}' has no champion; promote a version first")
+        seen = self._profiles.versions(spec.name, *window)
+        others = sorted({version for version in seen if version != release.champion and release.has(version)})
+        return [self._look(spec, release, version, window, alpha) for version in (release.champion, *others)]
+
+    def rows(self, model: str, versions: Sequence[int], window: Window) -> int:
+        """How many rows these versions answered."""
+        found = (self._profiles.read(model, version, *window) for version in versions)
+        return sum(profile.rows for profile in found if profile is not None)
+
+    def _look(self, spec: ModelSpec, release: Release, version: int, window: Window, alpha: float) -> Look:
+        manifest = self._registry.manifest(spec.name, version, release=release)
+        nothing = Reference(None, "none", f"version {version} could not be compared")
+        try:
+            profile = self._profiles.read(spec.name, version, *window)
+        except ProfileMismatch as error:
+            return Look(manifest, None, nothing, None, NOT_COMPARABLE, f"The window's profiles do not fit: {error}.")
+        try:
+            reference = self._references.of(manifest)
+        except LastmileError as error:
+            return Look(manifest, profile, nothing, None, NOT_COMPARABLE, f"The reference cannot be used: {error}.")
+        if profile is None or not profile.rows:
+            return Look(manifest, profile, reference, None, NO_TRAFFIC, f"Version {version} answered nothing.")
+        if reference.profile is None:
+            reference = self._references.take(manifest, profile)
+            return Look(manifest, profile, reference, None, NO_REFERENCE, "There was nothing to compare with.")
+        try:
+            drift = compare(reference.profile, profile, policy=spec.drift, alpha=alpha)
+        except ProfileMismatch as error:
+            return Look(manifest, profile, reference, None, NOT_COMPARABLE, f"It cannot be compared: {error}.")
+        return Look(manifest, profile, reference, drift, drift.verdict, "")
+
+
+def summary(look: Look) -> str:
+    """The verdict in a sentence."""
+    if look.drift is None or look.profile is None:
+        return look.reason
+    names = look.drifted
+    if names:
+        more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+        return f"Drifted: {', '.join(names[:SHOWN_NAMES])}{more}."
+    rows = (*look.drift.by_feature(), *look.drift.by_output())
+    unsure = [row for row in rows if row.verdict == "not enough data"]
+    if not unsure:
+        return f"{look.profile.rows} rows show no change beyond the tolerance."
+    return f"{look.profile.rows} rows are not enough for a verdict on {len(unsure)} of {len(rows)}: {unsure[0].reason}."
+
+
+def features(look: Look) -> list[Document]:
+    """One entry per input and answer: the verdict on it, and the bars to draw."""
+    if look.drift is None:
+        return []
+    return [*_entries("input", look.drift.by_feature(), look), *_entries("output", look.drift.by_output(), look)]
+
+
+def _entries(side: str, rows: Sequence[Row], look: Look) -> Iterator[Document]:
+    assert look.reference.profile is not None
+    assert look.profile is not None
+    parts = "features" if side == "input" else "outputs"
+    for row in rows:
+        before = getattr(look.reference.profile, parts)[row.name]
+        now = getattr(look.profile, parts)[row.name]
+        drawn = bars(before, now)
+        yield row.to_document() | {
+            "side": side,
+            "kind": before.layout.kind,
+            "labels": drawn.labels,
+            "reference": drawn.reference,
+            "current": drawn.current,
+            "missing": {"reference": missing_share(before), "current": missing_share(now)},
+            "unseen": unseen_share(now),
+            "mean": {"reference": before.mean, "current": now.mean},
+        }
+
+
+def traffic(profile: Profile | None) -> Document:
+    """Requests, errors and latency; all of them 0 or null without traffic."""
+    if profile is None:
+        return {"requests": 0, "rows": 0, "errors": 0, "error_rate": None, "latency_ms": _latency(None)}
+    return {
+        "requests": profile.requests,
+        "rows": profile.rows,
+        "errors": profile.errors,
+        "error_rate": profile.errors / profile.requests if profile.requests else None,
+        "latency_ms": _latency(profile),
+    }
+
+
+def versions(looks: Sequence[Look], release: Release) -> list[Document]:
+    """A line per version that answered."""
+    return [
+        traffic(look.profile)
+        | {
+            "version": look.manifest.version,
+            "roles": [name for name in LABELS if getattr(release, name) == look.manifest.version],
+            "verdict": look.verdict,
+            "drifted": look.drifted,
+            "reason": look.reason,
+        }
+        for look in looks
+    ]
+
+
+def _latency(profile: Profile | None) -> dict[str, float | None]:
+    shares: Mapping[str, float] = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+    return {name: None if profile is None else profile.latency_quantile(share) for name, share in shares.items()}
+
+
+def moment(at: float) -> str:
+    return rfc3339(int(at * 1000))

@@ -1,0 +1,85 @@
+"""The Lambda door: a schedule's tick or somebody's question in, what was found out."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from snapshot_restore_py import register_after_restore
+
+from functions.drift.bus import Bus
+from functions.drift.environment import Environment
+from functions.drift.watch import QUALITY_DAYS, Watch
+from lastmile.errors import InvalidInput, LastmileError
+from lastmile.registry import Registry
+from lastmile.store import Store
+
+KEYS = {"tick", "model", "window_hours", "quality", "days"}
+MOST_HOURS = 24 * 366.0
+
+type Event = Mapping[str, Any]
+type Document = dict[str, Any]
+
+
+def write_line(line: str) -> None:
+    """One log event, past Python's logging: CloudWatch finds figures in a line that is nothing else."""
+    sys.stdout.flush()
+    os.write(sys.stdout.fileno(), line.encode())
+
+
+class Door:
+    """`{"tick": time}` or EventBridge's own scheduled event looks at all models, `{"model": name}` at one of them,
+    `{"model": name, "quality": true}` at its labels."""
+
+    def __init__(self, watch: Watch, *, clock: Callable[[], float] = time.time) -> None:
+        self._watch = watch
+        self._clock = clock
+
+    @classmethod
+    def open(cls, environ: Mapping[str, str]) -> "Door":
+        environment = Environment.from_env(environ)
+        artifacts = Store.open(environment.artifacts, environ=environ)
+        data = Store.open(environment.data, environ=environ)
+        bus = Bus(environment.bus)
+        for part in (artifacts, data, bus):
+            register_after_restore(part.reconnect)
+        return cls(Watch(Registry(artifacts), data, bus, stage=environment.stage, write=write_line))
+
+    def __call__(self, event: Event, context: Any) -> Document:
+        if event.get("detail-type") == "Scheduled Event":
+            return self._watch.tick(_time(event["time"]))
+        try:
+            return self._answer(event)
+        except LastmileError as error:  # the asker's mistake, or a store that does not answer: said, not thrown
+            return {"error": str(error)}
+
+    def _answer(self, event: Event) -> Document:
+        unknown = event.keys() - KEYS
+        if unknown:
+            raise InvalidInput(f"'{min(unknown)}' is unknown; there are {', '.join(sorted(KEYS))}")
+        if "tick" in event:
+            return self._watch.tick(_time(event["tick"]))
+        model = event.get("model")
+        if not isinstance(model, str):
+            raise InvalidInput("'model' or 'tick' is missing")
+        if event.get("quality"):
+            return self._watch.quality(model, self._clock(), days=_number(event, "days", 366.0) or QUALITY_DAYS)
+        return self._watch.check(model, self._clock(), window_hours=_number(event, "window_hours", MOST_HOURS))
+
+
+def _number(event: Event, key: str, most: float) -> float | None:
+    value = event.get(key)
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not 0 < value <= most:
+        raise InvalidInput(f"'{key}' must be a number above 0 and at most {most:g}")
+    return float(value)
+
+
+def _time(text: object) -> float:
+    try:
+        return datetime.fromisoformat(str(text)).timestamp()
+    except ValueError:
+        raise InvalidInput(f"'tick' is {str(text)[:40]!r}, a time like 2026-03-14T15:00:00Z is wanted") from None

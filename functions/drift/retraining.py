@@ -1,0 +1,118 @@
+"""When a model is to be trained anew by itself: once per cause, and never more often than its cool-down allows."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import orjson
+
+from functions.drift.bus import Bus
+from functions.drift.records import Document, move, read
+from lastmile.audit import rfc3339
+from lastmile.labelled import Labelled
+from lastmile.quality import training_rows
+from lastmile.spec import ModelSpec
+from lastmile.store import AlreadyExists, Store
+
+WANTED = "RetrainWanted"  # the learning part trains on the newest upload when it hears this
+SHADOW = "shadow"
+
+
+class Retraining:
+    """What follows from a check of one model. `record` is `reports/<model>/retrain.json`:
+
+    `at` of the last start, `feedback_until` (the labels received by then are used up), and `pending`, what was decided
+    and is not known to be done: whoever comes next does it, so that nothing is lost when a function dies half way.
+    """
+
+    def __init__(self, store: Store, bus: Bus, spec: ModelSpec) -> None:
+        self._store = store
+        self._bus = bus
+        self._spec = spec
+        self._record = f"reports/{spec.name}/retrain.json"
+
+    def decide(self, *, drifted: Sequence[str], rows: Callable[[], Sequence[Labelled]], at: float) -> Document:
+        """`drifted` are the features' names; `rows` gives all labelled rows there are. Returns what the report says."""
+        self._finish(rows)
+        policy = self._spec.retrain
+        if not policy.on_drift and not policy.feedback_rows:
+            return _said(False, None, "The spec asks for no training by itself.")
+        before = read(self._store, self._record) or {}
+        ready = before.get("at", float("-inf")) + policy.cooldown_hours * 3600
+        if at < ready:
+            return _said(False, None, f"Cooling down until {_moment(ready)}: nothing is started before.")
+        cause, sentence, new = self._cause(drifted, rows, before.get("feedback_until", 0.0))
+        if cause is None:
+            return _said(False, None, sentence)
+        if not self._claim(cause, sentence, new, at, before):
+            return _said(False, None, "Another check was faster and has started it.")
+        self._finish(rows)
+        return _said(True, cause, sentence)
+
+    def _finish(self, rows: Callable[[], Sequence[Labelled]]) -> None:
+        """Do what was decided, now or by a check before that did not come to its end."""
+        pending = (read(self._store, self._record) or {}).get("pending")
+        if pending is None:
+            return
+        if pending["upload"] is None:
+            self._bus.tell(WANTED, pending["event"])
+        else:
+            chosen = [row for row in _new(rows(), pending["since"]) if row.feedback.received <= pending["until"]]
+            with suppress(AlreadyExists):
+                self._store.create(pending["upload"], _lines(self._spec, chosen))
+
+        def done(found: Document | None) -> Document | None:
+            return None if found is None or found.get("pending") != pending else found | {"pending": None}
+
+        move(self._store, self._record, done)
+
+    def _cause(
+        self, drifted: Sequence[str], rows: Callable[[], Sequence[Labelled]], used: float
+    ) -> tuple[str | None, str, list[Labelled]]:
+        policy, training = self._spec.retrain, self._spec.training
+        new: list[Labelled] = []
+        count = ""
+        if policy.feedback_rows:
+            if training is None or training.target is None:
+                count = "Feedback starts nothing: the spec has no [training] with a target."
+            else:
+                new = _new(rows(), used)
+                if len(new) >= policy.feedback_rows:
+                    return "feedback", f"{len(new)} new labelled rows, {policy.feedback_rows} are enough.", new
+                count = f"{len(new)} of {policy.feedback_rows} new labelled rows are there."
+        if policy.on_drift and drifted:
+            return "drift", f"Drifted: {', '.join(drifted[:10])}.", []
+        return None, " ".join(part for part in (count, "Nothing has drifted." if policy.on_drift else "") if part), []
+
+    def _claim(self, cause: str, sentence: str, new: Sequence[Labelled], at: float, before: Document) -> bool:
+        """Whether it is ours to start: of all checks that decide the same, one gets to write the record."""
+        stamp = _moment(at).replace("-", "").replace(":", "")[:15] + "Z"
+        used = before.get("feedback_until", 0.0)
+        until = max((row.feedback.received for row in new), default=used)
+        pending = {
+            "upload": f"training/{self._spec.name}/feedback-{stamp}.jsonl" if new else None,
+            "since": used,
+            "until": until,
+            "event": {"id": f"{self._spec.name}-{stamp}", "model": self._spec.name, "reason": sentence, "cause": cause},
+        }
+        after = {"at": at, "cause": cause, "feedback_until": until, "pending": pending}
+        return move(self._store, self._record, lambda found: after if (found or {}) == before else None) is not None
+
+
+def _lines(spec: ModelSpec, rows: Sequence[Labelled]) -> bytes:
+    assert spec.training is not None
+    assert spec.training.target is not None
+    records = training_rows(spec, rows, target=spec.training.target)
+    return b"".join(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records)
+
+
+def _new(rows: Sequence[Labelled], used: float) -> list[Labelled]:
+    """Rows that callers were answered, whose labels have come since."""
+    return [row for row in rows if row.role != SHADOW and row.feedback.received > used]
+
+
+def _said(wanted: bool, cause: str | None, sentence: str) -> Document:
+    return {"started": wanted, "cause": cause, "sentence": sentence}
+
+
+def _moment(at: float) -> str:
+    return rfc3339(int(at * 1000))

@@ -1,0 +1,38 @@
+import pytest
+
+from functions.chat.environment import HookEnvironment, WorkerEnvironment
+from lastmile.errors import MissingSettings
+from lastmile.settings import InvalidSetting
+
+WORKER = {
+    "LASTMILE_CHAT_SECRETS": "lastmile/dev/chat",
+    "LASTMILE_CHAT_TABLE": "chat",
+    "LASTMILE_CHAT_DEAD_LETTERS": "https://sqs/dead.fifo",
+    "LASTMILE_ARTIFACTS": "s3://artifacts",
+    "LASTMILE_DATA": "s3://data",
+}
+
+
+def test_everything_missing_is_named_at_once() -> None:
+    with pytest.raises(MissingSettings, match="LASTMILE_CHAT_QUEUE, LASTMILE_CHAT_SECRETS"):
+        HookEnvironment.from_env({})
+    with pytest.raises(MissingSettings) as missing:
+        WorkerEnvironment.from_env({})
+    assert set(missing.value.names) == set(WORKER)
+
+
+def test_what_is_given_is_taken() -> None:
+    more = {
+        "LASTMILE_CHAT_URLS": '{"slack": "http://x"}',
+        "LASTMILE_CHAT_GROUPS": '{"billing": 7}',
+        "LASTMILE_CHAT_SHOP": "https://shop.example",
+    }
+    environment = WorkerEnvironment.from_env(WORKER | more)
+    assert (environment.urls, environment.groups) == ({"slack": "http://x"}, {"billing": 7})
+    assert (environment.shop, environment.bus) == ("https://shop.example", "default")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"billing": "7"}', '{"billing": true}'])
+def test_what_cannot_be_read_is_named(text: str) -> None:
+    with pytest.raises(InvalidSetting, match="LASTMILE_CHAT_GROUPS"):
+        WorkerEnvironment.from_env(WORKER | {"LASTMILE_CHAT_GROUPS": text})

@@ -1,0 +1,89 @@
+import json
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from functions.chat.assistant.conversation import Said, Ticket
+from functions.chat.tickets import All, Bus, Webhook, Zendesk
+from functions.chat.web import Page, Refused
+from tests.unit.chat.conftest import Hook
+from tests.unit.chat.service import Network
+
+TICKET = Ticket(
+    queue="billing",
+    priority="high",
+    reason="the customer is upset",
+    summary="charged twice … hello?",
+    transcript=(Said("customer", "charged twice", 1.0), Said("assistant", "I am sorry.", 2.0)),
+    confidence=0.91,
+    prediction="01ARZ3NDEKTSV4RRFFQ69G5FAV",
+    handover=True,
+)
+SECRET = {"subdomain": "shop", "email": "bot@shop.example", "api_token": "z", "signing_secret": "c2VjcmV0"}
+
+
+def zendesk(network: Network) -> Zendesk:
+    return Zendesk(network, lambda: SECRET, url=None, groups={"billing": 77})
+
+
+def test_zendesk_gets_a_ticket_with_everything_a_person_needs(hook: Hook) -> None:
+    hook.recorded("slack/message")
+    network = Network()
+    zendesk(network).put(TICKET, hook.queue.taken[0], "k-1")
+    method, url, headers, body = network.requests[0]
+    assert (method, url) == ("POST", "https://shop.zendesk.com/api/v2/tickets.json")
+    assert headers["idempotency-key"] == "k-1"
+    ticket = body["ticket"]
+    assert (ticket["group_id"], ticket["priority"], ticket["subject"]) == (77, "high", "charged twice … hello?")
+    assert "customer: charged twice" in ticket["comment"]["body"]
+    assert "confidence 91%" in ticket["comment"]["body"]
+
+
+def test_what_came_from_zendesk_is_moved_there(hook: Hook) -> None:
+    hook.recorded("zendesk/message")
+    network = Network()
+    zendesk(network).put(TICKET, hook.queue.taken[0], "k-1")
+    method, url, _, body = network.requests[0]
+    assert (method, url) == ("PUT", "https://shop.zendesk.com/api/v2/tickets/5158.json")
+    assert body["ticket"]["comment"]["public"] is False
+
+
+def test_a_refusal_is_told(hook: Hook) -> None:
+    hook.recorded("slack/message")
+    with pytest.raises(Refused, match="Zendesk refuses the ticket: 422"):
+        zendesk(Network(answers={"tickets": Page(422, None)})).put(TICKET, hook.queue.taken[0], "k")
+
+
+def test_sinks_that_are_not_set_up_are_left_out(hook: Hook) -> None:
+    hook.recorded("slack/message")
+    network = Network()
+    sinks = All([Zendesk(network, lambda: None, url=None, groups={}), Webhook(network, lambda: None)])
+    sinks.put(TICKET, hook.queue.taken[0], "k")
+    assert network.requests == []
+
+
+def test_a_webhook_is_signed_and_named_by_the_key(hook: Hook) -> None:
+    hook.recorded("slack/message")
+    network = Network()
+    Webhook(network, lambda: SECRET | {"ticket_url": "https://desk.example/t"}).put(TICKET, hook.queue.taken[0], "k-9")
+    _, url, headers, body = network.requests[0]
+    assert (url, headers["webhook-id"]) == ("https://desk.example/t", "msg_k-9")
+    assert (body["type"], body["data"]["queue"], body["data"]["platform"]) == ("ticket.created", "billing", "slack")
+
+
+def test_the_bus_carries_the_ticket(hook: Hook) -> None:
+    """Caught where EventBridge sends it: a queue that a rule of the test's own leads to."""
+    hook.recorded("slack/message")
+    keys: dict[str, Any] = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    with mock_aws():
+        queues, events = (boto3.client(name, "eu-west-1", **keys) for name in ("sqs", "events"))
+        url = queues.create_queue(QueueName="caught")["QueueUrl"]
+        arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        events.put_rule(Name="tickets", EventPattern='{"source": ["lastmile"], "detail-type": ["TicketCreated"]}')
+        events.put_targets(Rule="tickets", Targets=[{"Id": "queue", "Arn": arn}])
+        Bus(events, "default").put(TICKET, hook.queue.taken[0], "k-1")
+        (caught,) = queues.receive_message(QueueUrl=url)["Messages"]
+    detail = json.loads(caught["Body"])["detail"]
+    assert (detail["key"], detail["queue"], detail["conversation"]) == ("k-1", "billing", "slack:T061EG9R6:D024BE91L")

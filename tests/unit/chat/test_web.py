@@ -1,0 +1,99 @@
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from functions.chat.web import LATER_SECONDS, Internet, TryLater, host
+
+type Answer = tuple[int, dict[str, str], bytes]
+
+
+class Quiet(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that did not wait is what some tests are about."""
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[str, str, bytes], Answer]], str]]:
+    """A real server; what it is asked goes to the function."""
+    servers: list[ThreadingHTTPServer] = []
+
+    def start(answer: Callable[[str, str, bytes], Answer]) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                status, headers, data = answer(self.command, self.path, body)
+                self.send_response(status)
+                for name, value in {"content-length": str(len(data)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST
+
+            def log_message(self, *arguments: Any) -> None:
+                pass
+
+        server = Quiet(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+type Serve = Callable[[Callable[[str, str, bytes], Answer]], str]
+
+
+def test_an_object_goes_and_comes_as_json(serve: Serve) -> None:
+    url = serve(lambda method, path, body: (200, {}, json.dumps([method, path, json.loads(body)]).encode()))
+    page = Internet().send("POST", f"{url}/a?b=1", headers={}, body={"ü": 1})
+    assert (page.status, page.document) == (200, None)  # a list is no object
+    url = serve(lambda *_: (404, {}, b'{"error": "no"}'))
+    assert Internet().send("GET", url, headers={}).document == {"error": "no"}
+
+
+@pytest.mark.parametrize(
+    ("status", "header", "seconds"),
+    [(429, "7", 7.0), (429, "0.5", 0.5), (503, None, LATER_SECONDS), (500, "Wed, 21 Oct 2026", LATER_SECONDS)],
+)
+def test_who_is_busy_says_how_long(serve: Serve, status: int, header: str | None, seconds: float) -> None:
+    url = serve(lambda *_: (status, {} if header is None else {"retry-after": header}, b""))
+    with pytest.raises(TryLater, match=f"answers {status}") as later:
+        Internet().send("GET", url, headers={})
+    assert later.value.seconds == seconds
+
+
+def test_a_redirection_is_not_followed(serve: Serve) -> None:
+    elsewhere = serve(lambda *_: (200, {}, b'{"led": "astray"}'))
+    url = serve(lambda *_: (302, {"location": elsewhere}, b""))
+    assert Internet().send("GET", url, headers={}).status == 302
+
+
+def test_nobody_there_is_later_and_the_address_stays_secret() -> None:
+    with pytest.raises(TryLater) as later:
+        Internet().send("GET", "http://127.0.0.1:9/bot123:TOKEN/sendMessage", headers={}, seconds=0.5)
+    assert "TOKEN" not in str(later.value)
+
+
+def test_who_does_not_answer_in_time_is_later(serve: Serve) -> None:
+    waiting = threading.Event()
+
+    def late(method: str, path: str, body: bytes) -> Answer:
+        waiting.wait(5)
+        return 200, {}, b"{}"
+
+    url = serve(late)
+    with pytest.raises(TryLater):
+        Internet().send("GET", url, headers={}, seconds=0.2)
+    waiting.set()
+
+
+def test_a_host_is_named_without_its_path() -> None:
+    assert host("https://api.telegram.org/bot1:T/x") == "api.telegram.org"

@@ -54,6 +54,14 @@ def test_features_are_columns_or_tensors_and_personal_ones_are_not_counted() -> 
     }
 
 
+def test_texts_are_masked_as_they_are_captured() -> None:
+    signature = Signature((TensorSpec("x", "BYTES", (-1,), pii="mask"),), (TensorSpec("value", "FP32", (-1,)),))
+    raw = np.array([f"write to me{n}@example.org about this order" for n in range(50)], dtype=object)
+    hidden = np.array(["write to <email> about this order"] * 50, dtype=object)
+    one, other = (reference(signature, "regression", {"x": texts}, {}) for texts in (raw, hidden))
+    assert one.to_document() == other.to_document()
+
+
 def test_every_value_is_counted_once() -> None:
     profile = made(500)
     for row in (*profile.features.values(), *profile.outputs.values()):

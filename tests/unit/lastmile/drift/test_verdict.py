@@ -121,8 +121,8 @@ def test_a_smaller_alpha_asks_for_more() -> None:
     random = np.random.default_rng(3)
     profile = reference(ONE, "regression", {"x": random.normal(size=5000)}, {})
     current = Profile.of(profile.layout, {"x": random.normal(0.25, size=200)}, {})
-    verdicts = [compare(profile, current, policy=Drift(), alpha=alpha).verdict for alpha in (ALPHA, 1e-6)]
-    assert verdicts == ["drifted", "not enough data"]
+    verdicts = [compare(profile, current, policy=Drift(), alpha=alpha).verdict for alpha in (ALPHA, 1e-6, 0.0)]
+    assert verdicts == ["drifted", "not enough data", "not enough data"]
 
 
 def texts(*values: str) -> Array:

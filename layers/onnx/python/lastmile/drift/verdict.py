@@ -21,6 +21,7 @@ from lastmile.tensors import Array
 
 ALPHA = 0.04  # 0.05 is promised: the rest is for the approximations of tails
 FEWEST_ROWS = 20  # on either side, for any verdict but `not enough data`
+LEAST_ALPHA = 1e-9  # to say what can be found where nothing may be called drifted
 LEAST_TOLERANCE = 0.01  # no data are enough to show that nothing at all has changed
 
 
@@ -51,7 +52,7 @@ def compare(reference: Profile, current: Profile, *, policy: Drift, alpha: float
     """The verdict on each feature and output. Raises ProfileMismatch when the two do not count the same.
 
     `alpha` bounds the probability that anything is called drifted where nothing has changed, whatever the number of
-    features and however they depend on each other.
+    features and however they depend on each other. With 0, nothing is.
     """
     reference.check_layout(current)
     features = [*_comparisons(reference.features, current.features)]
@@ -59,7 +60,7 @@ def compare(reference: Profile, current: Profile, *, policy: Drift, alpha: float
     measured = [_measured(each) if all(each.sizes) else None for each in (*features, *outputs)]
     p_values = [each.test.p_value for each in measured if each is not None and each.test.freedom > 0]
     threshold = significant_up_to(p_values, alpha)
-    level = alpha / max(1, len(p_values))
+    level = max(alpha, LEAST_ALPHA) / max(1, len(p_values))
     rows = [
         _row(each, found, policy.tolerance, threshold, level)
         for each, found in zip((*features, *outputs), measured, strict=True)
@@ -75,7 +76,7 @@ def significant_up_to(p_values: list[float], alpha: float) -> float:
     not promise.
     """
     ordered = np.sort(np.array(p_values, dtype=np.float64))
-    if not len(ordered) or ordered[0] > alpha / len(ordered):
+    if not len(ordered) or alpha <= 0 or ordered[0] > alpha / len(ordered):
         return -1.0
     passed = ordered <= alpha * np.arange(1, len(ordered) + 1) / len(ordered)
     return float(ordered[passed].max())

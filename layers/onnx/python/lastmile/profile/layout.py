@@ -105,7 +105,7 @@ class Layout:
         features: Mapping[str, Feature] | None = None,
     ) -> "Layout":
         """Edges and categories of these rows. Arrays are by tensor name, rows on the first axis; a tensor without an
-        array gets the universal edges, and one declared personal is not counted at all."""
+        array gets the universal edges. What is dropped or hashed before it is captured is not counted at all."""
         known = features or {}
         return cls(
             features={
@@ -163,7 +163,7 @@ def _text(element: object) -> str:
 
 def _input_places(signature: Signature) -> Iterator[tuple[str, FeatureLayout]]:
     for tensor in signature.inputs:
-        if not tensor.pii:
+        if tensor.pii in (None, "mask"):
             kind = _kind(tensor)
             for column, name in enumerate(tensor.columns):
                 yield name, FeatureLayout(kind, tensor.name, column)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lastmile.errors import ProfileMismatch
+from lastmile.personal import hiding
 from lastmile.policies import Feature
 from lastmile.profile.counts import FeatureProfile
 from lastmile.profile.edges import LATENCY_EDGES_MS
@@ -157,7 +158,11 @@ def reference(
     *,
     features: Mapping[str, Feature] | None = None,
 ) -> Profile:
-    """A layout from these rows, and their counts: what a version's `profile.json` holds."""
+    """A layout from these rows, and their counts: what a version's `profile.json` holds.
+
+    Texts are masked as they will be when predictions are captured.
+    """
+    inputs = {**inputs, **_masked(signature, inputs)}
     layout = Layout.from_rows(signature, task, inputs, outputs, features=features)
     counted = Profile.of(layout, inputs, outputs)
     return replace(
@@ -165,6 +170,12 @@ def reference(
         features={name: _between(row, inputs) for name, row in counted.features.items()},
         outputs={name: _between(row, outputs) for name, row in counted.outputs.items()},
     )
+
+
+def _masked(signature: Signature, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    hide = hiding({tensor.name: tensor for tensor in signature.inputs if tensor.pii == "mask"}, None)
+    made = {name: hide[name](inputs[name]) for name in hide if name in inputs}
+    return {name: array for name, array in made.items() if array is not None}
 
 
 def _feature(layout: FeatureLayout, arrays: Mapping[str, Array]) -> FeatureProfile:

@@ -8,6 +8,7 @@ from infra.config import choose
 from infra.identity import Identity
 from infra.serving import Serving
 from infra.storage import Storage
+from infra.watching import Watching
 
 
 def build() -> App:
@@ -19,6 +20,7 @@ def build() -> App:
     storage = Storage(app, stage=stage)
     identity = Identity(app, stage=stage, token_url=app.node.try_get_context("token_url"))
     Serving(app, stage=stage, assets=assets, storage=storage, identity=identity)
+    Watching(app, stage=stage, assets=assets, storage=storage)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
     return app
 

@@ -120,12 +120,13 @@ def add_function(page: CloudWatchDashboard, name: str, function: Function) -> No
 
 def cost(stage: Stage, functions: Mapping[str, tuple[Function, Size]]) -> GraphWidget:
     """Time and calls at their list price, without what an account gets for nothing."""
-    price = GB_SECOND_USD[stage.architecture]
+    price = f"{GB_SECOND_USD[stage.architecture]:.10f}"
+    each = f"{REQUEST_USD:.7f}"
     return graph(
         "Lambda, USD an hour (estimated)",
         [
             MathExpression(
-                expression=f"{name}Ms / 1000 * {size.memory_mb / 1024:g} * {price:.10f} + {name}Calls * {REQUEST_USD:.7f}",
+                expression=f"{name}Ms / 1000 * {size.memory_mb / 1024:g} * {price} + {name}Calls * {each}",
                 using_metrics={
                     f"{name}Ms": function.live.metric_duration(period=HOUR, statistic="Sum"),
                     f"{name}Calls": function.live.metric_invocations(period=HOUR, statistic="Sum"),

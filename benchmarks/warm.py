@@ -123,8 +123,8 @@ def _gaps(document: dict[str, Any]) -> str:
         "out of the caches; 4 to read the header and wrap the rows; 6 to write the header and the answer; 3 for the "
         "prediction's id; 3 for base64 (20 with the standard library's); the rest to resolve, check and call. It is "
         f"the same for any number of rows: {more} rows reach the target. Capture adds {number(line)} µs for {few} "
-        f"rows, {number(on[more] - off[more])} µs for {more}: arrays of more than {PLAIN_ELEMENTS} numbers are packed as "
-        f"base64, where orjson needs 25 ns for each number written out, and a line ends at {MAX_BYTES // 1000} kB. "
+        f"rows and {number(on[more] - off[more])} µs for {more}: more than {PLAIN_ELEMENTS} numbers are packed "
+        f"as base64, where orjson needs 25 ns for each number written out; a line ends at {MAX_BYTES // 1000} kB. "
         "Tried: a faster base64, the line past Python's text layer, no `round()`, no numpy where `struct` will do.\n"
     )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Method = Literal["GET", "POST", "OPTIONS"]
-Door = Literal["inference", "control"]
+Door = Literal["inference", "control", "hook"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ ROUTES = (
             "/invocations",
         ),
     ),
+    *rows("hook", None, "POST", ("/hooks/{platform}",)),  # a signature takes the token's place
     *rows("control", None, "GET", ("/control/openapi.json",)),
     *rows("control", "feedback", "POST", ("/v1/feedback",)),
     *rows(
@@ -78,6 +79,8 @@ ROUTES = (
             "/control/models/{model}/versions/{version}",
             "/control/models/{model}/release",
             "/control/models/{model}/audit",
+            "/control/models/{model}/runs",
+            "/control/models/{model}/runs/{run}",
         ),
     ),
     *rows(
@@ -95,6 +98,7 @@ ROUTES = (
         "approve",
         "POST",
         (
+            "/control/models/{model}/versions/{version}/approve",
             "/control/models/{model}/versions/{version}/promote",
             "/control/models/{model}/versions/{version}/reject",
         ),

@@ -10,11 +10,14 @@ from functions.control import documents
 from functions.control.caller import Caller, authorized
 from functions.control.documents import LARGEST
 from functions.control.feedback import add_feedback
+from functions.control.learning import Answering, ApprovalDocument, Approving, Wake, add_runs, wake
 from functions.control.refusals import add_refusals
 from lastmile import __version__
+from lastmile.approvals import Approvals
 from lastmile.errors import NotFound
 from lastmile.manifest import Manifest
 from lastmile.registry import Registry, Release
+from lastmile.runs import Runs
 from lastmile.store import Store
 
 SCOPES = {
@@ -46,7 +49,8 @@ type Number = Annotated[int, Path(ge=1, le=LARGEST, description="The version.", 
 type Who = Annotated[Caller, Depends(authorized)]
 
 
-def create_app(registry: Registry, data: Store, *, token_url: str) -> FastAPI:
+def create_app(registry: Registry, data: Store, *, token_url: str, wake: Wake = wake) -> FastAPI:
+    """`wake` lets a run of the learning pipeline go on that waits for a person, by the token that it left."""
     app = FastAPI(
         title="Lastmile control",
         version=__version__,
@@ -58,9 +62,10 @@ def create_app(registry: Registry, data: Store, *, token_url: str) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
         redirect_slashes=False,  # it answers with absolute addresses, wrong behind a path prefix
     )
-    app.include_router(_reading(registry, token_url))
+    answering = Answering(registry, Approvals(data), wake)
+    app.include_router(add_runs(_reading(registry, token_url), Runs(data)))
     app.include_router(_operating(registry, token_url))
-    app.include_router(_approving(registry, token_url))
+    app.include_router(_approving(registry, answering, token_url))
     app.include_router(add_feedback(_router("lastmile/feedback", "feedback", token_url, prefix=""), registry, data))
     add_refusals(app)
     return app
@@ -142,8 +147,14 @@ def _operating(registry: Registry, token_url: str) -> APIRouter:
     return router
 
 
-def _approving(registry: Registry, token_url: str) -> APIRouter:
+def _approving(registry: Registry, answering: Answering, token_url: str) -> APIRouter:
     router = _router("lastmile/approve", "approve", token_url)
+
+    @router.post(
+        "/{model}/versions/{version}/approve", responses=CONFLICT, summary="Say yes to a run that waits for a person"
+    )
+    async def approve(model: Name, version: Number, order: Approving, who: Who) -> ApprovalDocument:
+        return answering.approve(model, version, actor=who.name, why=order.why)
 
     @router.post("/{model}/versions/{version}/promote", responses=CONFLICT, summary="Make a version the champion")
     async def promote(model: Name, version: Number, order: documents.Promotion, who: Who) -> documents.Release:
@@ -151,7 +162,9 @@ def _approving(registry: Registry, token_url: str) -> APIRouter:
 
     @router.post("/{model}/versions/{version}/reject", responses=CONFLICT, summary="Never let a version serve")
     async def reject(model: Name, version: Number, order: documents.Rejection, who: Who) -> documents.Release:
-        return _released(registry.reject(model, version, actor=who.name, **dict(order)))
+        release = registry.reject(model, version, actor=who.name, why=order.why)
+        answering.turn_down(model, version, actor=who.name, why=order.why)
+        return _released(release)
 
     return router
 

@@ -20,6 +20,7 @@ LABEL = {
     "source": "review",
     "time": "2026-03-14T15:09:26Z",
 }
+PLACES = {"{model}": "fraud", "{version}": "1", "{run}": "20260314T150926Z-9f86d081884c"}
 BODIES = {"canary": {"version": None, "weight": 0}}
 
 
@@ -36,7 +37,9 @@ def routes(call: Call) -> Iterator[tuple[str, str, str]]:
         for method, operation in operations.items():
             ((scheme, scopes),) = operation["security"][0].items()
             assert (len(operation["security"]), scheme, len(scopes)) == (1, "oauth2", 1)
-            yield method.upper(), path.replace("{model}", "fraud").replace("{version}", "1"), scopes[0]
+            for name, value in PLACES.items():
+                path = path.replace(name, value)
+            yield method.upper(), path, scopes[0]
 
 
 def body(method: str, path: str) -> object:
@@ -52,6 +55,7 @@ def test_every_route_names_the_scope_that_it_needs(call: Call) -> None:
         "canary": "lastmile/operate",
         "shadow": "lastmile/operate",
         "rollback": "lastmile/operate",
+        "approve": "lastmile/approve",
         "promote": "lastmile/approve",
         "reject": "lastmile/approve",
         "feedback": "lastmile/feedback",
@@ -60,7 +64,7 @@ def test_every_route_names_the_scope_that_it_needs(call: Call) -> None:
 
 def test_no_route_answers_without_a_token(call: Call) -> None:
     found = list(routes(call))
-    assert len(found) == 12
+    assert len(found) == 15
     for method, path, _ in found:
         answer = call(method, path, body(method, path), scope=None)
         assert (answer.status, answer.body) == (401, {"error": "a token is needed"}), path

@@ -1,0 +1,153 @@
+"""Runs of the learning pipeline, and the answer to a run that waits for a person."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from pydantic import BaseModel, Field
+
+from functions.control import documents
+from lastmile.approvals import Approvals
+from lastmile.audit import rfc3339
+from lastmile.errors import NotFound, ReleaseConflict, VersionRejected
+from lastmile.registry import Registry
+from lastmile.runs import FINAL, LIVE, Run, Runs
+
+type Wake = Callable[[str], None]
+type Name = Annotated[str, Path(description="Name of the model.", examples=["digits"])]
+type RunName = Annotated[
+    str,
+    Path(pattern=r"^\d{8}T\d{6}Z-[0-9a-f]{12}$", description="The run.", examples=["20260314T150926Z-9f86d081884c"]),
+]
+type Time = Annotated[str, Field(description="RFC 3339, UTC.", examples=["2026-03-14T15:09:26.535Z"])]
+
+
+class RunPage(documents.Page):
+    limit: int = Field(20, ge=1, le=100, description="At most so many.")
+
+
+class Upload(BaseModel):
+    """The version of an object that the run is about."""
+
+    key: str = Field(examples=["training/digits/may.csv"])
+    version: str = Field(description="The bucket's version id.", examples=["3sL4kqtJlcpXroDTDmJ"])
+    size: int = Field(description="Bytes.", examples=[48213])
+    at: Time
+
+
+class Problem(BaseModel):
+    """Why the run did not succeed."""
+
+    step: str = Field(examples=["validate"])
+    reason: str = Field(examples=["the column 'amount' is missing"])
+    advice: str = Field(description="What to do.", examples=["Mend the header and upload again."])
+
+
+class RunDocument(BaseModel):
+    """A run of the learning pipeline: from an upload to a version that serves, or to a report that says why not."""
+
+    id: str = Field(examples=["20260314T150926Z-9f86d081884c"])
+    model: str = Field(examples=["digits"])
+    state: Literal[*LIVE, *FINAL] = Field(examples=["promoted"])  # type: ignore[valid-type]
+    step: str = Field(description="Where it is, or where it ended.", examples=["judge"])
+    version: int | None = Field(description="The version that it registered.", examples=[8])
+    upload: Upload
+    started_at: Time
+    updated_at: Time
+    steps: dict[str, Any] = Field(description="What each finished step found.", examples=[{}])
+    waits: dict[str, Any] = Field(description="What steps that are looked at again remember.", examples=[{}])
+    problem: Problem | None = Field(description="Null unless it ended otherwise than promoted.")
+    report: str | None = Field(
+        description="Where its report lies in the data bucket, once it is over.",
+        examples=["reports/digits/run/20260314T150926Z-9f86d081884c.json"],
+    )
+
+
+class RunList(BaseModel):
+    runs: list[RunDocument] = Field(description="Newest first.")
+
+
+class ApprovalDocument(BaseModel):
+    """The question whether a version may be released, and its answer."""
+
+    model: str = Field(examples=["digits"])
+    version: int = Field(examples=[8])
+    run: str = Field(description="The run that asks.", examples=["20260314T150926Z-9f86d081884c"])
+    asked_at: Time
+    expires_at: Time
+    answer: Literal["approve", "reject"] | None = Field(examples=["approve"])
+    actor: str | None = Field(description="From the caller's token.", examples=["client:7example23client45"])
+    why: str | None = Field(examples=["Agreed with the fraud team."])
+
+
+class Approving(documents.Order):
+    """A yes to a version that a run asks about."""
+
+
+def add_runs(router: APIRouter, runs: Runs) -> APIRouter:
+    @router.get("/{model}/runs", summary="Runs of the learning pipeline, newest first")
+    async def runs_of(model: Name, page: Annotated[RunPage, Query()]) -> RunList:
+        return RunList(runs=[_run(run) for run in runs.newest(model, limit=page.limit)])
+
+    @router.get("/{model}/runs/{run}", summary="A run: what each step found, and how it ended")
+    async def run(model: Name, run: RunName) -> RunDocument:
+        return _run(runs.read(model, run)[0])
+
+    return router
+
+
+class Answering:
+    """Gives a person's answer to the run that waits for it."""
+
+    def __init__(
+        self, registry: Registry, approvals: Approvals, wake: Wake, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._registry = registry
+        self._approvals = approvals
+        self._wake = wake
+        self._clock = clock
+
+    def approve(self, model: str, version: int, *, actor: str, why: str) -> ApprovalDocument:
+        """The answer stands once it is written; waking the run only makes it notice sooner."""
+        rejection = self._registry.rejection(model, version)
+        if rejection is not None:
+            raise VersionRejected(
+                f"version {version} of model '{model}' was rejected by {rejection['actor']}: {rejection['why']}"
+            )
+        return self._answer(model, version, "approve", actor, why)
+
+    def turn_down(self, model: str, version: int, *, actor: str, why: str) -> None:
+        """After a rejection, which counts whether a run asks or not."""
+        with suppress(NotFound, ReleaseConflict):
+            self._answer(model, version, "reject", actor, why)
+
+    def _answer(self, model: str, version: int, answer: str, actor: str, why: str) -> ApprovalDocument:
+        answered = self._approvals.answer(model, version, answer, actor=actor, why=why, now=self._clock())
+        if answered.token is not None:
+            self._wake(answered.token)
+        times = {"asked_at": _time(answered.asked_at), "expires_at": _time(answered.expires_at)}
+        return ApprovalDocument.model_validate(answered.to_document() | times)
+
+
+def wake(token: str) -> None:
+    """Let the Step Functions execution that waits with this token go on; it may have stopped waiting."""
+    import boto3  # Lambda's runtime has it; only a person's answer pays its import
+    from botocore.exceptions import ClientError
+
+    try:
+        boto3.client("stepfunctions").send_task_success(taskToken=token, output="{}")
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken"):
+            raise
+
+
+def _run(run: Run) -> RunDocument:
+    times = {"started_at": _time(run.started_at), "updated_at": _time(run.updated_at)}
+    document = run.to_document()
+    return RunDocument.model_validate(document | times | {"upload": document["upload"] | {"at": _time(run.upload.at)}})
+
+
+def _time(seconds: float) -> str:
+    return rfc3339(int(seconds * 1000))

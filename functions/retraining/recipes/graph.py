@@ -31,7 +31,8 @@ ELEMENTS = {
 class Graph:
     """Tensors are their names; `add` gives the name of a node's first output, `constant` that of an array."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix  # of all names: those of an inner graph must not be those of the outer one
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
 
@@ -39,7 +40,7 @@ class Graph:
         return self.several(operator, *inputs, count=1, domain=domain, **attributes)[0]
 
     def several(self, operator: str, *inputs: str, count: int, domain: str = "", **attributes: Any) -> list[str]:
-        outputs = [f"{operator.lower()}_{len(self._nodes)}_{index}" for index in range(count)]
+        outputs = [f"{self._prefix}{operator.lower()}_{len(self._nodes)}_{index}" for index in range(count)]
         self._node(operator, inputs, outputs, domain, attributes)
         return outputs
 
@@ -48,13 +49,13 @@ class Graph:
         self._node(operator, inputs, [output], domain, attributes)
 
     def constant(self, values: Any, dtype: Any = None) -> str:
-        array = np.asarray(values, dtype)
-        name = f"constant_{len(self._constants)}"
+        array = np.array(values, dtype, order="C")
+        name = f"{self._prefix}constant_{len(self._constants)}"
         if array.dtype.kind in "OU":
             texts: Any = [str(text).encode() for text in array.reshape(-1).tolist()]
             self._constants.append(helper.make_tensor(name, TensorProto.STRING, array.shape, texts))
         else:
-            self._constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+            self._constants.append(numpy_helper.from_array(array, name))
         return name
 
     def integers(self, *values: int) -> str:
@@ -68,18 +69,22 @@ class Graph:
 
     def model(self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec], kind: str) -> bytes:
         """`kind` is kept in the model, for those who wonder where it came from."""
-        graph = helper.make_graph(
-            self._nodes, kind, [*map(_value, inputs)], [*map(_value, outputs)], initializer=self._constants
-        )
+        graph = self.body(inputs, outputs, kind)
         used = {node.domain for node in self._nodes} | {""}
         opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items() if domain in used]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="lastmile")
         return bytes(model.SerializeToString(deterministic=True))
 
+    def body(self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec], kind: str) -> onnx.GraphProto:
+        """For an operator that repeats it; it may use the outer graph's tensors by their names."""
+        return helper.make_graph(
+            self._nodes, kind, [*map(_value, inputs)], [*map(_value, outputs)], initializer=self._constants
+        )
+
     def _node(
         self, operator: str, inputs: tuple[str, ...], outputs: list[str], domain: str, attributes: dict[str, Any]
     ) -> None:
-        name = f"{operator}_{len(self._nodes)}"
+        name = f"{self._prefix}{operator}_{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, inputs, outputs, name=name, domain=domain, **attributes))
 
 

@@ -153,6 +153,11 @@ def test_edges_tell_apart_what_lies_outside_and_what_is_shared(values: list[floa
         assert values.count(0.0) in counts.tolist()
 
 
+def test_a_feature_of_numbers_takes_no_texts() -> None:
+    with pytest.raises(ProfileMismatch, match="'x' has object elements"):
+        Profile.of(made().layout, {"x": np.array([["a", "b"]], dtype=object)}, {})
+
+
 def test_a_tensor_without_columns_is_one_feature_of_many_elements() -> None:
     signature = Signature((TensorSpec("pixels", "FP32", (-1, 4, 4)),), (TensorSpec("value", "FP32", (-1,)),))
     profile = reference(signature, "regression", {"pixels": np.ones((5, 4, 4))}, {"value": np.arange(5.0)})

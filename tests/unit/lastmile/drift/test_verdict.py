@@ -246,7 +246,7 @@ def test_a_check_takes_a_few_milliseconds_whatever_the_traffic() -> None:
     assert current.rows > 300_000_000
     took = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         compare(profile, current, policy=Drift())
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
     assert min(took) < 0.1  # 10 ms on a quiet machine

@@ -2,19 +2,21 @@
 
 import math
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from lastmile.errors import ProfileMismatch
 from lastmile.profile.layout import WORD_BUCKETS, FeatureLayout, checksum, texts, words
 from lastmile.tensors import Array
 
 STEPS = 65_536  # a moment counts steps of a 65,536th of the layout's scale
 FURTHEST = 1e9  # from the centre, in scales: what is beyond counts as there
-CHUNK = 65_536  # rows summed at once without overflow
+CHUNK = 16_384  # elements counted at once
+EXACT = 2.0**53  # floats below it hold every whole number
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,15 @@ class FeatureProfile:
         selected = layout.select(array)
         if layout.kind == "numeric":
             return _of_numbers(layout, selected)
-        return _of_texts(layout, texts(selected), rows=selected.shape[0])
+        counted = texts(selected)
+        return cls.of_texts(layout, counted, selected.size - counted.total(), rows=selected.shape[0])
+
+    @classmethod
+    def of_texts(
+        cls, layout: FeatureLayout, counted: Mapping[str, int], missing: int, *, rows: int
+    ) -> "FeatureProfile":
+        """Of texts that somebody has counted."""
+        return _of_texts(layout, counted, missing, rows=rows)
 
     @property
     def values(self) -> int:
@@ -125,60 +135,77 @@ class FeatureProfile:
 
 
 def _of_numbers(layout: FeatureLayout, array: Array) -> FeatureProfile:
-    values = array.astype(np.float64).ravel()
-    missing = int(np.isnan(values).sum())
-    below, above = int((values == -np.inf).sum()), int((values == np.inf).sum())
-    finite = values[np.isfinite(values)] if missing or below or above else values
+    found = FeatureProfile.empty(layout)
+    if array.dtype.kind not in "fiub":
+        raise ProfileMismatch(f"'{layout.tensor}' has {array.dtype} elements, the layout counts numbers")
+    flat = array.reshape(-1)
+    # Chunks that stay in the processor's cache: three times as fast.
+    for start in range(0, flat.size, CHUNK):
+        found = found.merge(_of_chunk(layout, flat[start : start + CHUNK].astype(np.float64)))
+    return replace(found, rows=array.shape[0])
+
+
+def _of_chunk(layout: FeatureLayout, values: Array) -> FeatureProfile:
+    is_finite = np.isfinite(values)
+    missing = below = above = 0
+    if not is_finite.all():
+        missing = int(np.isnan(values).sum())
+        below, above = int((values == -np.inf).sum()), int((values == np.inf).sum())
+        values = values[is_finite]
+    # Comparing with every edge is four times as fast as searching every value.
+    up_to = [np.count_nonzero(values <= edge) for edge in layout.edges]
+    counts = np.diff(np.array([0, *up_to, len(values)], np.int64))
     return FeatureProfile(
         layout,
-        np.bincount(np.searchsorted(np.array(layout.edges), finite), minlength=layout.bins),
-        np.zeros(0, np.int64),
-        array.shape[0],
+        counts,
+        FeatureProfile.empty(layout).words,
+        len(values),
         missing,
         below,
         above,
-        *_moments(layout, finite),
+        *_moments(layout, values),
     )
 
 
 def _moments(layout: FeatureLayout, finite: Array) -> tuple[int, int, float | None, float | None]:
     if not finite.size:
         return 0, 0, None, None
+    minimum, maximum = float(finite.min()), float(finite.max())
     with np.errstate(over="ignore"):  # what is too far for a float is cut off anyway
         distance = np.clip((finite - layout.centre) / layout.scale, -FURTHEST, FURTHEST)
-    return (
-        _whole_sum(np.rint(distance * STEPS)),
-        _whole_sum(np.rint(distance * distance * STEPS)),
-        float(finite.min()),
-        float(finite.max()),
-    )
+    steps = distance * STEPS
+    return _whole_sum(np.rint(steps)), _whole_sum(np.rint(distance * steps)), minimum, maximum
 
 
 def _whole_sum(whole: Array) -> int:
-    """The exact sum of floats that are whole numbers."""
-    if np.abs(whole).max() < 2.0**31:
-        return int(whole.astype(np.int64).sum())
-    total = 0
-    for start in range(0, len(whole), CHUNK):
-        upper, lower = np.divmod(whole[start : start + CHUNK], 2.0**32)
-        total += (int(upper.astype(np.int64).sum()) << 32) + int(lower.astype(np.int64).sum())
-    return total
+    """The exact sum of at most a chunk of floats that are whole numbers."""
+    if max(whole.max(), -whole.min()) * len(whole) < EXACT:
+        return int(whole.sum())
+    upper, lower = np.divmod(whole, 2.0**32)
+    return (int(upper.astype(np.int64).sum()) << 32) + int(lower.astype(np.int64).sum())
 
 
-def _of_texts(layout: FeatureLayout, found: list[str], *, rows: int) -> FeatureProfile:
-    there = [text for text in found if text]
+def _of_texts(layout: FeatureLayout, counted: Mapping[str, int], missing: int, *, rows: int) -> FeatureProfile:
     counts = np.zeros(layout.bins, np.int64)
-    buckets = np.zeros(WORD_BUCKETS if layout.kind == "text" else 0, np.int64)
-    missing = len(found) - len(there)
     if layout.kind == "category":
-        for text, count in Counter(there).items():
+        for text, count in counted.items():
             counts[_place(layout, text)] += count
-        return FeatureProfile(layout, counts, buckets, rows, missing)
-    lengths = np.fromiter(map(len, there), np.float64, len(there))
-    counts += np.bincount(np.searchsorted(np.array(layout.edges), lengths), minlength=layout.bins)
-    for word, count in Counter(words(there)).items():
-        buckets[checksum(word) % WORD_BUCKETS] += count
-    return FeatureProfile(layout, counts, buckets, rows, missing, 0, 0, *_moments(layout, lengths))
+        return FeatureProfile(layout, counts, np.zeros(0, np.int64), rows, missing)
+    lengths = np.repeat(np.fromiter(map(len, counted), np.float64, len(counted)), list(counted.values()))
+    found = _of_numbers(layout, lengths)
+    return replace(found, words=_words(counted), rows=rows, missing=missing)
+
+
+def _words(counted: Mapping[str, int]) -> Array:
+    """Words in buckets, those of equally frequent texts at once."""
+    buckets = np.zeros(WORD_BUCKETS, np.int64)
+    alike: dict[int, list[str]] = defaultdict(list)
+    for text, count in counted.items():
+        alike[count].append(text)
+    for count, same in alike.items():
+        for word, times in Counter(words(same)).items():
+            buckets[checksum(word) % WORD_BUCKETS] += count * times
+    return buckets
 
 
 def _place(layout: FeatureLayout, text: str) -> int:

@@ -6,7 +6,7 @@ import re
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -136,14 +136,20 @@ class Layout:
         )
 
 
-def texts(array: Array) -> list[str]:
-    """Elements as text, missing ones as the empty text."""
-    if array.dtype.kind == "b":
-        return ["true" if element else "false" for element in array.ravel().tolist()]
-    return [_text(element) for element in array.ravel().tolist()]
+def texts(array: Array) -> Counter[str]:
+    """How often each text is there; the missing ones, the empty texts, are left out."""
+    if array.dtype.kind == "O":
+        found = Counter(array.ravel().tolist())
+    else:
+        found = Counter(dict(zip(*(part.tolist() for part in np.unique(array, return_counts=True)), strict=True)))
+    counted: Counter[str] = Counter()
+    for element, count in found.items():
+        counted[_text(element)] += count
+    del counted[""]
+    return counted
 
 
-def words(values: list[str]) -> list[str]:
+def words(values: Iterable[str]) -> list[str]:
     return WORD.findall(" ".join(values).lower())
 
 
@@ -154,6 +160,8 @@ def checksum(value: str) -> int:
 def _text(element: object) -> str:
     if isinstance(element, str):
         return element
+    if isinstance(element, bool):
+        return "true" if element else "false"
     if isinstance(element, bytes):
         return element.decode(errors="replace")
     if element is None or element != element:  # only NaN is unlike itself
@@ -199,13 +207,12 @@ def _counted(place: FeatureLayout, array: Array | None, known: Feature | None) -
         return _numeric(place, np.empty(0) if values is None else values)
     if known is not None and known.categories:
         return FeatureLayout("category", place.tensor, place.column, categories=known.categories, closed=True)
-    found = [] if values is None else texts(values)
-    counts = Counter(text for text in found if text)
+    counts: Counter[str] = Counter() if values is None else texts(values)
     if not counts or _is_prose(counts):
         return FeatureLayout("text", place.tensor, place.column, edges=LENGTH_EDGES)
     is_open = _is_open(counts)
     if is_open and values is not None:
-        counts = Counter(text for text in texts(values[::2]) if text) or counts
+        counts = texts(values[::2]) or counts
     ranked = sorted(counts, key=lambda text: (-counts[text], text))
     beyond = {checksum(text) for text in ranked[MOST_CATEGORIES:]}
     closed = len(beyond) <= MOST_RARE
@@ -233,7 +240,7 @@ def _numeric(place: FeatureLayout, values: Array) -> FeatureLayout:
 
 
 def _is_prose(counts: Counter[str]) -> bool:
-    return len(counts) * 5 > counts.total() and len(words(list(counts))) >= TEXT_WORDS * len(counts)
+    return len(counts) * 5 > counts.total() and len(words(counts)) >= TEXT_WORDS * len(counts)
 
 
 def _is_open(counts: Counter[str]) -> bool:

@@ -60,7 +60,7 @@ class Look:
 class Checking:
     def __init__(self, registry: Registry, data: Store) -> None:
         self._registry = registry
-        self._profiles = ProfileStore(data)
+        self._profiles = ProfileStore(data, merges=True)
         self._references = References(registry, data)
 
     def looks(self, spec: ModelSpec, release: Release, window: Window, *, alpha: float = ALPHA) -> list[Look]:

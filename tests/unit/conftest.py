@@ -17,7 +17,7 @@ from lastmile.spec import ModelSpec
 from lastmile.store import Store
 from lastmile.tensors import Signature, TensorSpec
 
-METHODS = ("get", "get_if_changed", "pieces", "create", "replace", "exists", "list", "list_folders")
+METHODS = ("get", "get_if_changed", "pieces", "create", "replace", "put", "exists", "list", "list_folders")
 
 
 class KilledError(Exception):

@@ -89,7 +89,8 @@ class Converter:
 
     def _floats(self, raw: Raw) -> tuple[Array, list[Problem]]:
         if not isinstance(raw, list) and raw.dtype.kind in "fiub":
-            return raw.astype(float, copy=False), []
+            with np.errstate(invalid="ignore"):  # some NaN are signals
+                return raw.astype(float, copy=False), []
         each: list[Any] = raw if isinstance(raw, list) else raw.tolist()
         if self.decimal == ",":
             each = [text.replace(".", "").replace(",", ".") for text in each]

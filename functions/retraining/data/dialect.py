@@ -39,7 +39,7 @@ class Dialect:
 def sniff(text: str, wanted: Collection[str]) -> Dialect:
     """The dialect in which the first line names most of the `wanted` columns, and the lines are equally long."""
     quote = _quote(text)
-    escape = "\\" if f"\\{quote}" in text and quote * 2 not in text else None
+    escape = "\\" if _is_escaped(text, quote) else None
     found = [Dialect(delimiter, quote, escape, _is_spaced(text, delimiter)) for delimiter in DELIMITERS]
     return max(found, key=lambda dialect: _fit(dialect, text, wanted))
 
@@ -73,6 +73,12 @@ def _quote(text: str) -> str:
     """A single quotation mark only where it encloses fields and the double one does not occur."""
     enclosed = re.findall(r"(?:^|[,;\t|])'[^'\n]*'(?=$|[,;\t|\r\n])", text, re.MULTILINE)
     return "'" if '"' not in text and 2 * len(enclosed) >= text.count("'") > 0 else '"'
+
+
+def _is_escaped(text: str, quote: str) -> bool:
+    """Whether a backslash stands before quotation marks inside of fields, and they are not doubled as well."""
+    inside = re.search(rf"\\{quote}(?![,;\t|\r\n]|$)", text)
+    return inside is not None and re.search(rf"[^,;\t|\n]{quote * 2}", text.replace(f"\\{quote}", "")) is None
 
 
 def _is_spaced(text: str, delimiter: str) -> bool:

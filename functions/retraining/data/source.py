@@ -45,29 +45,32 @@ class Source:
     def __init__(self, stream: Stream, limit: int | None = None) -> None:
         self._more = _reading(stream)
         self._limit = limit
-        self._held = b""
-        self.count = 0
+        self._held = memoryview(b"")
+        self._count = 0
 
     def head(self, size: int = HEAD) -> bytes:
+        """The next bytes, which stay to be read."""
         while len(self._held) < size and (piece := self._piece()):
-            self._held += piece
-        return self._held[:size]
+            self._held = memoryview(bytes(self._held) + piece)
+        return bytes(self._held[:size])
 
     def read(self, size: int = -1) -> bytes:
-        if size < 0:
-            parts = [self._held]
-            while piece := self._piece():
-                parts.append(piece)
-            self._held = b""
-            return b"".join(parts)
-        found = self._held or self._piece()
-        self._held = found[size:]
-        return found[:size]
+        """So many bytes; fewer at the end, and without a size all that are left."""
+        parts: list[bytes | memoryview] = []
+        left = size
+        while left:
+            found = self._held or memoryview(self._piece())
+            if not found:
+                break
+            part, self._held = (found, found[:0]) if size < 0 else (found[:left], found[left:])
+            parts.append(part)
+            left -= len(part) if size > 0 else 0
+        return b"".join(parts)
 
     def _piece(self) -> bytes:
         piece = self._more()
-        self.count += len(piece)
-        if self._limit is not None and self.count > self._limit:
+        self._count += len(piece)
+        if self._limit is not None and self._count > self._limit:
             raise too_large(self._limit)
         return piece
 

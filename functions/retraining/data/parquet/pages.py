@@ -79,6 +79,8 @@ def _pages(data: memoryview, meta: dict[int, Any]) -> Iterator[_Page]:
     while left > 0:
         head = reader.struct()
         body = reader.take(head[3])
+        if head[1] in (DATA, DATA_V2) and not 0 < head[5 if head[1] == DATA else 8][1] <= left:
+            raise Damaged("a page has no values, or more than its column")
         match head[1]:
             case 0:
                 about = head[5]

@@ -25,7 +25,18 @@ TEXTS = (0, 4, 19)  # UTF8, ENUM, JSON
 DECIMAL, DATE, MILLIS, MICROS = 5, 6, 9, 10
 UNSIGNED = range(11, 15)
 JULIAN_1970 = 2440588
-ERRORS = (Damaged, KeyError, IndexError, TypeError, ValueError, struct.error, zlib.error, cramjam.DecompressionError)
+ERRORS = (
+    Damaged,
+    KeyError,
+    IndexError,
+    MemoryError,
+    OverflowError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    cramjam.DecompressionError,
+)
 
 
 def opened(source: Source, limit: int | None = None) -> Opened:
@@ -52,10 +63,8 @@ def _chunks(
             for chunk in group[1]:
                 leaf = leaves[tuple(chunk[3][3])]
                 if leaf.name in wanted:
-                    _check(leaf, chunk)
+                    _check(leaf, chunk, group[3])
                     columns[leaf.name] = _meant(*column(data, chunk[3], leaf), leaf)
-            if any(len(values) != group[3] for values in columns.values()):
-                raise Damaged(f"a column has not {group[3]} rows")
         except ERRORS as error:
             raise _damaged(error) from error
         yield Chunk(range(row, row + group[3]), columns)
@@ -103,11 +112,13 @@ def _leaf(path: tuple[bytes, ...], element: dict[int, Any], flat: bool) -> Leaf:
     )
 
 
-def _check(leaf: Leaf, chunk: dict[int, Any]) -> None:
+def _check(leaf: Leaf, chunk: dict[int, Any], rows: int) -> None:
     if leaf.kind < 0:
         raise Damaged(f"the column {leaf.name} is nested")
     if chunk.get(1):
         raise Damaged("its columns are in other files")
+    if chunk[3][5] != rows:
+        raise Damaged(f"the column {leaf.name} has {chunk[3][5]} values in a group of {rows} rows")
 
 
 def _meant(values: Array, mask: Array | None, leaf: Leaf) -> Raw:
@@ -118,7 +129,8 @@ def _meant(values: Array, mask: Array | None, leaf: Leaf) -> Raw:
     if mask is None:
         return numbers
     filled = np.full(len(mask), np.datetime64("NaT", "us") if numbers.dtype.kind == "M" else np.nan)
-    filled[mask] = numbers
+    with np.errstate(invalid="ignore"):  # some NaN are signals
+        filled[mask] = numbers
     return filled
 
 

@@ -9,6 +9,7 @@ WIDTH, HEIGHT = 320, 120
 LEFT, BOTTOM, TOP = 34, 18, 6
 LONGEST_LABEL = 12
 MOST_NAMED = 6
+CHARACTER = 5.5  # the width of one, about
 CELL, ROW = 14, 45  # the timeline's squares, and how many stand in a row
 
 
@@ -44,7 +45,8 @@ def distribution(name: str, labels: Sequence[str], reference: Sequence[float], c
     path.append(f"V{_floor():.1f}")
     drawn.append(f'<path class="current" d="{"".join(path)}"/>')
     drawn += _scale(0.0, most, percent=True)
-    for index, label in _named(labels):
+    widest = max((len(_short(label)) for label in labels), default=1) * CHARACTER
+    for index, label in _named(labels, most=max(2, min(MOST_NAMED, int((WIDTH - LEFT) / widest)))):
         middle = LEFT + (index + 0.5) * step
         anchor = "end" if middle > WIDTH - 30 else "middle"
         drawn.append(_text(min(middle, WIDTH - 1), HEIGHT - 4, _short(label), anchor))

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import orjson
+
 from functions.drift.references import Reference, References
 from functions.drift.shapes import bars, missing_share, unseen_share
 from lastmile.audit import rfc3339
@@ -81,8 +83,10 @@ class Checking:
         nothing = Reference(None, "none", f"version {version} could not be compared")
         try:
             profile = self._profiles.read(spec.name, version, *window)
-        except ProfileMismatch as error:
-            return Look(manifest, None, nothing, None, NOT_COMPARABLE, f"The window's profiles do not fit: {error}.")
+        except (ProfileMismatch, orjson.JSONDecodeError) as error:
+            return Look(
+                manifest, None, nothing, None, NOT_COMPARABLE, f"The window's profiles cannot be used: {error}."
+            )
         try:
             reference = self._references.of(manifest)
         except LastmileError as error:

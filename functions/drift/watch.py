@@ -1,6 +1,7 @@
 """Looks at every model that is due, keeps what was found, and tells what is new; each step can be done twice."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +16,8 @@ from functions.drift.retraining import Retraining
 from functions.drift.telling import Told, figures, gates, newest
 from lastmile import feedback
 from lastmile import figures as lines
+from lastmile.drift.budget import Budget
+from lastmile.drift.verdict import ALPHA
 from lastmile.errors import LastmileError
 from lastmile.labelled import Join, joined
 from lastmile.quality import document as measured
@@ -91,7 +94,9 @@ class Watch:
         end = at // HOUR * HOUR
         if not _is_due(state, spec, end):
             return None
-        made = Making(self, spec, release, Window(end - spec.drift.window_hours * HOUR, end), at, state)
+        made = Making(
+            self, spec, release, Window(end - spec.drift.window_hours * HOUR, end), at, state, is_scheduled=True
+        )
         report = self._kept(made.report)
         if not self._claim(spec, made, report, end):
             return None
@@ -100,7 +105,9 @@ class Watch:
         report["retrain"] = retraining.decide(drifted=made.look.drifted, rows=lambda: made.join.rows, at=at)
         self._kept(report)
         self._announce(model)
-        return {key: report[key] for key in ("model", "verdict", "summary", "newly_drifted", "path", "retrain")}
+        return {
+            key: report[key] for key in ("model", "verdict", "summary", "alarm", "newly_drifted", "path", "retrain")
+        }
 
     def _kept(self, report: Document) -> Document:
         """Written under its time, as JSON and as a page; doing it again writes the same object."""
@@ -153,7 +160,9 @@ class Making:
         state: Document,
         *,
         days: float = QUALITY_DAYS,
+        is_scheduled: bool = False,
     ) -> None:
+        self._is_scheduled = is_scheduled
         self._checking = watch._checking
         self._data = watch._data
         self._spec = spec
@@ -165,7 +174,29 @@ class Making:
 
     @cached_property
     def looks(self) -> Sequence[Look]:
-        return self._checking.looks(self._spec, self._release, self._window)
+        return self._checking.looks(self._spec, self._release, self._window, alpha=self._alpha)
+
+    @property
+    def _alpha(self) -> float:
+        """What the budget of alarms leaves for a scheduled check; somebody who asks gets the usual level."""
+        return self._budget.level(self._spec.drift, self._window.until) if self._is_scheduled else ALPHA
+
+    @cached_property
+    def _budget(self) -> Budget:
+        """As the check before has left it; of another champion drift is news again."""
+        known = self._state.get("budget")
+        return (
+            replace(Budget.from_document(known), is_active=self._is_same and known["is_active"]) if known else Budget()
+        )
+
+    @cached_property
+    def _budgeted(self) -> tuple[Budget, bool]:
+        """After this check, and whether an alarm begins with it."""
+        return self._budget.after(self.look.drift, self._spec.drift, self._window.until)
+
+    @property
+    def _is_same(self) -> bool:
+        return bool(self._state.get("version") == self._release.champion)
 
     @property
     def look(self) -> Look:
@@ -191,8 +222,7 @@ class Making:
     @property
     def newly_drifted(self) -> list[str]:
         """What had not drifted when this version was looked at before."""
-        same = self._state.get("version") == self.look.manifest.version
-        known = set(self._state.get("drifted", ())) if same else set()
+        known = set(self._state.get("drifted", ())) if self._is_same else set()
         return [name for name in self.look.drifted if name not in known]
 
     @cached_property
@@ -214,6 +244,8 @@ class Making:
             "version": look.manifest.version,
             "verdict": look.verdict,
             "summary": checking.summary(look),
+            "alarm": self._is_scheduled and self._budgeted[1],
+            "alpha": self._alpha,
             "newly_drifted": self.newly_drifted,
             "reference": {"kind": look.reference.kind, "sentence": look.reference.sentence},
             "features": checking.features(look),
@@ -223,7 +255,9 @@ class Making:
             "quality": self.quality,
             "gates": self.told.gates,
             "history": [*self._state.get("history", ()), self._entry()][-MOST_HISTORY:],
-            "budget": {"sentence": ""},
+            "budget": {
+                "sentence": (self._budgeted[0] if self._is_scheduled else self._budget).sentence(self._spec.drift)
+            },
             "notes": [other.reason for other in self.looks[1:] if other.reason] + self.quality["notes"],
             "retrain": None,
         }
@@ -231,12 +265,13 @@ class Making:
     def state_after(self, report: Document, end: float) -> Document:
         look = self.look
         pending = None
-        if self.newly_drifted:
+        budget, begins = self._budgeted
+        if begins:
             pending = {
                 "id": f"{self._spec.name}-{stamp(end)}",
                 "model": self._spec.name,
                 "version": look.manifest.version,
-                "drifted": self.newly_drifted,
+                "drifted": look.drifted,
                 "summary": report["summary"],
                 "report": report["path"],
                 "at": moment(end),
@@ -245,6 +280,7 @@ class Making:
             "checked_until": end,
             "version": look.manifest.version,
             "drifted": look.drifted,
+            "budget": budget.to_document(),
             "history": report["history"],
             "pending": pending,
         }

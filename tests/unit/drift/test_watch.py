@@ -190,6 +190,15 @@ def test_a_reference_that_cannot_be_read_is_called_not_comparable(world: World, 
     assert (checked["verdict"], world.watch.tick(NOW)["failed"]) == ("not comparable", [])
 
 
+def test_a_profile_that_is_half_there_is_called_not_comparable(world: World, fraud: Make) -> None:
+    world.push(fraud())
+    world.traffic(fraud(), hours=2)
+    path = next(path for path in world.data.list("profiles") if "batch0" in path)
+    world.data.put(path, world.data.get(path).data[:100])
+    found = world.watch.tick(NOW)
+    assert ([one["verdict"] for one in found["checked"]], found["failed"]) == (["not comparable"], [])
+
+
 def test_other_versions_are_judged_by_their_own_reference(world: World, fraud: Make) -> None:
     world.push(fraud())
     world.push(fraud(), seed=2, promote=False)

@@ -72,6 +72,11 @@ def histories(seed: int, count: int = 5) -> list[list[str]]:
     return [[item for _, item in history(rng)] for _ in range(count)]
 
 
+def requests(seed: int, count: int = 5) -> list[dict[str, Any]]:
+    """Customers who are not known, with what they bought or looked at so far."""
+    return [{"user": None, "history": items} for items in histories(seed, count)]
+
+
 def history(rng: np.random.Generator) -> list[tuple[float, str]]:
     """Times and items of one customer, each item once."""
     tastes = liked(rng)

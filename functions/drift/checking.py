@@ -84,9 +84,7 @@ class Checking:
         try:
             profile = self._profiles.read(spec.name, version, *window)
         except (ProfileMismatch, orjson.JSONDecodeError) as error:
-            return Look(
-                manifest, None, nothing, None, NOT_COMPARABLE, f"The window's profiles cannot be used: {error}."
-            )
+            return Look(manifest, None, nothing, None, NOT_COMPARABLE, f"Its profiles cannot be used: {error}.")
         try:
             reference = self._references.of(manifest)
         except LastmileError as error:

@@ -1,0 +1,347 @@
+"""What somebody is likely to want next, from what they and others wanted before (implicit feedback).
+
+Items are linked by a linear model that predicts each item from all others (EASE: Steck 2019, "Embarrassingly shallow
+autoencoders for sparse data"), of which each item keeps its strongest links; to these comes what is popular now. How
+fast popularity ages, and how much it weighs, is chosen by the newest rows of the training data.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
+
+from functions.retraining.data.columns import Column
+from functions.retraining.recipes import tensors
+from functions.retraining.recipes.contract import Examples
+from functions.retraining.recipes.graph import Graph, encoder
+from functions.retraining.recipes.options import RecipeOptions
+from functions.retraining.recipes.probing import ODD_TEXTS
+from functions.retraining.recipes.split import default as split
+from functions.retraining.recipes.split import drawn, newest, training_of
+from functions.retraining.table import Table
+from lastmile.errors import DataRefused, InvalidSpec
+from lastmile.spec import ModelSpec
+from lastmile.tensors import Array, TensorSpec
+
+__all__ = ["check", "columns", "examples", "fit", "split"]
+
+DAY = 86_400.0
+HALF_LIVES = (3.0, 10.0, 30.0, 120.0, np.inf)  # days
+SHARES = (0.02, 0.1, 0.3, 1.0, 3.0)  # of popularity in a score
+LINKED = 1500  # items that are linked to others, the most popular ones
+CHOSEN_BY = 1000  # users
+REMEMBERED = 50  # items of a user that the graph knows by itself
+PROBED = 200  # items
+ASIDE = 0.2
+SEEN = np.float32(-1e30)
+
+
+class Options(NamedTuple):
+    user: str
+    item: str
+    fewest: int
+    links: int
+    penalty: float
+
+    @classmethod
+    def read(cls, spec: ModelSpec) -> "Options":
+        options = RecipeOptions.of(spec)
+        found = cls(
+            options.text("user", "user"),
+            options.text("item", "item"),
+            options.whole("fewest", 2, low=1),
+            options.whole("links", 100, low=1, high=1000),
+            options.number("penalty", 100.0, low=0.1, high=1e6),
+        )
+        options.close("recommender")
+        return found
+
+
+def check(spec: ModelSpec) -> None:
+    tensors.check_task(spec, "recommender", "recommendation")
+    options = Options.read(spec)
+    if training_of(spec).target is not None:
+        raise InvalidSpec("training.target: the recipe 'recommender' has none")
+    if options.user == options.item:
+        raise InvalidSpec("training.options.item: must be another column than the user's")
+    shapes = {"history": 2, "user": 1}
+    for index, tensor in enumerate(spec.inputs):
+        if tensor.name not in shapes or tensor.datatype != "BYTES" or len(tensor.shape) != shapes[tensor.name]:
+            raise InvalidSpec(f"inputs[{index}]: must be 'history' BYTES [-1, -1] or 'user' BYTES [-1]")
+    if "history" not in {tensor.name for tensor in spec.inputs}:
+        raise InvalidSpec("inputs: 'history' is missing")
+    lengths = {tensor.shape[1:] for tensor in spec.outputs}
+    if len(lengths) != 1 or any(length < (1,) for length in lengths):
+        raise InvalidSpec("outputs: 'items' and 'scores' must both have the shape [-1, n]")
+
+
+def columns(spec: ModelSpec) -> tuple[Column, ...]:
+    options, time = Options.read(spec), training_of(spec).time
+    named = [Column(options.user, "text", "other"), Column(options.item, "text", "other")]
+    return (*named, *([] if time is None else [Column(time, "time", "time")]))
+
+
+def examples(rows: Table, spec: ModelSpec, *, training: Table) -> Examples:
+    """A row for each user of the held-out rows: the items of the training rows, oldest first, and what was new then."""
+    earlier, later = _by_user(training, spec), _by_user(rows, spec)
+    wanted = {user: [item for item in items if item not in set(earlier.get(user, ()))] for user, items in later.items()}
+    users = [user for user, items in wanted.items() if items]
+    tensor = next(tensor for tensor in spec.inputs if tensor.name == "history")
+    longest = tensor.shape[1] if tensor.shape[1] > 0 else max((len(earlier.get(user, ())) for user in users), default=1)
+    history = np.full((len(users), max(longest, 1)), "", object)
+    truth = np.empty(len(users), object)
+    for row, user in enumerate(users):
+        items = earlier.get(user, [])[-history.shape[1] :]
+        history[row, : len(items)] = items
+        truth[row] = wanted[user]
+    feeds = {"history": history, "user": np.array([*users, ""], object)[:-1]}
+    return Examples({tensor.name: feeds[tensor.name] for tensor in spec.inputs}, {"items": truth}, {})
+
+
+@dataclass(frozen=True, eq=False)
+class Recommender:
+    """`links[i]` are the places of the items that item i speaks for, `strengths[i]` how much; the last row, of an
+    unknown item, speaks for none. `users` have the places of their own latest training items."""
+
+    spec: ModelSpec
+    items: tuple[str, ...]
+    links: Array
+    strengths: Array
+    popularity: Array
+    users: dict[str, Array]
+
+    @property
+    def wanted(self) -> int:
+        return next(tensor.shape[1] for tensor in self.spec.outputs if tensor.name == "items")
+
+    @cached_property
+    def onnx(self) -> bytes:
+        graph, count = Graph(), len(self.items)
+        seen = encoder(graph, "history", self.items, np.int64, count)
+        if self._by_user:
+            row = encoder(graph, "user", self.users, np.int64, len(self.users))
+            seen = graph.add("Concat", seen, graph.add("Gather", graph.constant(self._own), row), axis=1)
+        scores = graph.slice(self._add_scores(graph, seen), 0, count, 1)
+        lacking = self.wanted - count
+        if lacking > 0:
+            padding = graph.integers(0, 0, 0, lacking)
+            scores = graph.add("Pad", scores, padding, graph.constant(SEEN))
+        best, places = graph.several("TopK", scores, graph.integers(self.wanted), count=2, axis=1)
+        is_left = graph.add("Greater", best, graph.constant(SEEN / 2))
+        graph.named("scores", "Where", is_left, best, graph.constant(0.0, np.float32))
+        names = graph.constant([*self.items, *[""] * max(lacking, 0)], object)
+        named = graph.add("Gather", names, places)
+        graph.named("items", "Where", is_left, named, graph.constant("", object))
+        return graph.model(self.spec.inputs, self.spec.outputs, "recommender")
+
+    def predict(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        history = feeds["history"].tolist()
+        users = feeds["user"].tolist() if self._by_user else [""] * len(history)
+        items = np.full((len(history), self.wanted), "", object)
+        found = np.zeros(items.shape, np.float32)
+        for row, (user, texts) in enumerate(zip(users, history, strict=True)):
+            best, scores = self._best(user, texts)
+            items[row, : len(best)] = [self.items[place] for place in best]
+            found[row, : len(best)] = scores
+        return {"items": items, "scores": found}
+
+    def probes(self, seed: int) -> dict[str, Array]:
+        """Every kind of history: none, one item each, many, some twice, unknown ones, odd texts."""
+        random = np.random.default_rng(seed)
+        single = random.permutation(len(self.items))[:PROBED].tolist()
+        lists = [[], [*ODD_TEXTS], *([self.items[place]] for place in single)]
+        several = [random.integers(0, len(self.items), count).tolist() for count in (2, 5, 20, 20)]
+        lists += [[self.items[place] for place in places] for places in several]
+        fixed = next(tensor.shape[1] for tensor in self.spec.inputs if tensor.name == "history")
+        width = fixed if fixed > 0 else max(map(len, lists))
+        history = np.full((len(lists), width), "", object)
+        for row, texts in enumerate(lists):
+            history[row, : len(texts)] = texts[:width]
+        users = np.array([*self.users, *ODD_TEXTS], object)
+        feeds = {"history": history, "user": users[random.integers(0, len(users), len(lists))]}
+        return {tensor.name: feeds[tensor.name] for tensor in self.spec.inputs}
+
+    def _add_scores(self, graph: Graph, seen: str) -> str:
+        """One row at a time, whatever the batch: together the links would take gigabytes."""
+        start = graph.constant(np.append(self.popularity, np.float32(0)))
+        links, strengths = graph.constant(self.links), graph.constant(self.strengths)
+        flat, never = graph.integers(-1), graph.constant(SEEN)
+        inner = Graph("each_")
+        where = inner.add("Reshape", inner.add("Gather", links, "each_seen"), flat)
+        strength = inner.add("Reshape", inner.add("Gather", strengths, "each_seen"), flat)
+        scores = inner.add("ScatterElements", start, where, strength, axis=0, reduction="add")
+        blocked = inner.add("Expand", never, inner.add("Shape", "each_seen"))
+        inner.named("each_scores", "ScatterElements", scores, "each_seen", blocked, axis=0)
+        inputs = [TensorSpec("each_seen", "INT64", (-1,))]
+        body = inner.body(inputs, [TensorSpec("each_scores", "FP32", (-1,))], "each")
+        return graph.add("Scan", seen, body=body, num_scan_inputs=1)
+
+    def _best(self, user: str, history: list[str]) -> tuple[Array, Array]:
+        """Places and scores, best first."""
+        seen = [self._places[item] for item in history if item in self._places]
+        seen += self.users[user].tolist() if user in self.users else []
+        scores = np.append(self.popularity, 0).astype(float)
+        np.add.at(scores, self.links[seen], self.strengths[seen])
+        left = np.setdiff1d(np.arange(len(self.items)), seen)
+        best = left[np.lexsort((left, -scores[left]))][: self.wanted]
+        return best, scores[best]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {item: place for place, item in enumerate(self.items)}
+
+    @property
+    def _by_user(self) -> bool:
+        return "user" in {tensor.name for tensor in self.spec.inputs}
+
+    @cached_property
+    def _own(self) -> Array:
+        """The users' items beside each other, and a last row without any, for who is unknown."""
+        longest = max(map(len, self.users.values()), default=1)
+        table = np.full((len(self.users) + 1, longest), len(self.items), np.int64)
+        for row, places in enumerate(self.users.values()):
+            table[row, : len(places)] = places
+        return table
+
+
+def fit(training: Table, spec: ModelSpec) -> Recommender:
+    options, plan = Options.read(spec), training_of(spec)
+    wanted = next(tensor.shape[1] for tensor in spec.outputs if tensor.name == "items")
+    half_life, share = _chosen(training, spec, options, wanted)
+    events = Events.of(training, options, plan.time)
+    links, strengths = _linked(events, options)
+    popularity = (share * events.popularity(half_life)).astype(np.float32)
+    by_user = "user" in {tensor.name for tensor in spec.inputs}
+    return Recommender(spec, events.items, links, strengths, popularity, events.latest() if by_user else {})
+
+
+class Events(NamedTuple):
+    """Who (`row`) wanted which of the `items` (`place`), once each, and when; the most popular item comes first."""
+
+    users: tuple[str, ...]
+    items: tuple[str, ...]
+    row: Array
+    place: Array
+    at: Array
+
+    @classmethod
+    def of(cls, table: Table, options: Options, time: str | None) -> "Events":
+        users, row = np.unique(table[options.user].astype(str), return_inverse=True)
+        names, place = np.unique(table[options.item].astype(str), return_inverse=True)
+        at = np.zeros(table.rows) if time is None else table[time].astype(float)
+        latest = np.lexsort((at, place, row))  # of one user's rows with an item the last counts
+        last = np.append((np.diff(row[latest]) != 0) | (np.diff(place[latest]) != 0), True)[: len(latest)]
+        row, place, at = (part[latest][last] for part in (row, place, at))
+        counts = np.bincount(place, minlength=len(names))
+        kept = np.flatnonzero((counts >= options.fewest) & (names != ""))
+        kept = kept[np.lexsort((kept, -counts[kept]))]
+        if not len(kept):
+            raise DataRefused(
+                f"no item was wanted by {options.fewest} users", "Upload more rows, or lower training.options.fewest."
+            )
+        number = np.full(len(names), -1)
+        number[kept] = np.arange(len(kept))
+        known = number[place] >= 0
+        return cls(tuple(users.tolist()), tuple(names[kept].tolist()), row[known], number[place[known]], at[known])
+
+    def popularity(self, half_life: float) -> Array:
+        """Of the most popular item 1; what lies `half_life` days back counts half."""
+        age = (self.at.max() - self.at) / DAY
+        weight = np.exp2(-age / half_life)
+        found = np.bincount(self.place, weight, len(self.items))
+        return np.asarray(found / found.max())
+
+    def latest(self) -> dict[str, Array]:
+        """Places of the latest items of each user."""
+        order = np.lexsort((-self.at, self.row))
+        parts = np.split(self.place[order], np.flatnonzero(np.diff(self.row[order])) + 1)
+        names = [self.users[row] for row in np.unique(self.row).tolist()]
+        return {name: part[:REMEMBERED] for name, part in zip(names, parts, strict=True) if name}
+
+    def matrix(self, count: int) -> csr_matrix:
+        """float64 [users, the first `count` items]."""
+        some = self.place < count
+        ones = np.ones(int(some.sum()))
+        return csr_matrix((ones, (self.row[some], self.place[some])), shape=(len(self.users), count))
+
+
+def _linked(events: Events, options: Options) -> tuple[Array, Array]:
+    """The strongest links of each item, and a last row for the unknown one: places int64 and strengths float32."""
+    count = min(LINKED, len(events.items))
+    together = events.matrix(count)
+    with threadpool_limits(1):
+        gram = (together.T @ together).toarray()
+        gram[np.diag_indices(count)] += options.penalty
+        inverse = np.linalg.inv(gram)
+    strength = -inverse / np.diag(inverse)
+    strength[np.diag_indices(count)] = 0
+    width = min(options.links, count)
+    strongest = np.sort(np.argsort(-np.abs(strength), axis=1, kind="stable")[:, :width], axis=1)
+    links = np.full((len(events.items) + 1, width), len(events.items), np.int64)
+    strengths = np.zeros(links.shape, np.float32)
+    links[:count] = strongest
+    strengths[:count] = np.take_along_axis(strength, strongest, axis=1)
+    return links, strengths
+
+
+def _chosen(training: Table, spec: ModelSpec, options: Options, wanted: int) -> tuple[float, float]:
+    """The half-life and the share of popularity with the best recall on the newest training rows."""
+    plan = training_of(spec)
+    aside = newest(training[plan.time], ASIDE) if plan.time else drawn(training.rows, ASIDE, plan.seed)
+    if aside.all() or not aside.any():
+        return HALF_LIVES[-1], SHARES[1]
+    known = training.take(~aside)
+    events = Events.of(known, options, plan.time)
+    links, strengths = _linked(events, options)
+    history, wants = _later(events, training.take(aside), options, plan.seed)
+    scores = np.zeros((len(history), len(events.items) + 1), np.float32)
+    for row, places in enumerate(history):
+        np.add.at(scores[row], links[places], strengths[places])
+    best = (-1.0, HALF_LIVES[-1], SHARES[1])
+    for half_life in HALF_LIVES if plan.time else HALF_LIVES[-1:]:
+        popularity = np.append(events.popularity(half_life), 0).astype(np.float32)
+        for share in SHARES:
+            recall = _recall(scores + np.float32(share) * popularity, history, wants, wanted)
+            best = max(best, (recall, half_life, share))
+    return best[1], best[2]
+
+
+def _later(events: Events, rows: Table, options: Options, seed: int) -> tuple[list[Array], list[set[int]]]:
+    """Of some users: the places of what they wanted before, and of what is new in the rows."""
+    places = {item: place for place, item in enumerate(events.items)}
+    numbers = {user: number for number, user in enumerate(events.users)}
+    before: dict[int, list[int]] = {}
+    for row, place in zip(events.row.tolist(), events.place.tolist(), strict=True):
+        before.setdefault(row, []).append(place)
+    wants: dict[str, set[int]] = {}
+    for user, item in zip(rows[options.user].tolist(), rows[options.item].tolist(), strict=True):
+        wants.setdefault(user, set()).add(places.get(item, -1))
+    users = sorted(wants)
+    users = [users[number] for number in np.random.default_rng(seed).permutation(len(users))[:CHOSEN_BY].tolist()]
+    history = [np.array(before.get(numbers.get(user, -1), []), np.int64) for user in users]
+    return history, [wants[user] - set(seen.tolist()) for user, seen in zip(users, history, strict=True)]
+
+
+def _recall(scores: Array, history: list[Array], wants: list[set[int]], wanted: int) -> float:
+    """At `wanted` places, over the rows that want something; changes `scores`."""
+    scores = scores[:, :-1]
+    for row, places in enumerate(history):
+        scores[row, places] = SEEN
+    count = min(wanted, scores.shape[1])
+    best = np.argpartition(-scores, count - 1, axis=1)[:, :count].tolist()
+    shares = [len(want & set(found)) / len(want) for want, found in zip(wants, best, strict=True) if want]
+    return float(np.mean(shares)) if shares else 0.0
+
+
+def _by_user(table: Table, spec: ModelSpec) -> dict[str, list[str]]:
+    """Each user's items, oldest first, once each."""
+    options, time = Options.read(spec), training_of(spec).time
+    order = np.arange(table.rows) if time is None else np.argsort(table[time], kind="stable")
+    found: dict[str, dict[str, None]] = {}
+    for user, item in zip(table[options.user][order].tolist(), table[options.item][order].tolist(), strict=True):
+        if item:
+            found.setdefault(user, {})[item] = None
+    return {user: list(items) for user, items in found.items()}

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import audit, decide, deploy, doctor, invoke, logs, models, predict, push, release, up
+from cli import audit, decide, deploy, doctor, drift, invoke, logs, models, predict, push, release, up
 from cli.errors import CommandFailed
 from cli.target import LOCAL_FOLDER, Options
 from lastmile.errors import (
@@ -38,6 +38,7 @@ app.command()(models.models)
 app.command()(models.versions)
 app.add_typer(release.app, name="release")
 app.add_typer(audit.app, name="audit")
+app.add_typer(drift.app, name="drift")
 app.command()(invoke.invoke)
 app.command()(logs.logs)
 app.command()(deploy.deploy)

@@ -2,7 +2,7 @@
 
 from lastmile.profile.counts import FeatureProfile
 from lastmile.profile.edges import LATENCY_EDGES_MS, UNIVERSAL_EDGES, quantile_edges
-from lastmile.profile.layout import FeatureLayout, Layout
+from lastmile.profile.layout import FeatureLayout, Layout, laid_out
 from lastmile.profile.whole import Profile, reference
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "FeatureProfile",
     "Layout",
     "Profile",
+    "laid_out",
     "quantile_edges",
     "reference",
 ]

@@ -109,11 +109,11 @@ class Layout:
         known = features or {}
         return cls(
             features={
-                name: _counted(place, inputs.get(place.tensor), known.get(name))
+                name: laid_out(place, inputs.get(place.tensor), known.get(name))
                 for name, place in _input_places(signature)
             },
             outputs={
-                name: _counted(place, outputs.get(place.tensor), None)
+                name: laid_out(place, outputs.get(place.tensor), None)
                 for name, place in _output_places(signature, task)
             },
         )
@@ -200,8 +200,8 @@ def _kind(tensor: TensorSpec) -> Kind:
     return "category" if DATATYPES[tensor.datatype].dtype.kind in "Ob" else "numeric"
 
 
-def _counted(place: FeatureLayout, array: Array | None, known: Feature | None) -> FeatureLayout:
-    """The place with edges or categories."""
+def laid_out(place: FeatureLayout, array: Array | None, known: Feature | None) -> FeatureLayout:
+    """The place with the edges or categories of this array, or with those for an unknown one."""
     values = None if array is None else place.select(array)
     if place.kind == "numeric":
         return _numeric(place, np.empty(0) if values is None else values)

@@ -14,6 +14,7 @@ from lastmile.runs import Run, Upload, run_id
 from lastmile.store import AlreadyExists, Conflict
 
 LONGEST_WAIT = 60.0
+MADE = ("claim", "validate", "train", "evaluate", "compress", "certify", "register")
 
 logger = Logger(service="retraining")
 
@@ -69,12 +70,17 @@ def _inherited(desk: Desk, run: Run) -> Job | None:
         return None
     if not found.is_over and _is_alive(desk, found):
         return None
-    state = "running" if "claim" in found.steps else "queued"
-    heir = replace(found, execution=run.execution, state=state, problem=None, report=None)
+    heir = replace(_afresh(found) if found.is_over else found, execution=run.execution)
     try:
         return Job(desk, *desk.runs.replace(heir, etag, now=desk.clock()))
     except Conflict:
         return None  # a third one was faster
+
+
+def _afresh(found: Run) -> Run:
+    """A run that has failed, with what it made; how it is released is decided again."""
+    made = {name: step for name, step in found.steps.items() if name in MADE}
+    return replace(found, state="queued", steps=made, waits={}, problem=None, report=None)
 
 
 def _is_alive(desk: Desk, run: Run) -> bool:
@@ -100,6 +106,8 @@ def _taken(job: Job) -> Answer:
         )
         return Answer(pipeline.END, job.address)
     if "claim" in job.run.steps:
+        if job.run.state == "queued":
+            job.write(state="running")
         return Answer(pipeline.DONE, job.address)
     try:
         latest = _pinned(job)

@@ -29,6 +29,9 @@ def fail(job: Job, error: dict[str, Any] | None) -> None:
     """End a run that was refused, or that broke off with this error of the state machine."""
     if job.run.is_over:
         return
+    if _serves(job):
+        conclude(job, "promoted")
+        return
     problem = job.run.problem
     state = "failed" if problem is None else "refused"
     if problem is None:
@@ -39,6 +42,12 @@ def fail(job: Job, error: dict[str, Any] | None) -> None:
         }
     _end_own_canary(job, problem)
     conclude(job, state, problem)
+
+
+def _serves(job: Job) -> bool:
+    """It broke off after its last move."""
+    version = job.run.version
+    return version is not None and job.desk.registry.release(job.run.model).champion == version
 
 
 def _end_own_canary(job: Job, problem: dict[str, str]) -> None:

@@ -158,6 +158,37 @@ def stand_ins(*, bias: int = 0, refuse: str | None = None) -> dict[str, Act]:
     return {name: heavy(name, facts) for name, facts in made.items()}
 
 
+class Killed(Exception):
+    """The process ended here."""
+
+
+METHODS = ("get", "pieces", "create", "replace", "put", "stat", "fetch", "exists", "list", "list_folders")
+
+
+class KillingStore(Store):
+    """Another store; the call number `kill_at` kills, before its effect or after it, and so does every later one."""
+
+    def __init__(self, inner: Store) -> None:
+        self.inner = inner
+        self.revive()
+
+    def revive(self, *, kill_at: int | None = None, after: bool = False) -> None:
+        self.calls, self.kill_at, self.after = 0, kill_at, after
+
+    def _call(self, method: str, *arguments: Any, **named: Any) -> Any:
+        self.calls += 1
+        dead = self.kill_at is not None and self.calls >= self.kill_at
+        if not dead or (self.after and self.calls == self.kill_at):
+            done = getattr(self.inner, method)(*arguments, **named)
+            if not dead:
+                return done
+        raise Killed(f"{method} {arguments[0]}")
+
+
+for _method in METHODS:
+    setattr(KillingStore, _method, lambda self, *given, _method=_method, **named: self._call(_method, *given, **named))
+
+
 class Place:
     """Everything a run needs, and what came of it."""
 

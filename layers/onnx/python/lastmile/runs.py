@@ -108,7 +108,7 @@ class Runs:
                 found.append(self.read(model, run)[0])
             except NotFound:  # its folder is older than its record
                 continue
-        return found
+        return sorted(found, key=lambda run: (run.upload.at, run.started_at), reverse=True)
 
     def models(self) -> list[str]:
         return self._store.list_folders("runs")

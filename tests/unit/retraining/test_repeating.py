@@ -1,0 +1,300 @@
+"""A run may break off anywhere, be delivered twice, and come too late: one version, and a champion that serves."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from functions.retraining.door import Door
+from functions.retraining.here import follow
+from functions.retraining.lease import SECONDS
+from functions.retraining.pipeline import FIRST, TABLE
+from lastmile.errors import LastmileError
+from lastmile.runs import Run
+from lastmile.store import Store
+from tests.unit.retraining.pipelines import KEY, SPEC, Killed, KillingStore, Place, manual
+
+
+def killable() -> tuple[Place, KillingStore, KillingStore]:
+    """A place with a champion."""
+    data, artifacts = (KillingStore(Store.open("memory://", environ={})) for _ in range(2))
+    place = Place(data=data, artifacts=artifacts)
+    place.train()
+    place.upload()
+    return place, data, artifacts
+
+
+def cut_short(place: Place, execution: str) -> None:
+    """An execution whose store is dead from some request on. Where the last step needs none of it, the run ends as
+    failed; otherwise it stays as it is."""
+    door = place.door(bias=1)
+    with suppress(Killed):
+        follow(door, KEY, execution=execution, say=lambda _: None, sleep=place.clock.sleep)
+    place.executions.ended.add(execution)
+
+
+def check_served(place: Place, run: Run) -> None:
+    assert run.state == "promoted", run.problem
+    release = place.registry.release("fraud")
+    assert (release.champion, release.previous, release.latest, release.challenger) == (2, 1, 2, None)
+    assert release.revision == 4, "promoted, two canary steps, promoted"
+    assert place.registry.verify_audit("fraud") == []
+    lineages = [manifest.lineage["run"] for manifest in place.registry.versions("fraud")]
+    assert len(set(lineages)) == len(lineages) == 2
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before its effect", "after its effect"])
+@pytest.mark.parametrize("which", ["data", "artifacts"])
+def test_a_run_killed_at_any_request_is_repeated_from_the_start(which: str, after: bool) -> None:
+    place, data, artifacts = killable()
+    killing = data if which == "data" else artifacts
+    killing.revive()
+    run = place.run(bias=1)
+    requests = killing.calls
+    assert requests > 20
+    check_served(place, run)
+    for kill_at in range(1, requests + 1):
+        place, data, artifacts = killable()
+        killing = data if which == "data" else artifacts
+        killing.revive(kill_at=kill_at, after=after)
+        cut_short(place, "killed")
+        killing.revive()
+        champion = place.registry.release("fraud").champion
+        assert champion is not None
+        assert place.registry.artefact(place.registry.manifest("fraud", champion))
+        if champion == 2 and all(run.is_over for run in place.door().desk.runs.newest("fraud", limit=2)):
+            continue  # it was killed after its last word
+        check_served(place, place.run(execution="again", bias=1))
+
+
+@pytest.mark.parametrize("step", [name for name in TABLE if name not in ("ask", "failed", "roll back")])
+def test_a_run_stopped_before_any_step_is_put_in_order_and_repeated(step: str) -> None:
+    place = Place()
+    place.train()
+    place.upload()
+    door = place.door(bias=1)
+    if step != FIRST:
+        stopped(place, door, step, "stopped")
+        place.executions.ended.add("stopped")
+        event = {
+            "executionArn": "stopped",
+            "status": "ABORTED",
+            "input": f'{{"run": {{"object": {{"key": "{KEY}"}}}}}}',
+        }
+        door({"source": "aws.states", "detail": event})
+        run = next(run for run in door.desk.runs.newest("fraud", limit=2) if run.execution == "stopped")
+        assert run.state == "failed"
+        assert run.problem is not None
+        assert "ABORTED" in run.problem["reason"]
+    release = place.registry.release("fraud")
+    assert (release.champion, release.challenger, release.weight) == (1, None, 0.0)
+    again = place.run(execution="again", bias=1)
+    assert again.state == "promoted"
+    assert place.registry.release("fraud").latest == 2
+
+
+def stopped(place: Place, door: Door, before: str, execution: str, *, key: str = KEY) -> None:
+    """An execution that goes no further than to this step."""
+
+    class Stop(BaseException):
+        pass
+
+    def say(said: dict[str, Any]) -> None:
+        if said["step"] == before:
+            raise Stop
+
+    with pytest.raises(Stop):
+        follow(door, key, execution=execution, say=say, sleep=place.clock.sleep)
+
+
+def test_the_same_event_twice_is_one_run() -> None:
+    place = Place()
+    first = place.train()
+    release = place.registry.release("fraud")
+    door = place.door()
+    event = {"step": FIRST, "run": {"object": {"key": KEY}}, "execution": "second"}
+    assert door(event)["outcome"] == "end"
+    assert place.registry.release("fraud") == release
+    assert door.desk.runs.ids("fraud") == [first.id]
+
+
+@pytest.mark.parametrize("step", ["validate", "register", "judge"])
+def test_the_same_event_while_the_first_run_works_ends_at_once(step: str) -> None:
+    place = Place()
+    place.train()
+    place.upload()
+    door = place.door(bias=1)
+    stopped(place, door, step, "first")
+    event = {"step": FIRST, "run": {"object": {"key": KEY}}, "execution": "second"}
+    assert door(event)["outcome"] == "end"
+    assert {run.execution for run in door.desk.runs.newest("fraud", limit=2)} == {"first"}
+
+
+def test_an_execution_of_which_nobody_knows_is_dead_when_its_time_is_over() -> None:
+    place = Place()
+    place.train()
+    place.upload()
+    door = place.door(bias=1)
+    stopped(place, door, "train", "first")
+    place.executions.unknown.add("first")
+    event = {"step": FIRST, "run": {"object": {"key": KEY}}, "execution": "second"}
+    assert door(event)["outcome"] == "end"
+    place.clock.now += SECONDS + 1
+    assert place.run(execution="second", bias=1).state == "promoted"
+
+
+def test_what_an_execution_does_that_was_taken_over_changes_nothing() -> None:
+    place = Place()
+    place.train()
+    place.upload()
+    door = place.door(bias=1)
+    stopped(place, door, "register", "first")
+    place.executions.ended.add("first")
+    run = place.run(execution="second", bias=1)
+    release = place.registry.release("fraud")
+    address = {"model": "fraud", "id": run.id, "execution": "first"}
+    for step in ("register", "canary", "judge", "promote", "roll back", "failed"):
+        assert door({"step": step, "run": address})["outcome"] == "end"
+    assert place.registry.release("fraud") == release
+
+
+def test_an_older_upload_after_a_newer_one_is_superseded() -> None:
+    place = Place()
+    older = place.upload("training/fraud/april.csv")
+    time.sleep(0.01)
+    newer = place.upload("training/fraud/may.csv")
+    assert place.run(newer).state == "promoted"
+    late = place.run(older, bias=1)
+    assert late.state == "superseded"
+    assert place.registry.release("fraud").latest == 1
+
+
+def test_a_newer_upload_that_was_refused_supersedes_nothing() -> None:
+    place = Place()
+    older = place.upload("training/fraud/april.csv")
+    time.sleep(0.01)
+    newer = place.upload("training/fraud/may.csv")
+    assert place.run(newer, refuse="validate").state == "refused"
+    assert place.run(older).state == "promoted"
+
+
+def test_runs_of_one_model_queue_and_those_of_another_do_not() -> None:
+    place = Place()
+    place.upload("training/fraud/one.csv")
+    place.upload("training/fraud/two.csv")
+    door = place.door()
+    stopped(place, door, "train", "first", key="training/fraud/one.csv")
+    event = {"step": FIRST, "run": {"object": {"key": "training/fraud/two.csv"}}, "execution": "second"}
+    waiting = door(event)
+    assert waiting["outcome"] == "wait"
+    assert waiting["seconds"] >= 1
+    assert door.desk.runs.read("fraud", waiting["run"]["id"])[0].state == "queued"
+    place.registry.declare(replace(SPEC, name="churn"), actor="ann", why="declared")
+    assert place.run(place.upload("training/churn/one.csv"), execution="third").state == "promoted"
+    assert door({**event, "run": waiting["run"]})["outcome"] == "wait"
+    place.run("training/fraud/one.csv", execution="first", door=door)
+    assert door({**event, "run": waiting["run"]})["outcome"] == "done"
+
+
+MOVES: dict[str, Callable[[Place], object]] = {
+    "promote": lambda place: place.registry.promote("fraud", 2, actor="ann", why="now"),
+    "rollback": lambda place: place.registry.rollback("fraud", actor="ann", why="no"),
+    "reject": lambda place: place.registry.reject("fraud", 2, actor="ann", why="never"),
+    "shadow": lambda place: place.registry.shadow("fraud", 2, actor="ann", why="look"),
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_a_person_who_moves_the_release_during_the_canary_has_the_last_word(move: str) -> None:
+    place = Place()
+    place.train()
+    done: list[Any] = []
+
+    def meanwhile() -> None:
+        if place.registry.release("fraud").challenger == 2 and not done:
+            done.append(MOVES[move](place))
+
+    place.clock.meanwhile = meanwhile
+    run = place.train(bias=1)
+    assert run.state == ("rejected" if move == "reject" else "overtaken")
+    after = place.registry.release("fraud")
+    assert after.head.actor == "ann"
+    assert after == done[0]
+
+
+def test_a_canary_of_somebody_else_is_left_alone() -> None:
+    place = Place()
+    place.train()
+    place.train(bias=1)
+    place.registry.canary("fraud", 1, weight=0.2, actor="ann", why="compare")
+    before = place.registry.release("fraud")
+    run = place.train(bias=2)
+    assert run.state == "overtaken"
+    assert place.registry.release("fraud").serving == before.serving
+
+
+def test_a_yes_releases_the_version_and_names_the_person() -> None:
+    place = Place(manual())
+    place.clock.meanwhile = lambda: answer(place, "approve")
+    run = place.train()
+    assert run.state == "promoted"
+    assert "approved by ann: because" in place.registry.release("fraud").head.why
+    assert [kind for kind, _ in place.bus.events] == ["ApprovalWanted", "RunFinished"]
+
+
+def answer(place: Place, what: str) -> None:
+    with suppress(LastmileError):
+        place.door().desk.approvals.answer("fraud", 1, what, actor="ann", why="because", now=place.clock())
+
+
+def test_a_no_leaves_the_version_unreleased() -> None:
+    place = Place(manual())
+    place.clock.meanwhile = lambda: answer(place, "reject")
+    run = place.train()
+    assert run.state == "rejected"
+    assert (place.registry.release("fraud").champion, place.registry.release("fraud").latest) == (None, 1)
+
+
+def test_a_version_rejected_in_the_registry_is_not_released_either() -> None:
+    place = Place(manual())
+    place.clock.meanwhile = lambda: reject(place)
+    assert place.train().state == "rejected"
+
+
+def reject(place: Place) -> None:
+    if place.registry.rejection("fraud", 1) is None:
+        place.registry.reject("fraud", 1, actor="ann", why="unfair")
+
+
+def test_a_question_that_nobody_answers_expires() -> None:
+    place = Place(manual(hours=0.5))
+    run = place.train()
+    assert run.state == "expired"
+    assert place.clock.now - run.started_at < 0.5 * 3600 + 60
+    assert place.registry.release("fraud").champion is None
+    answer(place, "approve")
+    assert place.door().desk.approvals.read("fraud", 1).answer is None
+
+
+def test_while_a_person_is_asked_the_model_is_free_for_the_next_run() -> None:
+    place = Place(manual())
+    place.upload("training/fraud/one.csv")
+    seen: list[str | None] = []
+    place.clock.meanwhile = lambda: seen.append(place.door().desk.leases.read("fraud").run)
+    place.run("training/fraud/one.csv")
+    assert set(seen) == {None}
+
+
+def test_a_token_that_is_left_after_the_answer_wakes_the_run_at_once() -> None:
+    place = Place(manual())
+    place.upload()
+    door = place.door()
+    place.clock.meanwhile = lambda: answer(place, "approve")
+    run = place.run(door=door)
+    assert run.version == 1
+    answered = door({"step": "ask", "run": {"model": "fraud", "id": run.id, "execution": "first"}, "token": "t"})
+    assert answered["outcome"] == "done"
+    assert place.executions.woken == ["t"]

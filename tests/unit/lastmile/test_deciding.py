@@ -224,6 +224,7 @@ def test_the_capture_line_holds_the_decisions_and_which_ask_for_a_person(world: 
         ({"rows": [ROW | {"amount": None}]}, "input 'amount': element 0 is null, and the tensor is not nullable"),
         ({"rows": [ROW | {"amount": [1.0]}]}, "input 'amount': one value is wanted in each row"),
         ({"rows": [ROW | {"amount": -1.0}]}, "rows[0]: 'amount' is -1, and the decision takes none below 0"),
+        ({"instances": [{}]}, "missing inputs: numbers, age, category"),
         ({"rows": [ROW], "context": {}}, "context must be a list"),
         ({"rows": [ROW], "context": [1]}, "context[0] must be a JSON object"),
         ({"rows": [ROW], "context": [{}, {}]}, "context has 2 entries for 1 rows"),

@@ -11,7 +11,7 @@ import numpy as np
 from lastmile.decision import policy_of, prepare
 from lastmile.decision.policy import Decided, Policy, features_of
 from lastmile.errors import InvalidInput, InvalidSpec, LastmileError
-from lastmile.predictor import Prediction, Predictor, Served
+from lastmile.predictor import Prediction, Predictor, Served, check_feeds
 from lastmile.protocols.messages import Request, Response, as_list, as_object, json_response, version_number
 from lastmile.protocols.rows import feeds_from_instances, tensor
 from lastmile.tensors import Array, TensorSpec, nested_json
@@ -33,6 +33,7 @@ def decide(predictor: Predictor, request: Request, model: str, version: str | No
     )
     policy = _policy(served)
     feeds = _feeds(document, served)
+    check_feeds(served.loaded.inputs, feeds)  # the policy reads them before the model does
     context = [as_object(entry, f"context[{row}]") for row, entry in enumerate(_list(document, "context"))]
     apply = prepare(policy, feeds, context)
     made: list[Decided] = []

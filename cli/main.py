@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import audit, decide, deploy, doctor, drift, invoke, logs, models, predict, push, release, up
+from cli import audit, decide, deploy, doctor, drift, invoke, logs, models, predict, push, release, up, watching
 from cli.errors import CommandFailed
 from cli.target import LOCAL_FOLDER, Options
 from lastmile.errors import (
@@ -39,6 +39,9 @@ app.command()(models.versions)
 app.add_typer(release.app, name="release")
 app.add_typer(audit.app, name="audit")
 app.add_typer(drift.app, name="drift")
+app.command()(watching.quality)
+app.command()(watching.feedback)
+app.add_typer(watching.report_app, name="report")
 app.command()(invoke.invoke)
 app.command()(logs.logs)
 app.command()(deploy.deploy)

@@ -18,10 +18,12 @@ from lastmile.protocols.routes import Route
 from lastmile.protocols.scoring import TARGET_MODEL
 
 THREADS = 16
-STATE_SECONDS = 5.0  # how old the state of things may be that workers tell each other of
+STATE_SECONDS = 1.0  # how old the state of things may be that workers tell each other of
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 30.0
 READY = "/v2/health/ready"
+MOST_HEADS = 1024
+LONGEST_HEAD = 4096
 
 
 class ServerDoor:
@@ -41,6 +43,9 @@ class ServerDoor:
         self._pace = Pace()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="prediction")
         self._tasks: list[asyncio.Task[None]] = []
+        self._default_headers: list[tuple[bytes, bytes]] = []
+        self._default_lines = b""
+        self.heads: dict[bytes, tuple[Head, int]] = {}
         self.outbox = Outbox()
         self.ready = False
 
@@ -56,42 +61,59 @@ class ServerDoor:
         request = await read_request(scope, receive)
         if request is None:
             return
-        call = _Call(*found, request)
-        if self._pace.is_quick(call.key, len(request.body)):
-            answered = self._answer(call)
+        head = Head(*found, request)
+        if self._pace.is_quick(head.key, len(request.body)):
+            answered = self._answer(head, request)
         else:
-            answered = await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, call)
-        await send_response(send, self._finish(call, answered, started))
+            answered = await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, head, request)
+        await send_response(send, self._finish(head, answered, started))
 
-    def answer_now(self, scope: Scope, body: bytes) -> Response | None:
-        """The response to a prediction that is known to be short; whatever else it is has to come as ASGI."""
+    def head(self, scope: Scope) -> "Head | None":
+        """The head of a request to one of the protocols' routes."""
         found = self._protocols.match(scope["method"], scope["path"])
-        if found is None:
-            return None
-        started = perf_counter()
-        call = _Call(*found, request_of(scope, body))
-        if not self._pace.is_quick(call.key, len(body)):
-            return None
-        return self._finish(call, self._answer(call), started)
+        return None if found is None else Head(*found, request_of(scope, b""))
 
-    def _answer(self, call: "_Call") -> tuple[Response, float]:
+    def answer_now(self, head: "Head", body: bytes) -> Response | None:
+        """The response to a prediction that is known to be short; whatever else it is has to come as ASGI."""
+        started = perf_counter()
+        if not self._pace.is_quick(head.key, len(body)):
+            return None
+        given = head.request
+        request = Request(given.method, given.path, given.query, given.headers, body)
+        return self._finish(head, self._answer(head, request), started)
+
+    def remember(self, data: bytes, head: "Head", body_bytes: int) -> None:
+        """The next request that begins with exactly this data has this head."""
+        if len(data) <= LONGEST_HEAD:
+            if len(self.heads) >= MOST_HEADS:
+                self.heads.clear()  # heads come from clients: start afresh rather than grow
+            self.heads[data] = (head, body_bytes)
+
+    def default_lines(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """Header lines of every answer, of which uvicorn makes a new list each second."""
+        if headers is not self._default_headers:
+            self._default_headers = headers
+            self._default_lines = b"".join(b"%s: %s\r\n" % header for header in headers)
+        return self._default_lines
+
+    def _answer(self, head: "Head", request: Request) -> tuple[Response, float]:
         """The response, and the milliseconds of work it took: waiting for other threads says nothing of the model."""
-        if not self.ready and call.route.template == READY:
+        if not self.ready and head.route.template == READY:
             return json_response({"ready": False}, status=503), 0.0
         started = thread_time()
         try:
-            response = self._protocols.call(call.route, call.request, call.parameters)
+            response = self._protocols.call(head.route, request, head.parameters)
         except Exception as error:  # noqa: BLE001 the one broad catch of this door
-            response = unexpected(error, f"{call.request.method} {call.request.path}")
+            response = unexpected(error, f"{request.method} {request.path}")
         return response, (thread_time() - started) * 1e3
 
-    def _finish(self, call: "_Call", answered: tuple[Response, float], started: float) -> Response:
+    def _finish(self, head: "Head", answered: tuple[Response, float], started: float) -> Response:
         response, milliseconds = answered
         if response.status == 200:
-            self._pace.record(call.key, milliseconds)
+            self._pace.record(head.key, milliseconds)
         if self._cors is not None:
-            response.headers.update(self._cors.headers(call.request.headers.get("origin")))
-        self._metrics.count(call.route.template, response, perf_counter() - started)
+            response.headers.update(self._cors.headers(head.request.headers.get("origin")))
+        self._metrics.count(head.route.template, response, perf_counter() - started)
         return response
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -150,8 +172,8 @@ class ServerDoor:
         self._metrics.close()
 
 
-class _Call:
-    """A request, and the route that it found. `key` is under what its pace is known."""
+class Head:
+    """The head of a request, and the route that it found. `key` is under what its pace is known."""
 
     __slots__ = ("key", "parameters", "request", "route")
 

@@ -204,7 +204,7 @@ def through_socket(port: int) -> Door:
 
 
 @contextmanager
-def listening(app: Any, *, http: Any = Connection) -> Iterator[int]:
+def listening(app: Any, *, http: Any = Connection, timeout_keep_alive: int = 5) -> Iterator[int]:
     """The port at which uvicorn serves `app`, until the end of the block."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -217,6 +217,7 @@ def listening(app: Any, *, http: Any = Connection) -> Iterator[int]:
             lifespan="on",
             access_log=False,
             log_level="warning",
+            timeout_keep_alive=timeout_keep_alive,
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

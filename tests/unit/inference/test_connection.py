@@ -1,10 +1,12 @@
 import json
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import pytest
 
+from functions.inference import server_door as server_door_module
 from functions.inference.connection import MAX_BODY_BYTES
 from functions.inference.server_door import ServerDoor
 from tests.unit.inference.doors import fill, listening, open_serving, server_door
@@ -66,6 +68,75 @@ def test_a_short_prediction_is_answered_without_asgi_and_is_the_same(link: socke
     assert "date" in answer[1]
     assert door.came == 0
     assert b'lastmile_requests_total{model="digits",route="/v2/models/{model}/infer"' in door._metrics.response().body
+
+
+def test_a_head_that_came_before_is_known_and_the_answers_are_the_same(link: socket.socket, door: Counted) -> None:
+    start, data, rest = BODY.partition(b'"data": [')
+    other, longer = start + data + (b"9" if rest[:1] != b"9" else b"8") + rest[1:], BODY + b" "
+    answers = []
+    with link.makefile("rb") as stream:
+        for body in (BODY, other, BODY, longer, BODY, b"{", other):
+            link.sendall(head(body) + body)
+            answers.append(read(stream))
+    assert len(door.heads) == 3
+    assert [status for status, _, _ in answers] == [200, 200, 200, 200, 200, 400, 200]
+    first, second, again, spaced, last, _, twice = (json.loads(body) for _, _, body in answers)
+    assert first == again == spaced == last
+    assert second == twice
+    assert first["outputs"] != second["outputs"]
+    assert {frozenset(headers) for _, headers, _ in answers[:5]} == {frozenset(answers[0][1])}
+    assert b'model="digits",route="/v2/models/{model}/infer",status="200",version="1"} 6.0' in (
+        door._metrics.response().body
+    )
+
+
+def test_a_known_head_with_more_or_less_behind_it_is_parsed(link: socket.socket, door: Counted) -> None:
+    link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    whole = head(BODY) + BODY
+    with link.makefile("rb") as stream:
+        for _ in range(2):
+            link.sendall(whole)
+            check(read(stream))
+        link.sendall(whole + whole + whole[:100])
+        check(read(stream))
+        check(read(stream))
+        link.sendall(whole[100:] + whole)
+        check(read(stream))
+        check(read(stream))
+        link.sendall(whole[: len(head(BODY)) + 3])
+        time.sleep(0.05)
+        link.sendall(whole[len(head(BODY)) + 3 :])
+        check(read(stream))
+        link.sendall(whole)
+        check(read(stream))
+    assert door.came == 0
+    assert len(door.heads) == 1
+
+
+def test_known_heads_are_bounded(link: socket.socket, door: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_door_module, "MOST_HEADS", 5)
+    with link.makefile("rb") as stream:
+        for number in range(12):
+            link.sendall(head(BODY, f"x-request-id: {number}") + BODY)
+            check(read(stream))
+            assert len(door.heads) <= 5
+        link.sendall(head(BODY, f"x-request-id: {'a' * 5000}") + BODY)
+        check(read(stream))
+    assert all(len(known) < 5000 for known in door.heads)
+
+
+def test_a_connection_is_kept_as_long_as_known_requests_come(door: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(door, timeout_keep_alive=1) as port, socket.create_connection(("127.0.0.1", port)) as link:
+        link.settimeout(20)
+        started = time.monotonic()
+        with link.makefile("rb") as stream:
+            while time.monotonic() - started < 1.6:
+                link.sendall(head(BODY) + BODY)
+                check(read(stream))
+                time.sleep(0.1)
+            idle = time.monotonic()
+            assert stream.read() == b""
+            assert 0.8 < time.monotonic() - idle < 5
 
 
 def test_a_body_may_come_in_pieces(link: socket.socket, door: Counted) -> None:

@@ -1,6 +1,6 @@
 import json
 
-from lastmile.figures import NAMESPACE, line
+from lastmile.figures import NAMESPACE, line, observations
 
 OF_A_MODEL = {"stage": "dev", "model": "fraud"}
 
@@ -42,3 +42,17 @@ def test_figures_that_do_not_add_up_get_no_total() -> None:
     written = line({"Quality": 0.9}, dimensions=OF_A_MODEL | {"metric": "f1"}, at=0, totals=False)
     assert written is not None
     assert json.loads(written)["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["stage", "model", "metric"]]
+
+
+def test_many_observations_are_one_figure() -> None:
+    written = line({"Milliseconds": [1.0, 2.0], "None": []}, dimensions=OF_A_MODEL, at=0)
+    assert written is not None
+    document = json.loads(written)
+    assert (document["Milliseconds"], "None" in document) == ([1.0, 2.0], False)
+
+
+def test_of_very_many_observations_a_hundred_stand_for_all() -> None:
+    chosen = observations(float(number) for number in range(10_000, 0, -1))
+    assert (len(chosen), chosen[0], chosen[-1]) == (100, 1, 10_000)
+    assert abs(chosen[50] - 5_000) < 150
+    assert observations([3, 1]) == [1, 3]

@@ -4,22 +4,25 @@ The embedded metric format: https://docs.aws.amazon.com/AmazonCloudWatch/latest/
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import orjson
 
 NAMESPACE = "Lastmile"
 
-type Values = Mapping[str, float | None]
+MOST_VALUES = 100  # of one figure in a line
+
+type Values = Mapping[str, float | list[float] | None]
 
 
 def line(values: Values, *, dimensions: Mapping[str, str], at: float, totals: bool = True) -> str | None:
     """One log line with the figures of one moment (seconds since 1970); None when there are none.
 
     Each figure is told for all dimensions together and, with `totals`, for the first alone: what an alarm can watch
-    that cannot know the models. What is not there, or is no finite number, is left out.
+    that cannot know the models. What is not there, or is no finite number, is left out. A list is many observations
+    of one figure, from which CloudWatch makes percentiles.
     """
-    told = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
+    told = {name: value for name, value in values.items() if value is not None and _is_finite(value)}
     if not told:
         return None
     names = list(dimensions)
@@ -28,3 +31,15 @@ def line(values: Values, *, dimensions: Mapping[str, str], at: float, totals: bo
     directive = {"Namespace": NAMESPACE, "Dimensions": sets, "Metrics": metrics}
     document = {"_aws": {"Timestamp": int(at * 1000), "CloudWatchMetrics": [directive]}, **dimensions, **told}
     return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE).decode()
+
+
+def observations(values: Iterable[float]) -> list[float]:
+    """At most as many as a line may hold, at even ranks: their percentiles are those of all."""
+    ordered = sorted(values)
+    if len(ordered) <= MOST_VALUES:
+        return ordered
+    return [ordered[rank * (len(ordered) - 1) // (MOST_VALUES - 1)] for rank in range(MOST_VALUES)]
+
+
+def _is_finite(value: float | list[float]) -> bool:
+    return all(map(math.isfinite, value)) and bool(value) if isinstance(value, list) else math.isfinite(value)

@@ -134,6 +134,7 @@ class Target:
     data_bucket: str
     log_group_prefix: str
     functions: Mapping[str, str]
+    learning_state_machine_arn: str | None = None
 
     @classmethod
     def local(cls, folder: Path = LOCAL_FOLDER) -> Self:
@@ -169,6 +170,7 @@ class Target:
             data_bucket=outputs["DataBucket"],
             log_group_prefix=outputs["LogGroupPrefix"],
             functions={"inference": outputs["InferenceFunction"], "control": outputs["ControlFunction"]},
+            learning_state_machine_arn=outputs.get("LearningStateMachine"),
         )
 
     def to_document(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import typer
 
 from cli.answers import refused
 from cli.errors import CommandFailed
-from cli.target import Access, Options, Target
+from cli.target import Access, Answer, Options, Target
 
 if TYPE_CHECKING:
     from lastmile.registry import Registry
@@ -149,7 +149,9 @@ class ApiControl:
         return self._post(f"{quoted(model)}/versions/{version}/reject", "approve", why=why)
 
     def _get(self, path: str) -> Document:
-        answer = self.target.call("GET", path, token=self.target.token(["read"]))
+        return self._read(self.target.call("GET", path, token=self.target.token(["read"])))
+
+    def _read(self, answer: Answer) -> Document:
         if answer.status != 200:
             raise refused(answer)
         document: Document = answer.json()
@@ -174,10 +176,7 @@ class ApiControl:
             headers={"content-type": "application/json"},
             token=self.target.token([scope]),
         )
-        if answer.status != 200:
-            raise refused(answer)
-        document: Document = answer.json()
-        return document
+        return self._read(answer)
 
 
 @dataclass(frozen=True, slots=True)

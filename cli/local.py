@@ -187,7 +187,6 @@ def local_target(stage: str, access: Access) -> Target:
 
 def describe(target: Target, process: Process) -> dict[str, Any]:
     return target.to_document() | {
-        "learning_state_machine_arn": None,  # until there is a learning stack
         "pid": process.pid,
         "port": process.port,
     }

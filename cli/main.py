@@ -7,7 +7,23 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from cli import audit, decide, deploy, doctor, drift, invoke, logs, models, predict, push, release, up, watching
+from cli import (
+    audit,
+    decide,
+    deploy,
+    doctor,
+    drift,
+    invoke,
+    logs,
+    models,
+    predict,
+    push,
+    release,
+    runs,
+    train,
+    up,
+    watching,
+)
 from cli.errors import CommandFailed
 from cli.target import LOCAL_FOLDER, Options
 from lastmile.errors import (
@@ -32,6 +48,11 @@ app = typer.Typer(
 app.command()(up.up)
 app.command()(up.down)
 app.command()(push.push)
+app.command()(train.train)
+app.command()(runs.runs)
+app.add_typer(runs.app, name="run")
+app.command()(runs.approve)
+app.command()(runs.reject)
 app.command()(predict.predict)
 app.command()(decide.decide)
 app.command()(models.models)

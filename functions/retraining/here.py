@@ -20,6 +20,7 @@ from lastmile.errors import NotFound
 
 type Say = Callable[[dict[str, Any]], None]
 
+MARKER = "lastmile.run"
 BACKOFF_SECONDS = 2.0
 LOOK_SECONDS = 1.0
 
@@ -95,7 +96,7 @@ def main() -> int:
     door.desk.largest_bytes = None  # this machine's memory is the limit
 
     def say(document: dict[str, Any]) -> None:
-        sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
+        sys.stdout.buffer.write(orjson.dumps({"marker": MARKER, **document}, option=orjson.OPT_APPEND_NEWLINE))
         sys.stdout.buffer.flush()
 
     record = follow(door, arguments.key, execution=this_process(), say=say)

@@ -1,0 +1,158 @@
+"""`lastmile train`: data in, a better version out, or the reasons why not."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.control import Document, RegistryOption, identity, open_registry, store_environ
+from cli.errors import CommandFailed
+from cli.learning import ApiLearning, DataOption, located, open_data, open_learning
+from cli.output import note, print_json
+from cli.progress import Progress
+from cli.runs import print_run
+from cli.target import CHECKOUT, Options
+
+if TYPE_CHECKING:
+    from lastmile.registry import Registry
+
+INTERRUPTED = 130
+GOOD = ("promoted",)
+
+
+def train(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="Name of the model.")],
+    data: Annotated[Path, typer.Argument(help="CSV, JSON lines or Parquet, gzipped or not.")],
+    spec: Annotated[
+        Path | None, typer.Option(help="Declare the model with this spec first (models/<model>/spec.toml if new).")
+    ] = None,
+    here: Annotated[bool, typer.Option("--here", help="Train in this process's machine, without AWS.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the run to end.")] = False,
+    registry: RegistryOption = None,
+    at: DataOption = None,
+) -> None:
+    """Upload training data and follow the run: validate, train, evaluate, compress, certify, release."""
+    options: Options = context.obj
+    if here != (registry is not None):
+        raise typer.BadParameter("--here needs --registry, and --registry needs --here", param_hint="--here")
+    if here and detach:
+        raise typer.BadParameter("a run in this machine ends with the command", param_hint="--detach")
+    store = open_registry(options, registry, create=True)
+    declare(store, model, spec, actor=identity(options, registry))
+    if registry is None:
+        run = follow_in_the_cloud(options, model, data, detach=detach)
+    else:
+        run = run_here(options, model, data, registry, at)
+    if run is None:
+        return
+    print_json(run) if options.json else print_run(run)
+    if run["state"] not in GOOD:
+        problem = run["problem"] or {"reason": run["state"], "advice": None}
+        raise CommandFailed(f"The run ended as {run['state']}: {problem['reason']}.", next_step=problem["advice"])
+
+
+def declare(registry: "Registry", model: str, spec: Path | None, *, actor: str) -> None:
+    """The spec that was given; or for a model that nobody knows yet, the one of this checkout."""
+    from lastmile.errors import NotFound
+    from lastmile.spec import ModelSpec
+
+    if spec is None:
+        try:
+            registry.spec(model)
+        except NotFound:
+            spec = CHECKOUT / "models" / model / "spec.toml"
+            if not spec.is_file():
+                raise CommandFailed(
+                    f"Nobody has declared a model '{model}'.", next_step="Give its spec with --spec."
+                ) from None
+        else:
+            return
+    declared = ModelSpec.from_toml(spec)
+    if declared.name != model:
+        raise CommandFailed(f"{spec} is the spec of '{declared.name}', not of '{model}'.")
+    if declared.training is None:
+        raise CommandFailed(f"{spec} has no [training] section.", next_step="See docs/learning.md.")
+    registry.declare(declared, actor=actor, why=f"spec for training: {spec.name}")
+
+
+def follow_in_the_cloud(options: Options, model: str, data: Path, *, detach: bool) -> Document | None:
+    from cli.training import changes, upload
+
+    target = options.target()
+    progress = Progress()
+    with progress.step(f"Uploading {data.name}"):
+        run = upload(target, model, data)
+    if detach:
+        print_json({"model": model, "run": run}) if options.json else note(f"Next: {how_to_follow(model, run)}")
+        return None
+    try:
+        return shown_until_over(progress, changes(ApiLearning(target), model, run))
+    except KeyboardInterrupt:
+        note(f"The run goes on. To follow it: {how_to_follow(model, run)}")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def how_to_follow(model: str, run: str) -> str:
+    return f"lastmile run show {run} --model {model}"
+
+
+def shown_until_over(progress: Progress, changes: Iterable[Document], *, prefix: str = "") -> Document:
+    """Each step as it is finished; the last record."""
+    told: set[str] = set()
+    with progress.step(f"{prefix}Run") as tell:
+        for run in changes:
+            for step in [name for name in run["steps"] if name not in told]:
+                told.add(step)
+                progress.say(f"  {prefix}✓ {step}")
+            tell(f"{run['step']}, {run['state']}")
+    return run
+
+
+def run_here(options: Options, model: str, data: Path, registry: str, at: str | None) -> Document:
+    """The pipeline as a process of its own, on the user's stores."""
+    from cli.learning import StoreLearning
+    from cli.training import key_of
+
+    key = key_of(model, data)
+    store = open_data(options, registry, at)
+    progress = Progress()
+    with progress.step(f"Copying {data.name}"):
+        store.put(key, data.read_bytes())
+    places = {"LASTMILE_ARTIFACTS": located(registry), "LASTMILE_DATA": located(at or registry)}
+    environ = {**os.environ, **store_environ(options, places["LASTMILE_DATA"]), **places}
+    environ |= {"POWERTOOLS_LOG_LEVEL": "CRITICAL", "ORT_DISABLE_TELEMETRY": "1"}
+    command = [sys.executable, "-m", "functions.retraining.here", key]
+    last: Document | None = None
+    with (
+        progress.step(f"Training {model}") as tell,
+        subprocess.Popen(command, cwd=CHECKOUT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+    ):
+        for said in lines(process):
+            if "record" in said:
+                last = said["record"]
+            else:
+                tell(said["step"])
+        complaint = (process.stderr.read() if process.stderr else b"").decode(errors="replace").strip()
+    if last is None:
+        raise CommandFailed(f"The training process broke off: {complaint.rpartition(chr(10))[2] or 'it said nothing'}.")
+    learning = open_learning(options, registry, at)
+    assert isinstance(learning, StoreLearning)
+    found = learning.run(model, last["id"])
+    assert found is not None
+    return found
+
+
+def lines(process: "subprocess.Popen[bytes]") -> Iterator[Document]:
+    for line in process.stdout or ():
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(said, dict) and said.get("marker") == "lastmile.run":
+            yield said

@@ -1,0 +1,71 @@
+"""Uploading training data, and following the run that it starts."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from cli.control import Document
+from cli.errors import CommandFailed
+from cli.learning import ApiLearning
+from cli.target import Target
+
+SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet")
+LIVE = ("queued", "running", "waiting for approval", "in canary")
+POLL_SECONDS = 0.5
+START_SECONDS = 60.0  # an upload is heard of within seconds
+
+type Sleep = Callable[[float], None]
+
+
+def key_of(model: str, data: Path) -> str:
+    """Where the data is uploaded to; raises CommandFailed when nobody would listen for such a file."""
+    if not data.is_file():
+        raise CommandFailed(f"There is no file {data}.")
+    if not data.name.endswith(SUFFIXES):
+        raise CommandFailed(
+            f"{data.name} is no table that can be trained on.", next_step=f"Give one of {', '.join(SUFFIXES)}."
+        )
+    return f"training/{model}/{data.name}"
+
+
+def upload(target: Target, model: str, data: Path) -> str:
+    """The id of the run that the upload starts."""
+    from lastmile.runs import Upload, run_id
+    from lastmile.store import Store
+
+    key = key_of(model, data)
+    with data.open("rb") as body:
+        version = target.client("s3").put_object(Bucket=target.data_bucket, Key=key, Body=body)["VersionId"]
+    stat = Store.open(f"s3://{target.data_bucket}", environ=target.environ).stat(key, version=version)
+    return run_id(Upload(key, stat.version, stat.size, stat.modified))
+
+
+def start(target: Target, uploaded: Document) -> str:
+    """Start the state machine for an upload that is there; the ARN of the execution."""
+    import json
+
+    if target.learning_state_machine_arn is None:
+        raise CommandFailed("Nothing that learns is deployed.", next_step="Run `make up`.")
+    given = {"run": {"object": {"key": uploaded["key"], "version-id": uploaded["version"]}}}
+    machine = target.client("stepfunctions")
+    started = machine.start_execution(stateMachineArn=target.learning_state_machine_arn, input=json.dumps(given))
+    return str(started["executionArn"])
+
+
+def changes(learning: ApiLearning, model: str, run: str, *, sleep: Sleep = time.sleep) -> Iterator[Document]:
+    """The run's record whenever it has changed, until it is over. Raises CommandFailed when it does not begin."""
+    last: Any = None
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        found = learning.run(model, run)
+        if found is None and time.monotonic() > deadline:
+            raise CommandFailed(
+                f"The upload is there, but run {run} has not begun.", next_step="See `lastmile logs retraining`."
+            )
+        if found is not None and found["updated_at"] != last:
+            last = found["updated_at"]
+            yield found
+        if found is not None and found["state"] not in LIVE:
+            return
+        sleep(POLL_SECONDS)

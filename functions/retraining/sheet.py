@@ -36,13 +36,17 @@ def section(title: str, *parts: str) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[int] = ()) -> str:
-    """Cells are HTML; the columns in `numbers` stand to the right."""
+    """Cells are HTML; the columns in `numbers` stand to the right. Without a head it is a list of facts."""
     kinds = [' class="number"' if index in numbers else "" for index in range(len(heads))]
     head = "".join(f"<th{kind}>{escape(name)}</th>" for kind, name in zip(kinds, heads, strict=True))
     body = "".join(
         f"<tr>{''.join(f'<td{kind}>{cell}</td>' for kind, cell in zip(kinds, row, strict=True))}</tr>\n" for row in rows
     )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>' if body else ""
+    if not body:
+        return ""
+    if not any(heads):
+        return f'<div class="wide"><table class="facts"><tbody>{body}</tbody></table></div>'
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def plots(*figures: str) -> str:

@@ -70,7 +70,19 @@ def curves(
     if cloud is not None:
         body += f'<g class="cloud {cloud.kind}">{"".join(frame.dot(x, y) for x, y in _thinned(cloud))}</g>'
     body += "".join(f'<path class="{line.kind} line" d="{frame.path(line)}"/>' for line in lines)
-    body += _legend([line for line in drawn if line.label])
+    return _figure(title, _svg(WIDTH, HEIGHT, body, title, "plot"), [line for line in drawn if line.label])
+
+
+def histogram_plot(title: str, counts: Sequence[int], low: float, high: float) -> str:
+    """Bars over an axis from `low` to `high`."""
+    frame = _Frame(low, high, 0.0, 1.05 * max((*counts, 1)))
+    step = (high - low) / len(counts)
+    bars = ""
+    for index, count in enumerate(counts):
+        left, right, top = frame.x(low + index * step), frame.x(low + (index + 1) * step), frame.y(count)
+        bars += f'<rect x="{left:.1f}" y="{top:.1f}" width="{max(right - left - 1, 0.5):.1f}" '
+        bars += f'height="{frame.y(0) - top:.1f}"/>'
+    body = frame.axes("error", "rows") + f'<g class="ours">{bars}</g>'
     return _figure(title, _svg(WIDTH, HEIGHT, body, title, "plot"))
 
 
@@ -141,22 +153,15 @@ class _Frame:
         return "".join(parts)
 
 
-def _legend(lines: Sequence[Line]) -> str:
-    return "".join(
-        f'<rect class="{line.kind} key" x="{LEFT + 10}" y="{TOP + 8 + 16 * row}" width="14" height="3"/>'
-        + _text(LEFT + 30, TOP + 13 + 16 * row, line.label)
-        for row, line in enumerate(lines)
-    )
-
-
 def _text(x: float, y: float, text: str, anchor: str = "start", kind: str = "") -> str:
     named = f' class="{kind}"' if kind else ""
     turned = "" if anchor == "start" else f' text-anchor="{anchor}"'
     return f'<text{named} x="{x:.1f}" y="{y:.1f}"{turned}>{escape(text)}</text>'
 
 
-def _figure(title: str, drawing: str) -> str:
-    return f"<figure><figcaption>{escape(title)}</figcaption>{drawing}</figure>"
+def _figure(title: str, drawing: str, legend: Sequence[Line] = ()) -> str:
+    keys = "".join(f'<span class="key {line.kind}">{escape(line.label)}</span>' for line in legend)
+    return f"<figure><figcaption>{escape(title)}{keys}</figcaption>{drawing}</figure>"
 
 
 def _svg(width: int, height: int, body: str, title: str, kind: str) -> str:

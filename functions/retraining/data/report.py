@@ -46,12 +46,9 @@ class Report:
         """One sentence."""
         if self.refusals:
             return f"{self.name} is refused: {joined([finding.sentence for finding in self.refusals])}."
-        usable = f"{self.name}: {self.rows:,} rows can be used"
-        return (
-            f"{usable}, {self.bad.total:,} ({self.bad_share:.1%}) cannot."
-            if self.bad.total
-            else f"{usable}, all of it."
-        )
+        if not self.bad.total:
+            return f"{self.name}: all {self.rows:,} rows can be used."
+        return f"{self.name}: {self.rows:,} rows can be used, {self.bad.total:,} ({self.bad_share:.1%}) cannot."
 
     def to_document(self) -> dict[str, Any]:
         return {

@@ -74,7 +74,7 @@ def test_a_good_file_is_a_table_and_a_report() -> None:
     assert found.table["amount"].dtype == np.float64
     assert found.table["label"].dtype == np.int64
     assert found.table["country"].tolist()[:3] == ["DE", "FR", "IT"]
-    assert found.report.summary == "march.csv: 100 rows can be used, all of it."
+    assert found.report.summary == "march.csv: all 100 rows can be used."
 
 
 def test_csv_json_lines_and_parquet_give_the_same_table(tmp_path: Path) -> None:

@@ -42,10 +42,11 @@ class Prepared:
             for name in self.metrics
         }
 
-    def figure(self, name: str, value: float, bounds: tuple[float | None, float | None] = (None, None)) -> Measured:
+    def figure(self, name: str, value: float, bounds: tuple[float, float] | None = None) -> Measured:
+        """The interval holds the value: resamples of a calibration error, say, lie almost all above it."""
         if not np.isfinite(value):
             return Measured(None, reason=self.reasons.get(name, self.metrics[name].undefined))
-        return Measured(value, *bounds)
+        return Measured(value) if bounds is None else Measured(value, min(bounds[0], value), max(bounds[1], value))
 
 
 def prepare(
@@ -112,7 +113,7 @@ def compared(ours: Prepared, theirs: Prepared, *, resamples: int = RESAMPLES, se
         if value is None or reference is None:
             found[name] = Measured(None, reason=one[name].reason or other[name].reason)
         else:
-            found[name] = Measured(value - reference, *_bounds(mine[name] - its[name]))
+            found[name] = ours.figure(name, value - reference, _bounds(mine[name] - its[name]))
     return Comparison(one, other, found)
 
 
@@ -147,10 +148,10 @@ def _resampled(rows: int, mask: Array | None, resamples: int, seed: int) -> Iter
         yield np.bincount(cells, minlength=count * rows).reshape(count, rows).astype(float)
 
 
-def _bounds(values: Array) -> tuple[float | None, float | None]:
+def _bounds(values: Array) -> tuple[float, float] | None:
     """None where less than half of the resamples define the metric."""
     finite = values[np.isfinite(values)]
     if 2 * len(finite) < max(len(values), 1):
-        return None, None
+        return None
     low, high = np.percentile(finite, INTERVAL).tolist()
     return low, high

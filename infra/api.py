@@ -36,6 +36,7 @@ ACCESS_LOG_FIELDS = {
 
 
 PUBLIC = "Liveness, the description of the API and preflight requests are public: they tell nothing of models."
+SIGNED = "Chat platforms have no token of ours: each request is verified by the platform's own signature."
 
 
 class Api(Construct):
@@ -86,7 +87,7 @@ class Api(Construct):
                 authorization_scopes=[f"lastmile/{route.scope}"] if route.scope else None,
             )
             if not route.scope:
-                accept(added, "AwsSolutions-APIG4", PUBLIC)
+                accept(added, "AwsSolutions-APIG4", SIGNED if route.door == "hook" else PUBLIC)
             routes.append(added)
         return routes
 

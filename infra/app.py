@@ -4,6 +4,7 @@ from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from infra.assets import Assets
+from infra.chat import Chat
 from infra.config import choose
 from infra.identity import Identity
 from infra.serving import Serving
@@ -19,7 +20,8 @@ def build() -> App:
     assets = Assets(app.node.try_get_context("assets") or ".build/assets", stage.architecture)
     storage = Storage(app, stage=stage)
     identity = Identity(app, stage=stage, token_url=app.node.try_get_context("token_url"))
-    Serving(app, stage=stage, assets=assets, storage=storage, identity=identity)
+    chat = Chat(app, stage=stage, assets=assets, storage=storage)
+    Serving(app, stage=stage, assets=assets, storage=storage, identity=identity, hook=chat.hook)
     Watching(app, stage=stage, assets=assets, storage=storage)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
     return app

@@ -44,7 +44,7 @@ class Dashboard(Construct):
         )
         for name, function in functions.items():
             add_function(page, name, function)
-        sizes: dict[Door, Size] = {"inference": stage.inference, "control": stage.control}
+        sizes: dict[Door, Size] = {"inference": stage.inference, "control": stage.control, "hook": stage.hook}
         page.add_widgets(cost(stage, {name: (function, sizes[name]) for name, function in functions.items()}))
 
 

@@ -78,15 +78,30 @@ def _telling() -> aws_iam.PolicyStatement:
     )
 
 
-INFERENCE = Duty(reads=("models",))
+INFERENCE = Duty(reads=("models", "keys"))
+CAPTURE = Duty(
+    reads=("models",),
+    data_writes=("captures/*", "profiles/*", "quarantine/captures/*"),
+    tells=True,
+)
 CONTROL = Duty(
     reads=("models", "audit"),
     writes=("models/*/release.json", "models/*/versions/*/rejected.json", "audit/*"),
-    data_writes=("feedback/*",),
+    data_reads=("runs", "approvals", "reports"),
+    data_writes=("feedback/*", "approvals/*"),
 )
 DRIFT = Duty(
     reads=("models",),
     data_reads=("captures", "profiles", "feedback", "reports"),
-    data_writes=("reports/*", "training/*/feedback-*"),
+    data_writes=("reports/*", "training/*/feedback-*", "profiles/*/merged.json"),
     tells=True,
 )
+RETRAINING = Duty(
+    reads=("models", "audit"),
+    writes=("models/*", "audit/*", "keys/*"),
+    data_reads=("training", "runs", "approvals", "profiles", "captures"),
+    data_writes=("runs/*", "approvals/*", "quarantine/training/*", "reports/*"),
+    tells=True,
+)
+HOOK = Duty()
+CHAT = Duty(reads=("models",), data_writes=("feedback/*",), tells=True)

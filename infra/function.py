@@ -32,7 +32,10 @@ class Function(Construct):
         duty: Duty,
         storage: Storage,
         alarms: Alarms,
+        statements: Sequence[aws_iam.PolicyStatement] = (),
+        handler: str | None = None,
     ) -> None:
+        """`statements` are what it may do beside its duty; `handler` is another one than `functions.<name>`'s own."""
         super().__init__(scope, name.capitalize())
         self.name = f"lastmile-{stage.name}-{name}"
         log_group = aws_logs.LogGroup(
@@ -48,7 +51,7 @@ class Function(Construct):
             "Function",
             function_name=self.name,
             description=f"Lastmile {stage.name}: {name}",
-            handler=f"functions.{name}.handler.handler",
+            handler=handler or f"functions.{name}.handler.handler",
             code=code,
             layers=layers,
             runtime=RUNTIME,
@@ -66,7 +69,7 @@ class Function(Construct):
                 "POWERTOOLS_LOG_LEVEL": stage.log_level,
                 **environment,
             },
-            role=self._role(log_group, duty, storage),
+            role=self._role(log_group, duty, storage, statements),
             log_group=log_group,
             logging_format=aws_lambda.LoggingFormat.JSON,
             tracing=aws_lambda.Tracing.ACTIVE,
@@ -77,7 +80,13 @@ class Function(Construct):
         self.live = aws_lambda.Alias(self, "Live", alias_name=ALIAS, version=function.current_version)
         self._watch(stage, size, alarms)
 
-    def _role(self, log_group: aws_logs.LogGroup, duty: Duty, storage: Storage) -> aws_iam.IRole:
+    def _role(
+        self,
+        log_group: aws_logs.LogGroup,
+        duty: Duty,
+        storage: Storage,
+        statements: Sequence[aws_iam.PolicyStatement],
+    ) -> aws_iam.IRole:
         telemetry = [
             aws_iam.PolicyStatement(
                 sid="Logs",
@@ -90,7 +99,7 @@ class Function(Construct):
                 resources=["*"],
             ),
         ]
-        granted = duty.statements(storage.artifacts, storage.data, storage.key)
+        granted = [*duty.statements(storage.artifacts, storage.data, storage.key), *statements]
         role = aws_iam.Role(
             self,
             "Role",

@@ -17,7 +17,7 @@ from aws_cdk import (
 from aws_cdk.aws_events import EventField, RuleTargetInput
 from constructs import Construct
 
-from infra.alarms import PERIOD, Alarms
+from infra.alarms import PERIOD
 from infra.assets import Assets
 from infra.config import Stage
 from infra.duties import RETRAINING
@@ -40,7 +40,7 @@ class Learning(Stack):
         )
         self._stage = stage
         self._storage = storage
-        self._alarms = Alarms(self, key=storage.key)
+        self._alarms = storage.alarms
         self._unheard = self._queue()
         function = self._function(assets)
         machine = self._machine(function)

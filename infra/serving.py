@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from aws_cdk import CfnOutput, Stack, aws_lambda
 from constructs import Construct
 
-from infra.alarms import Alarms
 from infra.api import Api
 from infra.assets import Assets
 from infra.config import Size, Stage
@@ -18,14 +17,24 @@ from infra.storage import Storage
 
 
 class Serving(Stack):
-    def __init__(self, scope: Construct, *, stage: Stage, assets: Assets, storage: Storage, identity: Identity) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        stage: Stage,
+        assets: Assets,
+        storage: Storage,
+        identity: Identity,
+        hook: Function,
+    ) -> None:
+        """`hook` answers what chat platforms send."""
         super().__init__(
             scope, f"Lastmile-{stage.name}-Serving", description=f"Lastmile {stage.name}: the API and its functions"
         )
         self._stage = stage
         self._assets = assets
         self._storage = storage
-        self._alarms = Alarms(self, key=storage.key)
+        self._alarms = storage.alarms
         self._layer = self._onnx_layer()
         inference = self._function(
             "inference",
@@ -45,7 +54,7 @@ class Serving(Stack):
             duty=CONTROL,
             environment={"LASTMILE_TOKEN_URL": identity.token_url},
         )
-        functions: dict[Door, Function] = {"inference": inference, "control": control}
+        functions: dict[Door, Function] = {"inference": inference, "control": control, "hook": hook}
         api = Api(self, stage=stage, functions=functions, storage=storage, identity=identity, alarms=self._alarms)
         Dashboard(self, stage=stage, api=api.http, functions=functions)
         CfnOutput(self, "ApiId", value=api.http.api_id)

@@ -1,8 +1,9 @@
-"""The two buckets everything is kept in, and the key they and the logs are encrypted with."""
+"""The two buckets everything is kept in, the key they and the logs are encrypted with, and where alarms ring."""
 
 from aws_cdk import Aws, CfnOutput, Duration, RemovalPolicy, Stack, aws_iam, aws_kms, aws_s3
 from constructs import Construct
 
+from infra.alarms import Alarms
 from infra.config import Stage
 
 WRITTEN_ONCE = ("audit/*", "models/*/versions/*")
@@ -21,9 +22,11 @@ class Storage(Stack):
         self.data = self._bucket("Data")
         self._keep_history(self.artifacts)
         announce_uploads(self.data)
+        self.alarms = Alarms(self, key=self.key)  # one topic for all stacks, so that a pager subscribes once
         CfnOutput(self, "ArtifactsBucket", value=self.artifacts.bucket_name)
         CfnOutput(self, "DataBucket", value=self.data.bucket_name)
         CfnOutput(self, "KeyArn", value=self.key.key_arn)
+        CfnOutput(self, "AlarmTopicArn", value=self.alarms.topic.topic_arn)
 
     def _key(self) -> aws_kms.Key:
         key = aws_kms.Key(

@@ -3,7 +3,6 @@
 from aws_cdk import CfnOutput, Stack, aws_lambda
 from constructs import Construct
 
-from infra.alarms import Alarms
 from infra.assets import Assets
 from infra.config import Stage
 from infra.dashboard import ModelDashboard
@@ -17,7 +16,7 @@ class Watching(Stack):
         super().__init__(
             scope, f"Lastmile-{stage.name}-Watching", description=f"Lastmile {stage.name}: captures, drift and quality"
         )
-        alarms = Alarms(self, key=storage.key)
+        alarms = storage.alarms
         layer = aws_lambda.LayerVersion(
             self,
             "OnnxLayer",

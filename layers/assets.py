@@ -40,12 +40,16 @@ def _layer(name: str, *, unneeded: tuple[str, ...], pruned: tuple[str, ...]) -> 
     )
 
 
-def _function(name: str, *, layers: tuple[str, ...], elsewhere: tuple[str, ...] = ()) -> Asset:
+def _function(
+    name: str, *, layers: tuple[str, ...], elsewhere: tuple[str, ...] = (), also: tuple[str, ...] = ()
+) -> Asset:
+    """`also` are files beside the function's folder, which keep their paths."""
+    sources = ("functions/__init__.py", f"functions/{name}", *also)
     return Asset(
         name=name,
         group=name,
         requirements=f"functions/{name}/requirements.txt",
-        sources={"functions/__init__.py": "functions/__init__.py", f"functions/{name}": f"functions/{name}"},
+        sources={source: source for source in sources},
         mount="/var/task",
         layers=layers,
         elsewhere=tuple(f"functions/{name}/{file}" for file in elsewhere),
@@ -93,6 +97,15 @@ ASSETS = {
             ),
         ),
         _function("control", layers=("onnx-layer",)),
+        _function(
+            "chat",
+            layers=("onnx-layer",),
+            also=(
+                "models/tickets/assistant.toml",
+                "models/tickets/faq.toml",
+                "models/recommendations/catalogue.csv",
+            ),
+        ),
         _function("drift", layers=("onnx-layer",)),
     )
 }

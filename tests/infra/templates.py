@@ -89,6 +89,8 @@ def plain(value: Any, exports: dict[str, Any]) -> Any:
             return f"${{{HASH.sub('', name)}.{attribute}}}"
         case [("Fn::ImportValue", str(name))]:
             return plain(exports[name], exports)
+        case [("Fn::Select", [int(index), {"Fn::Split": [str(separator), whole]}])]:
+            return f"{plain(whole, exports)}[{separator}{index}]"
         case [("Fn::Join", [str(separator), list(parts)])]:
             return separator.join(cast(list[str], plain(parts, exports)))
         case [("Fn::Sub", str(text))]:

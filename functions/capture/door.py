@@ -1,0 +1,77 @@
+"""The Lambda door: a delivery of log events in; captures, profiles and announcements of reviews out."""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from snapshot_restore_py import register_after_restore
+
+from functions.capture import telling
+from functions.capture.delivery import Delivery
+from functions.capture.environment import Environment
+from functions.capture.reviews import Reviews, reviews
+from lastmile import figures
+from lastmile.keeping import Keeper
+from lastmile.registry import Registry
+from lastmile.store import Store
+
+type Event = Mapping[str, Any]
+
+
+def write_line(line: str) -> None:
+    sys.stdout.flush()
+    os.write(sys.stdout.fileno(), line.encode())
+
+
+class Door:
+    """May be called again with the same event, at any time and after any failure: it writes the same objects."""
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        reviews: Reviews,
+        *,
+        stage: str,
+        write: Callable[[str], object] = write_line,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._keeper = keeper
+        self._reviews = reviews
+        self._stage = stage
+        self._write = write
+        self._clock = clock
+
+    @classmethod
+    def open(cls, environ: Mapping[str, str]) -> "Door":
+        environment = Environment.from_env(environ)
+        artifacts = Store.open(environment.artifacts, environ=environ)
+        data = Store.open(environment.data, environ=environ)
+        announcing = Reviews(environment.bus)
+        for part in (artifacts, data, announcing):
+            register_after_restore(part.reconnect)
+        return cls(Keeper(Registry(artifacts), data), announcing, stage=environment.stage)
+
+    def __call__(self, event: Event, context: Any) -> dict[str, int]:
+        """Raises what the store or the bus says, so that Lambda tries again; a poisoned line stops nothing."""
+        delivery = Delivery.from_event(event)
+        if delivery is None:
+            return {"captures": 0, "quarantined": 0, "others": 0, "reviews": 0}
+        kept = self._keeper.keep(delivery.stream, delivery.lines)
+        announced = self._reviews.announce(reviews(kept.records))
+        told = figures.line(
+            {"Captures": len(kept.records), "QuarantinedCaptures": kept.refused, "Reviews": announced},
+            dimensions={"stage": self._stage},
+            at=self._clock(),
+        )
+        if told is not None:
+            self._write(told)
+        for line in telling.lines(kept.records, stage=self._stage, at=self._clock()):
+            self._write(line)
+        return {
+            "captures": len(kept.records),
+            "quarantined": kept.refused,
+            "others": kept.others,
+            "reviews": announced,
+        }

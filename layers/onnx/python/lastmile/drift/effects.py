@@ -13,7 +13,7 @@ from lastmile.tensors import Array
 
 POWER = 0.8
 QUADRATIC = 30.0  # rows expected in a cell from which on its part of the divergence is a square
-GRID = 120  # numbers of rows summed over where it is not
+REACH = 8.0  # standard deviations summed over where it is not
 
 
 def corrected(measured: float, by_chance: float) -> float:
@@ -98,8 +98,9 @@ def _rare_divergence(both: Array, m: float, n: float) -> float:
     """Summed over how many of a cell's rows are on the smaller side, by their hypergeometric probability."""
     if not len(both):
         return 0.0
-    x = np.arange(GRID, dtype=np.float64)
     k, total = both[:, np.newaxis], m + n
+    most = float(both.max()) * n / total
+    x = np.arange(math.ceil(most + REACH * math.sqrt(most) + REACH), dtype=np.float64)
     possible = (x <= k) & (x <= n) & (k - x <= m)
     # From the ratio of neighbours; numbers below the first possible one are out of reach, and the larger side has
     # more rows than a rare cell.

@@ -1,5 +1,6 @@
 """The support chat: a hook that takes what platforms send, a queue in order, and a worker that answers."""
 
+import json
 from typing import cast
 
 from aws_cdk import Aws, CfnOutput, Duration, RemovalPolicy, Stack, aws_dynamodb, aws_iam, aws_lambda, aws_sqs
@@ -118,7 +119,6 @@ class Chat(Stack):
         )
 
     def _worker(self) -> Function:
-        shop = {} if self._stage.chat_shop is None else {"LASTMILE_CHAT_SHOP": self._stage.chat_shop}
         return Function(
             self,
             "chat",
@@ -130,10 +130,9 @@ class Chat(Stack):
                 "LASTMILE_CHAT_SECRETS": self._secrets,
                 "LASTMILE_CHAT_TABLE": self._table.table_name,
                 "LASTMILE_CHAT_DEAD_LETTERS": self._dead.queue_url,
-                "LASTMILE_CHAT_URLS": self._stage.chat_urls,
+                "LASTMILE_CHAT_GROUPS": json.dumps(self._stage.zendesk_groups),
                 "LASTMILE_RELEASE_SECONDS": str(self._stage.release_seconds),
                 "LASTMILE_CAPTURE": self._stage.capture,
-                **shop,
             },
             duty=CHAT,
             storage=self._storage,

@@ -34,13 +34,13 @@ class Stage:
     architecture: Architecture
     inference: Size
     control: Size
+    capturing: Size
     drift: Size
     retraining: Size
     largest_upload_mb: int  # what the retraining function can hold, in memory and in its /tmp of 512 MB
     hook: Size
     chat: Size
-    chat_urls: str  # JSON: addresses that take the place of the chat platforms' own
-    chat_shop: str | None  # where the assistant's actions go
+    zendesk_groups: dict[str, int]  # Zendesk's ids of the ticket queues; a queue that is not there is named by a tag
     throttle: Throttle
     control_throttle: Throttle
     log_retention: Retention
@@ -62,13 +62,13 @@ DEV = Stage(
     architecture="x86_64",
     inference=Size(memory_mb=1769, timeout_seconds=29, p99_alarm_ms=3_000),
     control=Size(memory_mb=512, timeout_seconds=29, p99_alarm_ms=10_000),
+    capturing=Size(memory_mb=1024, timeout_seconds=120, p99_alarm_ms=30_000),
     drift=Size(memory_mb=1769, timeout_seconds=900, p99_alarm_ms=600_000),
     retraining=Size(memory_mb=3008, timeout_seconds=900, p99_alarm_ms=840_000),
     largest_upload_mb=400,
     hook=Size(memory_mb=512, timeout_seconds=10, p99_alarm_ms=2_000),
     chat=Size(memory_mb=1769, timeout_seconds=60, p99_alarm_ms=20_000),
-    chat_urls="{}",
-    chat_shop=None,
+    zendesk_groups={},
     throttle=Throttle(rate=500, burst=1_000),
     control_throttle=Throttle(rate=20, burst=40),
     log_retention="ONE_WEEK",

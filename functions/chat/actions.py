@@ -13,29 +13,29 @@ TYPES: Mapping[str, tuple[type, ...]] = {"string": (str,), "number": (int, float
 
 
 class Actions:
-    """`base` is where the shop's own services are, without which no action can be carried out; `token` is asked for
-    with each call, as it may be rotated."""
+    """`shop` is asked with each call for the secret of the shop's own services: their `url`, without which no action
+    can be carried out, and a `token` where they want one."""
 
-    def __init__(self, book: Book, web: Web, *, base: str | None, token: Callable[[], str | None]) -> None:
+    def __init__(self, book: Book, web: Web, shop: Callable[[], Mapping[str, str] | None]) -> None:
         self._book = book
         self._web = web
-        self._base = base
-        self._token = token
+        self._shop = shop
 
     def carry_out(self, call: Call, key: str) -> Outcome:
         """`key` is the same when the same call is made again, so that the service does it once."""
         action = self._book.by_id[call.action]
         assert isinstance(action, Action)
-        if self._base is None:
+        shop = self._shop()
+        if shop is None or "url" not in shop:
             return Outcome(0, None)
         headers = {"idempotency-key": key, "accept": "application/json"}
-        if token := self._token():
-            headers["authorization"] = f"Bearer {token}"
+        if "token" in shop:
+            headers["authorization"] = f"Bearer {shop['token']}"
         body = {name: _filled(text, call.values) for name, text in action.body.items()} or None
         try:
             page = self._web.send(
                 action.method,
-                address(action.url, self._base, call.values),
+                address(action.url, shop["url"].rstrip("/"), call.values),
                 headers=headers,
                 body=None if action.method == "GET" else body,
                 seconds=action.timeout_seconds,

@@ -29,19 +29,17 @@ type Secret = Mapping[str, str]
 
 
 class Delivery:
-    """`urls` take the place of the platforms' own addresses, by name."""
+    """A secret may name another `api_url` than the platform's own."""
 
     def __init__(
         self,
         web: Web,
         secrets: Callable[[str], Sequence[Secret]],
         *,
-        urls: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._web = web
         self._secrets = secrets
-        self._urls = URLS | dict(urls or {})
         self._clock = clock
 
     def say(self, message: Incoming, says: Sequence[Say], key: str, *, again: bool) -> None:
@@ -59,7 +57,7 @@ class Delivery:
     def _slack(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
         headers = {"authorization": f"Bearer {_of(secret, 'bot_token', 'slack')}"}
         place = {name: value for name, value in message.reply.items() if name in ("channel", "thread_ts") and value}
-        if again and self._slack_has(place, headers, key):
+        if again and self._slack_has(base(secret, "slack"), place, headers, key):
             return
         body = {
             **place,
@@ -68,19 +66,18 @@ class Delivery:
             "metadata": {"event_type": "lastmile_answer", "event_payload": {"key": key}},
             "unfurl_links": False,
         }
-        page = self._web.send("POST", f"{self._urls['slack']}/api/chat.postMessage", headers=headers, body=body)
+        page = self._web.send("POST", f"{base(secret, 'slack')}/api/chat.postMessage", headers=headers, body=body)
         if page.document is None or page.document.get("ok") is not True:
             error = (page.document or {}).get("error")
             if error == "ratelimited":
                 raise TryLater("slack.com is busy")
             raise Refused(f"Slack refuses the answer: {error or page.status}")
 
-    def _slack_has(self, place: Mapping[str, Any], headers: Mapping[str, str], key: str) -> bool:
+    def _slack_has(self, url: str, place: Mapping[str, Any], headers: Mapping[str, str], key: str) -> bool:
         method, about = ("replies", f"&ts={place['thread_ts']}") if "thread_ts" in place else ("history", "")
         page = self._web.send(
             "GET",
-            f"{self._urls['slack']}/api/conversations.{method}?channel={place['channel']}{about}"
-            "&include_all_metadata=true&limit=100",
+            f"{url}/api/conversations.{method}?channel={place['channel']}{about}&include_all_metadata=true&limit=100",
             headers=headers,
         )
         found = (page.document or {}).get("messages") or ()
@@ -92,11 +89,11 @@ class Delivery:
         body: dict[str, Any] = {"content": _joined(says)[:2000], "allowed_mentions": {"parse": []}}
         if rows := _discord_rows([button for say in says for button in say.buttons]):
             body["components"] = rows
-        url = f"{self._urls['discord']}/api/v10/webhooks/{application}/{token}/messages/@original"
+        url = f"{base(secret, 'discord')}/api/v10/webhooks/{application}/{token}/messages/@original"
         _accept(self._web.send("PATCH", url, headers={}, body=body), "Discord")
 
     def _telegram(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
-        url = f"{self._urls['telegram']}/bot{_of(secret, 'bot_token', 'telegram')}"
+        url = f"{base(secret, 'telegram')}/bot{_of(secret, 'bot_token', 'telegram')}"
         body: dict[str, Any] = {"chat_id": message.reply["chat_id"], "text": _joined(says)[:4096]}
         if message.reply.get("message_thread_id"):
             body["message_thread_id"] = message.reply["message_thread_id"]
@@ -123,9 +120,8 @@ class Delivery:
     def _zendesk(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
         user = f"{_of(secret, 'email', 'zendesk')}/token:{_of(secret, 'api_token', 'zendesk')}"
         headers = {"authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}
-        base = self._urls.get("zendesk") or f"https://{_of(secret, 'subdomain', 'zendesk')}.zendesk.com"
         body = {"ticket": {"comment": {"body": _joined(says), "public": True}}}
-        url = f"{base}/api/v2/tickets/{message.reply['ticket']}.json"
+        url = f"{base(secret, 'zendesk')}/api/v2/tickets/{message.reply['ticket']}.json"
         _accept(self._web.send("PUT", url, headers=headers, body=body), "Zendesk")
 
     def _standard(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
@@ -152,6 +148,13 @@ def signed(body: bytes, identity: str, secret: str, now: float) -> dict[str, str
     digest = hmac.new(key, f"{identity}.{stamp}.".encode() + body, hashlib.sha256).digest()
     signature = f"v1,{base64.b64encode(digest).decode()}"
     return {"webhook-id": identity, "webhook-timestamp": stamp, "webhook-signature": signature}
+
+
+def base(secret: Secret, platform: str) -> str:
+    """The address of the platform's API."""
+    if "api_url" in secret:
+        return secret["api_url"].rstrip("/")
+    return URLS.get(platform) or f"https://{_of(secret, 'subdomain', platform)}.zendesk.com"
 
 
 def _of(secret: Secret, name: str, platform: str) -> str:

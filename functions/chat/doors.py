@@ -63,17 +63,12 @@ def open_worker(environ: Mapping[str, str]) -> Worker:
         Assistant(book),
         records=Records(_client("dynamodb"), environment.table),
         team=Team(predictor, book.model, warn=logger.warning),
-        actions=Actions(book, web, base=environment.shop, token=lambda: (newest("shop") or {}).get("token")),
-        delivery=Delivery(web, secrets.of, urls=environment.urls),
+        actions=Actions(book, web, lambda: newest("shop")),
+        delivery=Delivery(web, secrets.of),
         tickets=All(
             (
                 Bus(_client("events"), environment.bus),
-                Zendesk(
-                    web,
-                    lambda: newest("zendesk"),
-                    url=environment.urls.get("zendesk"),
-                    groups=environment.groups,
-                ),
+                Zendesk(web, lambda: newest("zendesk"), groups=environment.groups),
                 Webhook(web, lambda: newest("tickets")),
             )
         ),

@@ -24,8 +24,7 @@ class HookEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class WorkerEnvironment:
-    """`urls` take the place of the platforms' own addresses, `shop` is where the assistant's actions go, `groups` are
-    Zendesk's ids of the queues. `dead` is the URL of the dead letters' queue."""
+    """`dead` is the URL of the dead letters' queue, `groups` are Zendesk's ids of the queues."""
 
     secrets: str
     table: str
@@ -34,8 +33,6 @@ class WorkerEnvironment:
     data: str
     bus: str
     book: str
-    shop: str | None = None
-    urls: dict[str, str] = field(default_factory=dict)
     groups: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -50,9 +47,7 @@ class WorkerEnvironment:
             data=environ["LASTMILE_DATA"],
             bus=environ.get("LASTMILE_BUS") or "default",
             book=environ.get("LASTMILE_CHAT_BOOK") or "models/tickets",
-            shop=environ.get("LASTMILE_CHAT_SHOP") or None,
-            urls=_object(environ, "LASTMILE_CHAT_URLS", str),
-            groups=_object(environ, "LASTMILE_CHAT_GROUPS", int),
+            groups=_groups(environ, "LASTMILE_CHAT_GROUPS"),
         )
 
 
@@ -61,12 +56,12 @@ def _check(environ: Mapping[str, str], *names: str) -> None:
         raise MissingSettings(missing)
 
 
-def _object[Value](environ: Mapping[str, str], name: str, kind: type[Value]) -> dict[str, Value]:
-    """A JSON object of texts to values of one kind."""
+def _groups(environ: Mapping[str, str], name: str) -> dict[str, int]:
+    """A JSON object of texts to whole numbers."""
     try:
         document = orjson.loads(environ.get(name) or "{}")
     except orjson.JSONDecodeError:
         raise InvalidSetting(f"{name} is no JSON") from None
-    if not isinstance(document, dict) or not all(type(value) is kind for value in document.values()):
-        raise InvalidSetting(f"{name} must be a JSON object whose values are of type {kind.__name__}")
+    if not isinstance(document, dict) or not all(type(value) is int for value in document.values()):
+        raise InvalidSetting(f"{name} must be a JSON object of queues and the ids of their groups")
     return document

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import orjson
 
 from functions.chat.assistant.conversation import Ticket
-from functions.chat.delivery import Secret, signed
+from functions.chat.delivery import Secret, base, signed
 from functions.chat.message import Incoming
 from functions.chat.web import Refused, TryLater, Web
 
@@ -28,17 +28,15 @@ class Zendesk:
     `groups` are Zendesk's ids of the queues.
     """
 
-    def __init__(self, web: Web, secret: Callable[[], Secret | None], *, url: str | None, groups: Mapping[str, int]):
+    def __init__(self, web: Web, secret: Callable[[], Secret | None], *, groups: Mapping[str, int]):
         self._web = web
         self._secret = secret
-        self._url = url
         self._groups = groups
 
     def put(self, ticket: Ticket, message: Incoming, key: str) -> None:
         secret = self._secret()
         if secret is None:
             return
-        base = self._url or f"https://{secret['subdomain']}.zendesk.com"
         user = f"{secret['email']}/token:{secret['api_token']}"
         headers = {"authorization": f"Basic {base64.b64encode(user.encode()).decode()}", "idempotency-key": key}
         fields: dict[str, Any] = {
@@ -53,7 +51,9 @@ class Zendesk:
         else:
             method, path = "POST", "tickets.json"
             fields |= {"subject": subject(ticket), "external_id": message.conversation[:255]}
-        page = self._web.send(method, f"{base}/api/v2/{path}", headers=headers, body={"ticket": fields})
+        page = self._web.send(
+            method, f"{base(secret, 'zendesk')}/api/v2/{path}", headers=headers, body={"ticket": fields}
+        )
         if not 200 <= page.status < 300:
             raise Refused(f"Zendesk refuses the ticket: {page.status}")
 

@@ -14,7 +14,7 @@ STATUS = Call("order-status", {"order": "47110"})
 
 
 def actions(network: Network, base: str | None = "https://shop.example") -> Actions:
-    return Actions(BOOK, network, base=base, token=lambda: None)
+    return Actions(BOOK, network, lambda: None if base is None else {"url": base})
 
 
 def test_an_answer_with_the_declared_members_is_an_outcome() -> None:

@@ -125,7 +125,7 @@ def test_a_secret_without_what_is_needed_is_named(hook: Hook) -> None:
 
 def test_other_addresses_take_the_place_of_the_platforms_own(network: Network, hook: Hook) -> None:
     hook.recorded("slack/message")
-    delivery = Delivery(network, lambda _: [SECRET], urls={"slack": "http://127.0.0.1:9"})
+    delivery = Delivery(network, lambda _: [SECRET | {"api_url": "http://127.0.0.1:9/"}])
     message: Incoming = hook.queue.taken[0]
     delivery.say(message, SAYS, "k", again=False)
     assert network.requests[-1][1] == "http://127.0.0.1:9/api/chat.postMessage"

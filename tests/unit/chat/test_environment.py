@@ -22,14 +22,8 @@ def test_everything_missing_is_named_at_once() -> None:
 
 
 def test_what_is_given_is_taken() -> None:
-    more = {
-        "LASTMILE_CHAT_URLS": '{"slack": "http://x"}',
-        "LASTMILE_CHAT_GROUPS": '{"billing": 7}',
-        "LASTMILE_CHAT_SHOP": "https://shop.example",
-    }
-    environment = WorkerEnvironment.from_env(WORKER | more)
-    assert (environment.urls, environment.groups) == ({"slack": "http://x"}, {"billing": 7})
-    assert (environment.shop, environment.bus) == ("https://shop.example", "default")
+    environment = WorkerEnvironment.from_env(WORKER | {"LASTMILE_CHAT_GROUPS": '{"billing": 7}'})
+    assert (environment.groups, environment.bus) == ({"billing": 7}, "default")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"billing": "7"}', '{"billing": true}'])

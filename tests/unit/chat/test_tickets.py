@@ -25,7 +25,7 @@ SECRET = {"subdomain": "shop", "email": "bot@shop.example", "api_token": "z", "s
 
 
 def zendesk(network: Network) -> Zendesk:
-    return Zendesk(network, lambda: SECRET, url=None, groups={"billing": 77})
+    return Zendesk(network, lambda: SECRET, groups={"billing": 77})
 
 
 def test_zendesk_gets_a_ticket_with_everything_a_person_needs(hook: Hook) -> None:
@@ -59,7 +59,7 @@ def test_a_refusal_is_told(hook: Hook) -> None:
 def test_sinks_that_are_not_set_up_are_left_out(hook: Hook) -> None:
     hook.recorded("slack/message")
     network = Network()
-    sinks = All([Zendesk(network, lambda: None, url=None, groups={}), Webhook(network, lambda: None)])
+    sinks = All([Zendesk(network, lambda: None, groups={}), Webhook(network, lambda: None)])
     sinks.put(TICKET, hook.queue.taken[0], "k")
     assert network.requests == []
 

@@ -60,7 +60,7 @@ class Office:
             Assistant(self.book),
             records=self.records,
             team=self.team,  # type: ignore[arg-type]
-            actions=Actions(self.book, self.network, base="https://shop.example", token=lambda: "t-1"),
+            actions=Actions(self.book, self.network, lambda: {"url": "https://shop.example", "token": "t-1"}),
             delivery=Delivery(self.network, lambda _: [SECRET], clock=lambda: self.clock),
             tickets=self.tickets,
             lessons=self.lessons,

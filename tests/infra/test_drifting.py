@@ -1,0 +1,72 @@
+"""The hourly look for drift, what it may do, and what rings."""
+
+import json
+
+import pytest
+
+from tests.infra.templates import Stacks
+from tests.infra.test_dashboard import metrics, widgets
+from tests.infra.test_duties import statements
+
+
+def test_one_rule_asks_every_hour_for_all_models(stacks: Stacks) -> None:
+    found = [rule for rule in stacks.all("Events::Rule").values() if rule["Name"] == f"lastmile-{stacks.stage}-drift"]
+    (rule,) = found
+    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(1 hour)", "ENABLED")
+    (target,) = rule["Targets"]
+    assert target["Arn"] == "${DriftingDriftLive}"
+    assert "Input" not in target, "the event as it is says what time it is"
+
+
+def test_the_function_has_the_layer_that_predictions_have_and_no_other(stacks: Stacks) -> None:
+    function = stacks.one("Lambda::Function", "DriftingDriftFunction")
+    assert len(function["Layers"]) == 1
+    variables = function["Environment"]["Variables"]
+    assert (variables["LASTMILE_BUS"], variables["LASTMILE_STAGE"]) == ("default", stacks.stage)
+    assert variables["LASTMILE_DATA"].startswith("s3://")
+    assert function["Timeout"] == 900
+
+
+def test_it_reads_what_was_captured_and_writes_reports(stacks: Stacks) -> None:
+    granted = {entry["Sid"]: entry for entry in statements(stacks, "DriftingDrift")}
+    assert granted["WriteData"]["Resource"] == [
+        f"${{Data.Arn}}/{path}" for path in ("reports/*", "training/*/feedback-*", "profiles/*/merged.json")
+    ]
+    assert granted["ReadData"]["Resource"] == [
+        f"${{Data.Arn}}/{prefix}/*" for prefix in ("captures", "profiles", "feedback", "reports")
+    ]
+    assert granted["Read"]["Resource"] == "${Artifacts.Arn}/models/*"
+    assert "Write" not in granted, "it never moves what serves"
+    events = granted["Events"]
+    assert (events["Action"], events["Condition"]) == (
+        "events:PutEvents",
+        {"StringEquals": {"events:source": "lastmile"}},
+    )
+    assert events["Resource"].endswith(":event-bus/default")
+
+
+@pytest.mark.parametrize("figure", ["DriftedFeatures", "GatesMissed", "ChecksFailed"])
+def test_an_alarm_rings_for_any_model(stacks: Stacks, figure: str) -> None:
+    (alarm,) = [one for one in stacks.all("CloudWatch::Alarm").values() if one.get("MetricName") == figure]
+    assert alarm["Namespace"] == "Lastmile"
+    assert alarm["Dimensions"] == [{"Name": "stage", "Value": stacks.stage}]
+    assert (alarm["Threshold"], alarm["Statistic"], alarm["Period"]) == (1, "Maximum", 3600)
+    assert alarm["AlarmActions"]
+
+
+def test_the_page_of_models_searches_for_every_model(stacks: Stacks) -> None:
+    shown = metrics(widgets(stacks, f"lastmile-{stacks.stage}-models"))
+    searches = [one[0]["expression"] for one in shown if "SEARCH" in json.dumps(one[0])]
+    assert len(searches) == 10
+    for search in searches:
+        assert f'stage="{stacks.stage}"' in search
+    assert (
+        f"SEARCH('{{Lastmile,stage,model}} MetricName=\"DriftedFeatures\" stage=\"{stacks.stage}\"', 'Maximum', 3600)"
+        in searches
+    )
+
+
+def test_no_alarm_needs_mathematics(stacks: Stacks) -> None:
+    """The local AWS has none for alarms."""
+    for alarm in stacks.all("CloudWatch::Alarm").values():
+        assert "Metrics" not in alarm

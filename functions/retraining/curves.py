@@ -55,7 +55,7 @@ def _of_classes(found: Classified) -> dict[str, Any]:
 
 
 def _of_ranks(scores: Array, positive: Array) -> dict[str, Any]:
-    hits, misses = (np.r_[0.0, each[0].cumsum()] for each in steps(scores, positive)(np.ones((1, len(scores)))))
+    hits, misses = (np.r_[0.0, each[0]] for each in steps(scores, positive)(np.ones((1, len(scores)))))
     some = np.unique(np.linspace(0, len(hits) - 1, POINTS).astype(int))
     recall, precision = hits / hits[-1], hits[1:] / (hits[1:] + misses[1:])
     even = np.unique(np.searchsorted(recall[1:], np.linspace(0, 1, POINTS)).clip(max=len(precision) - 1))

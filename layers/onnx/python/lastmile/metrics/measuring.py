@@ -12,7 +12,7 @@ from lastmile.tensors import Array
 
 RESAMPLES = 500
 INTERVAL = (2.5, 97.5)
-CELLS = 1 << 22  # weights held at a time
+CELLS = 1 << 21  # weights held at a time
 
 
 @dataclass(frozen=True)

@@ -22,32 +22,37 @@ def average_precision(sample: Classified) -> Weighted:
 
 
 def steps(scores: Array, positive: Array) -> Steps:
-    """From weights to those of the positives and of the others at each distinct score, the highest first."""
+    """From weights to those of the positives and of the others down to each distinct score, the highest first."""
     order = np.argsort(-scores, kind="stable")
-    ranked, is_positive = scores[order], positive[order]
-    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])
+    ranked, is_positive = scores[order], positive[order].astype(float)
+    ends = np.flatnonzero(np.r_[ranked[1:] != ranked[:-1], True])
 
-    def at_each(weights: Array) -> tuple[Array, Array]:
+    def down_to_each(weights: Array) -> tuple[Array, Array]:
         sorted_weights = weights[:, order]
-        return (
-            np.add.reduceat(sorted_weights * is_positive, starts, axis=1),
-            np.add.reduceat(sorted_weights * ~is_positive, starts, axis=1),
-        )
+        seen = sorted_weights.cumsum(axis=1)[:, ends]
+        sorted_weights *= is_positive
+        hits = sorted_weights.cumsum(axis=1)[:, ends]
+        return hits, seen - hits
 
-    return at_each
-
-
-def _area(positives: Array, others: Array) -> Array:
-    below = others.sum(axis=1, keepdims=True) - others.cumsum(axis=1)
-    won = (positives * (below + others / 2)).sum(axis=1)
-    return divided(won, positives.sum(axis=1) * others.sum(axis=1))
+    return down_to_each
 
 
-def _average_precision(positives: Array, others: Array) -> Array:
-    hits = positives.cumsum(axis=1)
-    seen = hits + others.cumsum(axis=1)
-    gained = positives * np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
-    return divided(gained.sum(axis=1), positives.sum(axis=1))
+def _area(hits: Array, misses: Array) -> Array:
+    """By trapezoids: a step up and to the right at once is a tie."""
+    heights = hits.copy()
+    heights[:, 1:] += hits[:, :-1]
+    won = (_gained(misses) * heights).sum(axis=1) / 2
+    return divided(won, hits[:, -1] * misses[:, -1])
+
+
+def _average_precision(hits: Array, misses: Array) -> Array:
+    seen = hits + misses
+    precision = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
+    return divided((_gained(hits) * precision).sum(axis=1), hits[:, -1])
+
+
+def _gained(sums: Array) -> Array:
+    return np.diff(sums, axis=1, prepend=0)
 
 
 def _each(sample: Classified, metric: Callable[[Array, Array], Array]) -> Weighted:

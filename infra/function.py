@@ -1,6 +1,7 @@
 """One construct is one function of ours: code, role, log group, published version, alias and alarms."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from aws_cdk import Duration, RemovalPolicy, aws_iam, aws_lambda, aws_logs
 from constructs import Construct
@@ -12,6 +13,7 @@ from infra.nag import accept, accept_paths
 from infra.storage import Storage
 
 ALIAS = "live"
+NOTHING: Mapping[str, str] = MappingProxyType({})
 RUNTIME = aws_lambda.Runtime.PYTHON_3_13
 ARCHITECTURES = {"x86_64": aws_lambda.Architecture.X86_64, "arm64": aws_lambda.Architecture.ARM_64}
 
@@ -33,9 +35,11 @@ class Function(Construct):
         storage: Storage,
         alarms: Alarms,
         statements: Sequence[aws_iam.PolicyStatement] = (),
+        accepted: Mapping[str, str] = NOTHING,
         handler: str | None = None,
     ) -> None:
-        """`statements` are what it may do beside its duty; `handler` is another one than `functions.<name>`'s own."""
+        """`statements` are what it may do beside its duty, and `accepted` findings about them, with reasons; `handler`
+        is another one than `functions.<name>`'s own."""
         super().__init__(scope, name.capitalize())
         self.name = f"lastmile-{stage.name}-{name}"
         log_group = aws_logs.LogGroup(
@@ -69,7 +73,7 @@ class Function(Construct):
                 "POWERTOOLS_LOG_LEVEL": stage.log_level,
                 **environment,
             },
-            role=self._role(log_group, duty, storage, statements),
+            role=self._role(log_group, duty, storage, statements, accepted),
             log_group=log_group,
             logging_format=aws_lambda.LoggingFormat.JSON,
             tracing=aws_lambda.Tracing.ACTIVE,
@@ -86,6 +90,7 @@ class Function(Construct):
         duty: Duty,
         storage: Storage,
         statements: Sequence[aws_iam.PolicyStatement],
+        accepted: Mapping[str, str],
     ) -> aws_iam.IRole:
         telemetry = [
             aws_iam.PolicyStatement(
@@ -116,6 +121,8 @@ class Function(Construct):
         )
         accept_paths(role, storage.artifacts, duty.paths)
         accept_paths(role, storage.data, duty.data_paths)
+        for finding, reason in accepted.items():
+            accept(role, finding, reason)
         return role.without_policy_updates()  # what a function may do is written here and nowhere else
 
     def _watch(self, stage: Stage, size: Size, alarms: Alarms) -> None:

@@ -30,6 +30,8 @@ LAYERS = {
     "onnx": "ONNX Runtime, numpy and the Lastmile library",
     "training": "scikit-learn, ONNX and the conversion between them",
 }
+PLACE = [Aws.PARTITION, Aws.REGION, Aws.ACCOUNT_ID]
+EXECUTIONS = "Executions come into being with each upload: of theirs only the state machine's name is known before."
 UPLOADS = ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")
 
 
@@ -87,6 +89,7 @@ class Learning(Stack):
             storage=self._storage,
             alarms=self._alarms,
             statements=self._statements(),
+            accepted={f"AwsSolutions-IAM5[Resource::{executions_arn(self._stage, '<AWS::{}>')}]": EXECUTIONS},
         )
 
     def _statements(self) -> list[aws_iam.PolicyStatement]:
@@ -221,9 +224,10 @@ def machine_name(stage: Stage) -> str:
     return f"lastmile-{stage.name}-learning"
 
 
-def executions_arn(stage: Stage) -> str:
-    """Of every execution."""
-    return f"arn:{Aws.PARTITION}:states:{Aws.REGION}:{Aws.ACCOUNT_ID}:execution:{machine_name(stage)}:*"
+def executions_arn(stage: Stage, named: str | None = None) -> str:
+    """Of every execution; `named` is how partition, region and account are written down, by default for a template."""
+    parts = [named.format(name) for name in ("Partition", "Region", "AccountId")] if named else PLACE
+    return f"arn:{parts[0]}:states:{parts[1]}:{parts[2]}:execution:{machine_name(stage)}:*"
 
 
 def waking(stage: Stage) -> aws_iam.PolicyStatement:

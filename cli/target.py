@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 LOCAL_FOLDER = CHECKOUT / ".lastmile"
-STACKS = ("Storage", "Identity", "Chat", "Serving")
+STACKS = ("Storage", "Identity", "Chat", "Serving", "Watching")
 SCOPES = ("infer", "feedback", "read", "operate", "approve")
 
 
@@ -169,7 +169,9 @@ class Target:
             artifacts_bucket=outputs["ArtifactsBucket"],
             data_bucket=outputs["DataBucket"],
             log_group_prefix=outputs["LogGroupPrefix"],
-            functions={"inference": outputs["InferenceFunction"], "control": outputs["ControlFunction"]},
+            functions={
+                key.removesuffix("Function").lower(): name for key, name in outputs.items() if key.endswith("Function")
+            },
             learning_state_machine_arn=outputs.get("LearningStateMachine"),
         )
 

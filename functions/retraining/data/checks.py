@@ -1,6 +1,7 @@
 """What is checked on the whole table, after the rows: each check yields findings."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -39,7 +40,8 @@ def _classes(table: Table, columns: Sequence[Column], spec: ModelSpec) -> Iterat
     target = next((column for column in columns if column.role == "target"), None)
     if target is None or spec.task != "classification":
         return
-    labels, counts = np.unique(np.array(texts(table[target.name]), object), return_counts=True)
+    found = Counter(table[target.name].tolist())
+    labels, counts = texts(np.array(list(found), object)), list(found.values())
     if len(labels) < 2:
         yield Finding(
             "refused",
@@ -54,7 +56,7 @@ def _classes(table: Table, columns: Sequence[Column], spec: ModelSpec) -> Iterat
             "Upload rows of every class, or take the class out of the spec's outputs.",
             target.name,
         )
-    if few := [str(label) for label, count in zip(labels, counts, strict=True) if count < FEW_OF_A_CLASS]:
+    if few := [label for label, count in zip(labels, counts, strict=True) if count < FEW_OF_A_CLASS]:
         yield Finding(
             "warning",
             f"fewer than {FEW_OF_A_CLASS} rows have the {target.name} {_listed(few)}",

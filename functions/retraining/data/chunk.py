@@ -19,11 +19,15 @@ class Torn(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """`lines[i]` is where row i begins in the file; a wanted column that the file has is in `columns`."""
+    """`lines[i]` is where row i begins in the file; a wanted column that the file has is in `columns`.
+
+    `plain` promises that all values are texts without an underscore, which Python would take for a part of a number.
+    """
 
     lines: Sequence[int]
     columns: dict[str, Raw]
     torn: tuple[Torn, ...] = ()
+    plain: bool = False
 
 
 @dataclass(frozen=True)

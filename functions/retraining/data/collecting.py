@@ -20,7 +20,7 @@ def collect(file: Opened, columns: Sequence[Column]) -> tuple[Table, BadRows]:
     parts: dict[str, list[Array]] = {column.name: [] for column in present}
     bad = BadRows()
     for chunk in file.chunks([column.name for column in present]):
-        converted = {name: converters[name].convert(raw) for name, raw in chunk.columns.items()}
+        converted = {name: converters[name].convert(raw, plain=chunk.plain) for name, raw in chunk.columns.items()}
         good = _sorted_out(chunk, present, {name: problems for name, (_, problems) in converted.items()}, bad)
         for name, (values, _) in converted.items():
             parts[name].append(values if good is None else values[good])

@@ -36,9 +36,11 @@ class Converter:
     column: Column
     decimal: str = "."
     _known: dict[str, str] = field(default_factory=dict)
+    _plain: bool = False
 
-    def convert(self, raw: Raw) -> tuple[Array, list[Problem]]:
-        """One value per row, with something harmless where there is a problem."""
+    def convert(self, raw: Raw, *, plain: bool = False) -> tuple[Array, list[Problem]]:
+        """One value per row, with something harmless where there is a problem. For `plain` see Chunk."""
+        self._plain = plain or (_are_texts(raw) and "_" not in "".join(raw))
         values, problems = self._kinds[self.column.kind](self, raw)
         return values, problems
 
@@ -47,7 +49,7 @@ class Converter:
         return values, [*problems, *self._of_numbers(raw, values, problems)]
 
     def _integer(self, raw: Raw) -> tuple[Array, list[Problem]]:
-        whole = _whole(raw)
+        whole = _whole(raw, self._plain)
         values, problems = (whole, []) if whole is not None else self._floats(raw)
         problems += self._of_numbers(raw, values, problems)
         if whole is None:
@@ -59,7 +61,7 @@ class Converter:
 
     def _text(self, raw: Raw) -> tuple[Array, list[Problem]]:
         problems: list[Problem] = []
-        texts = raw if _are_texts(raw) else list(self._texts(raw, problems))
+        texts = raw if self._plain or _are_texts(raw) else list(self._texts(raw, problems))
         assert type(texts) is list
         if len(self._known) < KEPT_ONCE:  # one object for all equal texts
             texts = list(map(self._known.setdefault, texts, texts))
@@ -94,7 +96,7 @@ class Converter:
         each: list[Any] = raw if isinstance(raw, list) else raw.tolist()
         if self.decimal == ",":
             each = [text.replace(".", "").replace(",", ".") for text in each]
-        found = _all_floats(each)
+        found = _all_floats(each, self._plain)
         return (found, []) if found is not None else self._one_by_one(each, _number, "is no number")
 
     def _one_by_one(self, raw: list[Any], parse: Callable[[str], float], kind: str) -> tuple[Array, list[Problem]]:
@@ -172,14 +174,12 @@ def _are_texts(raw: Raw) -> bool:
     return isinstance(raw, list) and set(map(type, raw)) <= {str}
 
 
-def _all_floats(raw: list[Any]) -> Array | None:
+def _all_floats(raw: list[Any], plain: bool) -> Array | None:
     """None unless every value is a number or empty."""
     try:
-        if not _are_texts(raw):
+        if not plain:
             values = np.array(raw, float)  # None becomes NaN
             return values if values.ndim == 1 and not {str, list, dict} & set(map(type, raw)) else None
-        if "_" in "".join(raw):  # Python's own way to write 1_000
-            return None
         try:
             return np.array(list(map(float, raw)))
         except ValueError:
@@ -188,12 +188,12 @@ def _all_floats(raw: list[Any]) -> Array | None:
         return None
 
 
-def _whole(raw: Raw) -> Array | None:
+def _whole(raw: Raw, plain: bool) -> Array | None:
     """Whole numbers, of which floats would lose the last digits of long ones; None if one is anything else."""
     if not isinstance(raw, list):
         return raw.astype(np.int64) if raw.dtype.kind in "ib" else None
     try:
-        if _are_texts(raw) and "_" not in "".join(raw):
+        if plain:
             return np.array(list(map(int, raw)), np.int64)
         return np.array(raw, np.int64) if set(map(type, raw)) <= {int, bool} else None
     except (ValueError, OverflowError):

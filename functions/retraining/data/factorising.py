@@ -11,9 +11,9 @@ SPREAD = np.uint64(0x9E3779B97F4A7C15)  # the odd number nearest to 2^64 / the g
 def factorised(column: Array) -> tuple[Array, int]:
     """A number from 0 on for each distinct value (missing being one), and how many there are."""
     if column.dtype.kind == "O":
-        codes: dict[str, int] = {}
-        numbers = np.fromiter((codes.setdefault(text, len(codes)) for text in column.tolist()), np.int64, len(column))
-        return numbers, len(codes)
+        texts = column.tolist()
+        codes = {text: code for code, text in enumerate(dict.fromkeys(texts))}
+        return np.fromiter(map(codes.__getitem__, texts), np.int64, len(texts)), len(codes)
     values, numbers = np.unique(column, return_inverse=True)
     return numbers, len(values)
 

@@ -73,7 +73,7 @@ class File:
             columns = {name: list(map(str.lstrip, column)) for name, column in columns.items()}
         lines = range(self.line, self.line + rows)
         self.line += rows
-        return Chunk(lines, columns)
+        return Chunk(lines, columns, plain="_" not in text)
 
     def _records(self, text: str, positions: dict[str, int], header: int) -> Chunk:
         """Record by record; one that goes on after this block takes its lines from the next."""

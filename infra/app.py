@@ -21,8 +21,10 @@ def build() -> App:
     storage = Storage(app, stage=stage)
     identity = Identity(app, stage=stage, token_url=app.node.try_get_context("token_url"))
     chat = Chat(app, stage=stage, assets=assets, storage=storage)
-    Serving(app, stage=stage, assets=assets, storage=storage, identity=identity, hook=chat.hook)
-    Watching(app, stage=stage, assets=assets, storage=storage)
+    serving = Serving(app, stage=stage, assets=assets, storage=storage, identity=identity, hook=chat.hook)
+    watching = Watching(app, stage=stage, assets=assets, storage=storage)
+    for watched in (serving, chat):
+        watching.add_dependency(watched)  # its log groups must be there
     Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
     return app
 

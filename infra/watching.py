@@ -1,14 +1,17 @@
-"""What looks after the models that serve: the hourly check for drift, its alarms, and a page for every model."""
+"""What looks after the models that serve: captures, the hourly check for drift, and a page for every model."""
 
 from aws_cdk import CfnOutput, Stack, aws_lambda
 from constructs import Construct
 
 from infra.assets import Assets
+from infra.capturing import Capturing
 from infra.config import Stage
 from infra.dashboard import ModelDashboard
 from infra.drifting import Drifting
 from infra.function import ARCHITECTURES, RUNTIME
 from infra.storage import Storage
+
+WATCHED = ("inference", "chat")  # whose predictions are captured
 
 
 class Watching(Stack):
@@ -26,6 +29,14 @@ class Watching(Stack):
             compatible_runtimes=[RUNTIME],
             compatible_architectures=[ARCHITECTURES[stage.architecture]],
         )
+        capturing = Capturing(
+            self, stage=stage, assets=assets, storage=storage, layers=[layer], alarms=alarms, watched=WATCHED
+        )
         drifting = Drifting(self, stage=stage, assets=assets, storage=storage, layers=[layer], alarms=alarms)
-        ModelDashboard(self, stage=stage, functions={"drift": (drifting.function, stage.drift)})
+        ModelDashboard(
+            self,
+            stage=stage,
+            functions={"capture": (capturing.function, stage.capturing), "drift": (drifting.function, stage.drift)},
+        )
+        CfnOutput(self, "CaptureFunction", value=capturing.function.name)
         CfnOutput(self, "DriftFunction", value=drifting.function.name)

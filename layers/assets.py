@@ -106,6 +106,7 @@ ASSETS = {
                 "models/recommendations/catalogue.csv",
             ),
         ),
+        _function("capture", layers=("onnx-layer",)),
         _function("drift", layers=("onnx-layer",)),
     )
 }

@@ -149,7 +149,8 @@ class Target:
             endpoint_url=document["aws_endpoint_url"],
             ca_bundle=document["ca_bundle"],
         )
-        return cls(access=access, **{name: document[name] for name in cls.__dataclass_fields__ if name != "access"})
+        known = cls.__dataclass_fields__.keys() & document.keys()
+        return cls(access=access, **{name: document[name] for name in known})
 
     @classmethod
     def of_stage(cls, stage: str, access: Access) -> Self:

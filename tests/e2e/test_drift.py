@@ -66,7 +66,7 @@ def events(stack: Target) -> Iterator[Any]:
     bus.put_targets(Rule="heard-by-the-drift-test", Targets=[{"Id": "queue", "Arn": arn}])
 
     def heard() -> list[dict[str, Any]]:
-        found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+        found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1).get("Messages", [])
         for message in found:
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return [json.loads(message["Body"]) for message in found]
@@ -153,9 +153,8 @@ def test_the_scheduled_check_finds_the_drift_once(stack: Target, traffic: Traffi
     assert report["traffic"]["rows"] >= 1500
     assert b"<h1>watched: " in data_store(stack).get(report["page"]).data
     assert checked["retrain"]["started"]
-    heard: list[dict[str, Any]] = []
-    until(lambda: heard.extend(events()) or len(heard) >= 2, "the events")
-    told = sorted((event["source"], event["detail-type"], event["detail"]["model"]) for event in heard)
+    heard = [until(events, "an event") for _ in range(2)]
+    told = sorted((event["source"], event["detail-type"], event["detail"]["model"]) for (event,) in heard)
     assert told == [("lastmile", "DriftDetected", "watched"), ("lastmile", "RetrainWanted", "watched")]
     before = reports(stack)
     assert invoke(stack, scheduled)["checked"] == []

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from cli.answers import refused
+from cli.connections import local_connections
 from cli.deployment import Deployment
 from cli.emulator import REGION, ROOT_KEY, Certificate, Emulator, Process, alone
 from cli.environment import local_aws_python
@@ -58,7 +59,9 @@ class LocalAws:
                     self._forget_target()
                     self.emulator.kill()  # a deployment cut short must not be saved
                 raise
-            self._write("local.json", describe(target, process))
+            chat = local_connections(target, self._read("chat.json"))
+            self._write("chat.json", chat)  # secrets outlive a `down`, as the stack that knows them does
+            self._write("local.json", describe(target, process) | {"chat": chat})
             return target
 
     def down(self) -> bool:

@@ -9,6 +9,7 @@ import typer
 
 from cli import (
     audit,
+    chat,
     decide,
     deploy,
     doctor,
@@ -59,6 +60,7 @@ app.command()(models.models)
 app.command()(models.versions)
 app.add_typer(release.app, name="release")
 app.add_typer(audit.app, name="audit")
+app.add_typer(chat.app, name="chat")
 app.add_typer(drift.app, name="drift")
 app.command()(watching.quality)
 app.command()(watching.feedback)

@@ -1,0 +1,195 @@
+"""`lastmile chat`: talk to the support assistant, connect platforms, look after messages that could not be answered."""
+
+import json
+import sys
+import time
+import urllib.parse
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from cli.connections import MEMBERS, put
+from cli.desk import Reply, desk
+from cli.errors import CommandFailed, StackMissing
+from cli.output import note, print_json, print_table
+from cli.platforms import MAKE
+from cli.target import Answer, Options, Target
+from cli.webhooks import SIGN
+
+ANSWER_SECONDS = 60.0  # the worker's first call loads a model
+app = typer.Typer(help="Talk to the support assistant; connect chat platforms to it.", invoke_without_command=True)
+
+
+@app.callback()
+def talk(context: typer.Context) -> None:
+    """Without a subcommand: a conversation in the terminal, through the hook and the worker."""
+    if context.invoked_subcommand is not None:
+        return
+    target, local = connections(context.obj)
+    conversation = f"terminal-{time.time_ns()}"
+    note("Say something, or press a button by its number. Ctrl-D ends the conversation.")
+    buttons: dict[str, str] = {}
+    with desk(local["reply_port"]) as found:
+        for line in lines():
+            chosen = list(buttons.values())
+            pressed = chosen[int(line) - 1] if line.isdigit() and 0 < int(line) <= len(chosen) else None
+            send_as(target, local, "standard", line, conversation=conversation, pressed=pressed)
+            reply = found.wait(ANSWER_SECONDS)
+            buttons = {} if reply is None else reply.buttons
+            show(reply)
+
+
+@app.command()
+def send(
+    context: typer.Context,
+    platform: Annotated[str, typer.Argument(help=f"One of {', '.join(MAKE)}.")],
+    text: Annotated[str, typer.Argument(help="What is said.")],
+    conversation: Annotated[str, typer.Option(help="Messages of one conversation are answered in order.")] = "D1",
+) -> None:
+    """Sign and post a message as the platform would, and show what is answered."""
+    if platform not in MAKE:
+        raise CommandFailed(f"{platform!r} is none of {', '.join(MAKE)}.")
+    target, local = connections(context.obj)
+    with desk(local["reply_port"]) as found:
+        answer = send_as(target, local, platform, text, conversation=conversation)
+        reply = found.wait(ANSWER_SECONDS)
+    if context.obj.json:
+        said = None if reply is None else {"text": reply.text, "buttons": reply.buttons}
+        print_json({"status": answer.status, "acknowledged": answer.body.decode(), "reply": said})
+    else:
+        note(f"{platform} got {answer.status} {answer.body.decode()}".rstrip())
+        show(reply)
+
+
+@app.command()
+def connect(
+    context: typer.Context,
+    platform: Annotated[str, typer.Argument(help=f"One of {', '.join(MEMBERS)}.")],
+    members: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=VALUE]…", help="Without any: a JSON object on standard input.")
+    ] = None,
+) -> None:
+    """Keep a platform's secret. A new one takes effect at once; the one before is accepted for another day."""
+    given = read_members(members or [])
+    new = put(context.obj.target(), platform, given)
+    done = {"platform": platform, "members": sorted(given), "new": new}
+    print_json(done) if context.obj.json else note(f"{platform}: {', '.join(sorted(given))} kept.")
+
+
+@app.command()
+def dead(context: typer.Context) -> None:
+    """List messages that could not be answered, and why."""
+    options: Options = context.obj
+    client, urls = queues(options.target())
+    found = [
+        {
+            "platform": json.loads(message["Body"]).get("platform"),
+            "conversation": json.loads(message["Body"]).get("conversation"),
+            "reason": message.get("MessageAttributes", {}).get("reason", {}).get("StringValue", "tried five times"),
+        }
+        for message in received(client, urls["ChatDeadLettersUrl"])
+    ]
+    if options.json:
+        print_json(found)
+    elif found:
+        print_table(["platform", "conversation", "reason"], [list(each.values()) for each in found])
+    else:
+        note("Every message was answered.")
+
+
+@app.command()
+def redrive(context: typer.Context) -> None:
+    """Send the dead letters to the worker again."""
+    options: Options = context.obj
+    client, urls = queues(options.target())
+    count = 0
+    for message in received(client, urls["ChatDeadLettersUrl"]):
+        client.send_message(
+            QueueUrl=urls["ChatQueueUrl"],
+            MessageBody=message["Body"],
+            MessageGroupId=message["Attributes"]["MessageGroupId"],
+            MessageDeduplicationId=f"again-{message['MessageId']}",
+        )
+        client.delete_message(QueueUrl=urls["ChatDeadLettersUrl"], ReceiptHandle=message["ReceiptHandle"])
+        count += 1
+    print_json({"sent": count}) if options.json else note(f"{count} sent again.")
+
+
+def connections(options: Options) -> tuple[Target, dict[str, Any]]:
+    """The local AWS and the platforms connected to it, from local.json; a real platform sends by itself."""
+    if not options.is_local:
+        raise CommandFailed("Only the local AWS can be talked to from here.", next_step="Use the platform itself.")
+    try:
+        found: dict[str, Any] = json.loads((options.local / "local.json").read_bytes())["chat"]
+    except FileNotFoundError:
+        raise StackMissing("The local AWS is not up.", next_step="Run `make up`.") from None
+    return Target.local(options.local), found
+
+
+def send_as(
+    target: Target, local: dict[str, Any], platform: str, text: str, *, conversation: str, pressed: str | None = None
+) -> Answer:
+    document = MAKE[platform](text, conversation, pressed)
+    form = "payload" in document
+    body = urllib.parse.urlencode(document).encode() if form else json.dumps(document).encode()
+    kind = "application/x-www-form-urlencoded" if form else "application/json"
+    headers = SIGN[platform](body, local[platform]["secret"], time.time()) | {"content-type": kind}
+    answer = target.call("POST", f"/hooks/{platform}", body=body, headers=headers)
+    if answer.status != 200:
+        raise CommandFailed(f"The hook answered {answer.status}.", next_step="See `lastmile logs hook`.")
+    return answer
+
+
+def lines() -> Iterator[str]:
+    while True:
+        try:
+            line = input("> ").strip()
+        except (EOFError, KeyboardInterrupt):
+            sys.stdout.write("\n")
+            return
+        if line:
+            yield line
+
+
+def show(reply: Reply | None) -> None:
+    if reply is None:
+        note("No answer came. See `lastmile logs chat`, `lastmile chat dead`.")
+        return
+    sys.stdout.write(f"{reply.text}\n")
+    for number, label in enumerate(reply.buttons, 1):
+        sys.stdout.write(f"  {number} {label}\n")
+
+
+def read_members(words: list[str]) -> dict[str, str]:
+    if not words:
+        try:
+            document = json.load(sys.stdin)
+        except ValueError:
+            document = None
+        if not isinstance(document, dict) or not all(isinstance(value, str) for value in document.values()):
+            raise CommandFailed("Standard input must be a JSON object of texts.")
+        return document
+    pairs = [word.partition("=") for word in words]
+    if wrong := next((name for name, sign, value in pairs if not sign or not value), None):
+        raise CommandFailed(f"{wrong!r} is not of the form NAME=VALUE.")
+    return {name: value for name, _, value in pairs}
+
+
+def queues(target: Target) -> tuple[Any, dict[str, str]]:
+    return target.client("sqs"), target.access.stack_outputs(target.stage)
+
+
+def received(client: Any, url: str) -> Iterator[dict[str, Any]]:
+    """Everything in the queue, each once; what is not deleted comes back in a minute."""
+    while True:
+        page = client.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=60,
+            AttributeNames=["MessageGroupId"],
+            MessageAttributeNames=["reason"],
+        )
+        if not page.get("Messages"):
+            return
+        yield from page["Messages"]

@@ -1,0 +1,98 @@
+"""Messages as the chat platforms would send them, for `lastmile chat`."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from lastmile.ulid import new_ulid
+
+type Make = Callable[[str, str, str | None], dict[str, Any]]
+
+
+def slack(text: str, conversation: str, pressed: str | None) -> dict[str, Any]:
+    now = f"{time.time():.6f}"
+    if pressed is None:
+        event = {
+            "type": "message",
+            "channel": conversation,
+            "channel_type": "im",
+            "user": "U1",
+            "text": text,
+            "ts": now,
+        }
+        return {"type": "event_callback", "team_id": "T1", "event_id": f"Ev{now}", "event": event}
+    action, _, value = pressed.partition(":")
+    payload = {
+        "type": "block_actions",
+        "team": {"id": "T1"},
+        "channel": {"id": conversation},
+        "user": {"id": "U1"},
+        "trigger_id": f"{now}.1",
+        "actions": [{"action_id": action, "value": value, "action_ts": now}],
+    }
+    return {"payload": json.dumps(payload)}
+
+
+def discord(text: str, conversation: str, pressed: str | None) -> dict[str, Any]:
+    snowflake = str((int(time.time() * 1000) - 1_420_070_400_000) << 22)
+    common = {"id": snowflake, "application_id": "1", "token": "local", "channel_id": conversation}
+    user = {"user": {"id": "7"}}
+    if pressed is not None:
+        return {**common, **user, "type": 3, "data": {"custom_id": pressed}}
+    options = [{"type": 3, "name": "question", "value": text}]
+    return {**common, **user, "type": 2, "data": {"name": "ask", "options": options}}
+
+
+def telegram(text: str, conversation: str, pressed: str | None) -> dict[str, Any]:
+    now = int(time.time())
+    message = {"message_id": now, "date": now, "chat": {"id": conversation}}
+    person = {"id": 7, "is_bot": False}
+    update = {"update_id": time.time_ns()}
+    if pressed is not None:
+        return update | {"callback_query": {"id": "1", "from": person, "message": message, "data": pressed}}
+    return update | {"message": message | {"from": person, "text": text}}
+
+
+def teams(text: str, conversation: str, pressed: str | None) -> dict[str, Any]:
+    activity = {
+        "id": new_ulid(),
+        "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "from": {"id": "7"},
+        "conversation": {"id": conversation},
+        "channelData": {"tenant": {"id": "local"}},
+    }
+    if pressed is not None:
+        return activity | {"type": "invoke", "value": {"action": pressed}}
+    return activity | {"type": "message", "text": f"<at>Lastmile</at> {text}"}
+
+
+def zendesk(text: str, conversation: str, pressed: str | None) -> dict[str, Any]:
+    return {
+        "type": "zen:event-type:ticket.comment_added",
+        "account_id": 1,
+        "id": new_ulid(),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "detail": {"id": conversation},
+        "event": {"comment": {"body": text, "is_public": True, "author": {"id": "7", "is_staff": False}}},
+    }
+
+
+def standard(text: str, conversation: str, pressed: str | None) -> dict[str, Any]:
+    data = {"id": new_ulid(), "conversation": conversation, "user": "you", "text": text}
+    kind = "message.created" if pressed is None else "button.pressed"
+    return {
+        "type": kind,
+        "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "data": data if pressed is None else data | {"value": pressed},
+    }
+
+
+MAKE: dict[str, Make] = {
+    "slack": slack,
+    "discord": discord,
+    "telegram": telegram,
+    "teams": teams,
+    "zendesk": zendesk,
+    "standard": standard,
+}

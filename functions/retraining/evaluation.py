@@ -12,7 +12,7 @@ from functions.retraining.recipes.contract import Examples
 from lastmile.metrics import Measured, Prepared, bootstrapped, compared, of_task, prepare
 from lastmile.model import OnnxModel
 from lastmile.spec import ModelSpec
-from lastmile.tensors import Array, Signature
+from lastmile.tensors import DATATYPES, Array, Signature, TensorSpec
 
 BATCH = 4096
 CELLS = 40_000_000  # rows x classes x resamples
@@ -133,11 +133,17 @@ def answers(model: OnnxModel, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """What the graph gives for all rows, by output name."""
     rows = len(next(iter(feeds.values())))
     names = [tensor.name for tensor in model.signature.outputs]
+    if not rows:  # who is asked what he already has gives nothing to learn from; not every graph takes no rows
+        return {tensor.name: _none(tensor) for tensor in model.signature.outputs}
     batches = [
         model.run(None, {name: array[start : start + BATCH] for name, array in feeds.items()})
-        for start in range(0, max(rows, 1), BATCH)
+        for start in range(0, rows, BATCH)
     ]
     return {name: np.concatenate(parts) for name, parts in zip(names, zip(*batches, strict=True), strict=True)}
+
+
+def _none(tensor: TensorSpec) -> Array:
+    return np.empty((0, *(max(length, 0) for length in tensor.shape[1:])), DATATYPES[tensor.datatype].dtype)
 
 
 def _beside_champion(

@@ -27,6 +27,19 @@ def classifier(seed: int = 0) -> bytes:
     return _file(graph)
 
 
+def linear() -> bytes:
+    """y = x W, with x FP32 [-1, 3] and y FP32 [-1, 2]."""
+    weights = np.arange(1, 7, dtype=np.float32).reshape(3, 2)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "linear",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", 2])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    return _file(graph)
+
+
 def echo() -> bytes:
     """text BYTES [-1] comes back as it is."""
     graph = helper.make_graph(

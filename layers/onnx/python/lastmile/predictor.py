@@ -32,13 +32,14 @@ def call_now(task: Callable[[], None]) -> None:
 
 
 class Loaded(NamedTuple):
-    """A version in memory."""
+    """A version in memory. In `plans` a protocol keeps what it need not work out again."""
 
     manifest: Manifest
     model: OnnxModel
     inputs: dict[str, TensorSpec]
     outputs: dict[str, TensorSpec]
     recording: Recording
+    plans: dict[bytes, Any]
 
 
 class Served(NamedTuple):
@@ -126,9 +127,11 @@ class Predictor:
         outputs: list[str] | None = None,
         *,
         decide: Decide | None = None,
+        checked: bool = False,
     ) -> Prediction:
-        """Check the feeds against the signature, run the model, decide, capture, and start the shadow run."""
-        check_feeds(served.loaded.inputs, feeds)
+        """Check the feeds against the signature, unless they are, run, decide, capture, and start the shadow run."""
+        if not checked:
+            check_feeds(served.loaded.inputs, feeds)
         names = list(served.loaded.outputs) if outputs is None else outputs
         prediction = self._captured(served, feeds, names, new_ulid(), decide)
         shadow = served.shadow
@@ -257,6 +260,7 @@ class Predictor:
             {spec.name: spec for spec in manifest.signature.inputs},
             {spec.name: spec for spec in manifest.signature.outputs},
             self._recording(manifest),
+            {},
         )
 
     def _recording(self, manifest: Manifest) -> Recording:

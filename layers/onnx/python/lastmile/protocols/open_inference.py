@@ -8,7 +8,7 @@ from typing import Any
 
 from lastmile import __version__
 from lastmile.errors import InvalidInput
-from lastmile.predictor import Predictor, Served
+from lastmile.predictor import Prediction, Predictor, Served
 from lastmile.protocols.messages import (
     Request,
     Response,
@@ -20,6 +20,7 @@ from lastmile.protocols.messages import (
     provenance,
     version_number,
 )
+from lastmile.protocols.plans import Plan, remember
 from lastmile.tensors import (
     DATATYPES,
     Array,
@@ -40,19 +41,35 @@ EXTENSIONS = ["binary_tensor_data"]
 def infer(predictor: Predictor, request: Request, model: str, version: str | None = None) -> Response:
     """Tensors in, tensors out."""
     body = request.content()
-    document, binary = _split(body, request.headers.get(HEADER_LENGTH))
+    end = _header_end(body, request.headers.get(HEADER_LENGTH))
+    number = None if version is None else version_number(version)
+    served: Served | None = None
+    if end is not None and b'"id"' not in (header := body[:end]):
+        served = predictor.resolve(model, version=number, routing_key=request.routing_key())
+        plan: Plan | None = served.loaded.plans.get(header)
+        if plan is not None and len(body) == end + plan.size:
+            prediction = plan.run(predictor, served, body, end)
+            return _planned(plan, prediction) or _answer(served, prediction, set(prediction.outputs), None, plan)
+    document, binary = _split(body, end)
     request_id = document.get("id")
     if request_id is not None:
         as_text(request_id, "id")
-    served = predictor.resolve(
-        model,
-        version=None if version is None else version_number(version),
-        routing_key=request.routing_key(request_id or None),
-    )
+    if served is None:
+        served = predictor.resolve(model, version=number, routing_key=request.routing_key(request_id or None))
     feeds = _feeds(document, binary, served)
     names, as_binary = _wanted(document, served)
     prediction = predictor.run(served, feeds, names)
-    answer: dict[str, Any] = {"model_name": model, "model_version": str(prediction.version)}
+    plan = None
+    whole_binary = sum([array.nbytes for array in feeds.values()]) == len(binary)  # nothing came as JSON
+    if end is not None and whole_binary and request_id is None and as_binary == prediction.outputs.keys():
+        plan = remember(served.loaded, body[:end], feeds, prediction, names=names)
+    return _answer(served, prediction, as_binary, request_id, plan)
+
+
+def _answer(
+    served: Served, prediction: Prediction, as_binary: set[str], request_id: str | None, plan: Plan | None
+) -> Response:
+    answer: dict[str, Any] = {"model_name": prediction.model, "model_version": str(prediction.version)}
     if request_id is not None:
         answer["id"] = request_id
     promised = served.loaded.outputs
@@ -71,8 +88,21 @@ def infer(predictor: Predictor, request: Request, model: str, version: str | Non
     if not parts and not as_binary:
         return json_response(answer, prediction)
     header = dump_json(answer)
+    if plan is not None:
+        plan.keep(prediction, header)
+    return _binary(prediction, header, parts)
+
+
+def _planned(plan: Plan, prediction: Prediction) -> Response | None:
+    header = plan.header(prediction)
+    if header is None:
+        return None
+    return _binary(prediction, header, [array.tobytes() for array in prediction.outputs.values()])
+
+
+def _binary(prediction: Prediction, header: bytes, parts: list[bytes]) -> Response:
     headers = {"content-type": "application/octet-stream", HEADER_LENGTH: str(len(header)), **provenance(prediction)}
-    return Response(200, headers, b"".join([header, *parts]))
+    return Response(200, headers, b"".join((header, *parts)))
 
 
 def server_metadata(predictor: Predictor, request: Request) -> Response:
@@ -121,17 +151,24 @@ def _described(spec: TensorSpec) -> dict[str, Any]:
     return described
 
 
-def _split(body: bytes, header_length: str | None) -> tuple[dict[str, Any], memoryview]:
-    """The JSON object and the binary data behind it."""
+def _header_end(body: bytes, header_length: str | None) -> int | None:
+    """Where the JSON header ends and the binary data begins; None where all of the body is JSON."""
     if header_length is None:
-        return as_object(parse_json(body, "the body"), "the body"), memoryview(b"")
+        return None
     if not (header_length.isascii() and header_length.isdigit() and len(header_length) <= 12):
         raise InvalidInput(f"Inference-Header-Content-Length is '{header_length[:40]}', a number of bytes is wanted")
     length = int(header_length)
     if length > len(body):
         raise InvalidInput(f"Inference-Header-Content-Length is {length}, the body has only {len(body)} bytes")
+    return length
+
+
+def _split(body: bytes, end: int | None) -> tuple[dict[str, Any], memoryview]:
+    """The JSON object and the binary data behind it."""
+    if end is None:
+        return as_object(parse_json(body, "the body"), "the body"), memoryview(b"")
     view = memoryview(body)
-    return as_object(parse_json(view[:length], "the JSON header"), "the JSON header"), view[length:]
+    return as_object(parse_json(view[:end], "the JSON header"), "the JSON header"), view[end:]
 
 
 def _feeds(document: dict[str, Any], binary: memoryview, served: Served) -> dict[str, Array]:

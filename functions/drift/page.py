@@ -64,8 +64,9 @@ def _cards(report: Document) -> str:
         ("p99, ms", _number(traffic["latency_ms"]["p99"])),
         ("drifted", f"{drifted} of {len(report['features'])}"),
     ]
-    if estimate:
-        cards.append((f"estimated {estimate['metric']}", _share(estimate["value"])))
+    if estimate and estimate["value"] is not None:
+        doubt = "" if estimate["trusted"] else " (not trusted)"
+        cards.append((f"estimated {estimate['metric']}{doubt}", _share(estimate["value"])))
     for name, figure in _headline(report.get("quality")):
         cards.append((f"measured {name}", f"{figure['value']:.4g}"))
     rows = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value or '–')}</dd></div>" for name, value in cards)

@@ -17,6 +17,7 @@ class Told(NamedTuple):
     look: Look
     quality: Document
     gates: list[Document]
+    estimate: Document | None
 
 
 def figures(told: Told) -> Iterator[tuple[dict[str, str], dict[str, float | None]]]:
@@ -29,6 +30,7 @@ def figures(told: Told) -> Iterator[tuple[dict[str, str], dict[str, float | None
         {
             "DriftedFeatures": None if drift is None else len(told.look.drifted),
             "LargestDrift": max(effects, default=None),
+            "EstimatedQuality": told.estimate["value"] if told.estimate and told.estimate["trusted"] else None,
             "RowsCompared": told.look.profile.rows if told.look.profile else 0,
             "GatesMissed": sum(gate["missed"] for gate in told.gates) if told.gates else None,
             "LabelCoverage": told.quality["labels"]["coverage"],

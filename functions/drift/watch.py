@@ -1,6 +1,6 @@
 """Looks at every model that is due, keeps what was found, and tells what is new; each step can be done twice."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -10,6 +10,7 @@ from aws_lambda_powertools import Logger
 from functions.drift import checking
 from functions.drift.bus import Bus
 from functions.drift.checking import Checking, Look, Window, moment
+from functions.drift.estimating import estimate
 from functions.drift.page import page
 from functions.drift.records import encoded, move, read
 from functions.drift.retraining import Retraining
@@ -219,6 +220,10 @@ class Making:
         predictions = self._checking.rows(self._spec.name, numbers, self._quality_window) if numbers else None
         return measured(self.join, self._spec, since=since, until=until, predictions=predictions)
 
+    @cached_property
+    def estimate(self) -> Document | None:
+        return estimate(self._spec, self.look, self.join.rows, self._window)
+
     @property
     def newly_drifted(self) -> list[str]:
         """What had not drifted when this version was looked at before."""
@@ -227,7 +232,8 @@ class Making:
 
     @cached_property
     def told(self) -> Told:
-        return Told(self._spec.name, self.look, self.quality, gates(self._spec, self.quality, self._release.champion))
+        missed = gates(self._spec, self.quality, self._release.champion)
+        return Told(self._spec.name, self.look, self.quality, missed, self.estimate)
 
     @cached_property
     def report(self) -> Document:
@@ -251,16 +257,22 @@ class Making:
             "features": checking.features(look),
             "traffic": checking.traffic(look.profile),
             "versions": checking.versions(self.looks, self._release),
-            "estimate": None,
+            "estimate": self.estimate,
             "quality": self.quality,
             "gates": self.told.gates,
             "history": [*self._state.get("history", ()), self._entry()][-MOST_HISTORY:],
             "budget": {
                 "sentence": (self._budgeted[0] if self._is_scheduled else self._budget).sentence(self._spec.drift)
             },
-            "notes": [other.reason for other in self.looks[1:] if other.reason] + self.quality["notes"],
+            "notes": list(self._notes()),
             "retrain": None,
         }
+
+    def _notes(self) -> Iterator[str]:
+        yield from (other.reason for other in self.looks[1:] if other.reason)
+        if self.estimate is not None and not self.estimate["trusted"]:
+            yield f"The estimate without labels cannot be trusted: {'; '.join(self.estimate['reasons'])}."
+        yield from self.quality["notes"]
 
     def state_after(self, report: Document, end: float) -> Document:
         look = self.look
@@ -295,7 +307,7 @@ class Making:
             "drifted": len(look.drifted),
             "rows": look.profile.rows if look.profile else 0,
             "quality": newest(self.quality, look.manifest.version),
-            "estimate": None,
+            "estimate": self.estimate["value"] if self.estimate else None,
         }
 
 

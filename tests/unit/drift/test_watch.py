@@ -13,6 +13,7 @@ from lastmile.policies import Drift, Gate
 from lastmile.profile import Profile
 from lastmile.profiles import ProfileStore
 from lastmile.spec import ModelSpec
+from lastmile.tensors import TensorSpec
 from tests.unit.drift.conftest import World
 from tests.unit.watching import HOUR, NOW, predicted, spec, store_captures
 
@@ -271,6 +272,36 @@ def test_labels_are_measured_and_held_against_the_gates(world: World, fraud: Mak
     measured = {line["metric"]: line["Quality"] for line in map(json.loads, world.lines) if "Quality" in line}
     assert measured["accuracy"] == float(right)
     assert world.figures("LabelCoverage") == [pytest.approx(200 / 12_000)]
+
+
+def test_a_classifiers_quality_is_estimated_before_labels_come(world: World, fraud: Make) -> None:
+    world.push(fraud())
+    world.traffic(fraud())
+    (checked,) = world.watch.tick(NOW)["checked"]
+    report = world.report(checked["path"])
+    assert report["estimate"]["trusted"], report["estimate"]
+    assert report["estimate"]["value"] > 0.98, "the reference was always right"
+    assert world.figures("EstimatedQuality") == [report["estimate"]["value"]]
+    assert report["history"][-1]["estimate"] == report["estimate"]["value"]
+
+
+def test_labels_that_contradict_the_estimate_are_believed(world: World, fraud: Make) -> None:
+    of = fraud()
+    world.push(of)
+    world.traffic(of)
+    labelled(world, of, right=False)
+    (checked,) = world.watch.tick(NOW)["checked"]
+    report = world.report(checked["path"])
+    assert not report["estimate"]["trusted"]
+    assert any("cannot be trusted: feedback contradicts it: 0.0% of 200" in note for note in report["notes"])
+    assert world.figures("EstimatedQuality") == []
+
+
+def test_what_is_no_classifier_has_no_estimate(world: World, fraud: Make) -> None:
+    of = fraud(task="anomaly", outputs=(TensorSpec("score", "FP32", (-1,)), TensorSpec("label", "INT64", (-1,))))
+    world.push(of)
+    (checked,) = world.watch.tick(NOW)["checked"]
+    assert world.report(checked["path"])["estimate"] is None
 
 
 def test_the_quality_report_is_kept(world: World, fraud: Make) -> None:

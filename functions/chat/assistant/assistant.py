@@ -24,6 +24,7 @@ from functions.chat.message import Incoming
 
 SHOUTING = 0.7  # share of capitals from which a text of some length is shouted
 LONG_ENOUGH = 12
+BRIEF = 40  # characters of a text that is thanks or a greeting and nothing else
 NOT_HELPFUL = ("👎", "-1", "thumbsdown", "no")
 HELPFUL = ("👍", "+1", "thumbsup", "yes", "1")
 YES_NO = (Button("Yes", "confirm:yes"), Button("No", "confirm:no"))
@@ -95,9 +96,9 @@ class Assistant:
                 return self._ask_which(heard, [match.entry for match in rivals])
             if matches[0].score >= limits.answer:
                 return self._give(heard, matches[0].entry, text)
-        if self._thanks.search(text) and len(text) < 60:
+        if self._thanks.search(text) and len(text) < BRIEF:
             return Turn(replace(heard, unsure=0), (Say(self.book.says["glad"]),))
-        if not heard.turns[:-1] and len(text.split()) <= 2 and not matches:
+        if self._greeting.search(text) and len(text) < BRIEF:
             return Turn(heard, (Say(self.book.says["greeting"]),))
         routing = reading.routing
         if routing is not None and routing.sure and routing.confidence >= limits.route:
@@ -256,6 +257,10 @@ class Assistant:
     @cached_property
     def _thanks(self) -> re.Pattern[str]:
         return words_pattern(self.book.thanks_words)
+
+    @cached_property
+    def _greeting(self) -> re.Pattern[str]:
+        return words_pattern(self.book.greeting_words)
 
     @cached_property
     def _yes(self) -> re.Pattern[str]:

@@ -125,6 +125,7 @@ class Book:
     person_words: tuple[str, ...]
     upset_words: tuple[str, ...]
     thanks_words: tuple[str, ...]
+    greeting_words: tuple[str, ...]
     yes_words: tuple[str, ...]
     no_words: tuple[str, ...]
     topics: tuple[Topic, ...]

@@ -180,6 +180,11 @@ def test_an_edit_is_answered_and_said_to_be_seen(talk: Talk) -> None:
     assert "4.90 euros" in said
 
 
+def test_a_greeting_is_greeted(talk: Talk) -> None:
+    assert talk.say("hello there") == "Hello! What can I do for you?"
+    assert "4.90 euros" in talk.say("hi, how much is shipping?")
+
+
 def test_the_model_may_be_away(talk: Talk) -> None:
     talk.routing = None
     assert "4.90 euros" in talk.say("how much is shipping?")

@@ -1,0 +1,57 @@
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.chat import lines, read_members
+from cli.errors import CommandFailed
+
+
+def test_members_are_pairs_or_a_json_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_members(["a=1", "b=x=y"]) == {"a": "1", "b": "x=y"}
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"a": "1"}'))
+    assert read_members([]) == {"a": "1"}
+
+
+@pytest.mark.parametrize("words", [["a"], ["a="]])
+def test_a_word_without_a_value_is_named(words: list[str]) -> None:
+    with pytest.raises(CommandFailed, match="'a' is not of the form"):
+        read_members(words)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a": 1}'])
+def test_standard_input_must_be_an_object_of_texts(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    with pytest.raises(CommandFailed, match="JSON object"):
+        read_members([])
+
+
+def test_empty_lines_are_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = iter(["  ", "hello", ""])
+
+    def read(prompt: str) -> str:
+        try:
+            return next(typed)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr("builtins.input", read)
+    assert list(lines()) == ["hello"]
+
+
+def test_an_unknown_platform_is_named(lastmile: Any, tmp_path: Path) -> None:
+    outcome = lastmile("chat", "send", "irc", "hello", "--local", tmp_path)
+    assert outcome.code == 1
+    assert "'irc' is none of slack" in outcome.err
+
+
+def test_without_a_local_aws_it_says_so(lastmile: Any, tmp_path: Path) -> None:
+    outcome = lastmile("chat", "send", "slack", "hello", "--local", tmp_path)
+    assert outcome.code == 3
+    assert "Run `make up`" in outcome.err
+
+
+def test_a_real_platform_sends_by_itself(lastmile: Any) -> None:
+    outcome = lastmile("chat", "send", "slack", "hello", "--stage", "prod")
+    assert "Only the local AWS" in outcome.err

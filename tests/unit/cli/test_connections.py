@@ -1,0 +1,65 @@
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from cli.connections import MEMBERS, local_connections, put
+from cli.errors import CommandFailed
+from cli.target import Access, Credentials, Target
+from functions.chat.platforms import PLATFORMS
+
+KEYS: dict[str, Any] = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    names = [name for name in Target.__dataclass_fields__ if name not in ("access", "functions")]
+    access = Access(region="eu-west-1", credentials=Credentials("testing", "testing"))
+    with mock_aws():
+        yield replace(
+            Target(access=access, functions={}, **dict.fromkeys(names, "x")), stage="dev", api_url="http://api"
+        )
+
+
+def held(platform: str, stage: str = "AWSCURRENT") -> dict[str, str]:
+    client = boto3.client("secretsmanager", "eu-west-1", **KEYS)
+    found = client.get_secret_value(SecretId=f"lastmile/dev/chat/{platform}", VersionStage=stage)
+    document: dict[str, str] = json.loads(found["SecretString"])
+    return document
+
+
+def test_a_secret_is_made_then_rotated_and_the_one_before_stays(target: Target) -> None:
+    assert put(target, "slack", {"signing_secret": "one", "bot_token": "b"})
+    assert not put(target, "slack", {"signing_secret": "two"})
+    assert held("slack") == {"signing_secret": "two", "bot_token": "b"}
+    assert held("slack", "AWSPREVIOUS")["signing_secret"] == "one"
+
+
+@pytest.mark.parametrize(
+    ("platform", "members", "message"),
+    [("irc", {}, "'irc' is none of slack"), ("slack", {"sining_secret": "x"}, "'sining_secret' is no member of slack")],
+)
+def test_what_is_misspelt_is_named(target: Target, platform: str, members: dict[str, str], message: str) -> None:
+    with pytest.raises(CommandFailed, match=message):
+        put(target, platform, members)
+
+
+def test_every_platform_is_connected_locally_and_stays_so(target: Target) -> None:
+    first = local_connections(target, {})
+    assert local_connections(target, first) == first
+    for name, platform in PLATFORMS.items():
+        assert first[name]["url"] == f"http://api/hooks/{name}"
+        assert held(name)[platform.secret]
+        assert set(held(name)) <= set(MEMBERS[name])
+    assert held("discord")["public_key"] != first["discord"]["secret"]
+    with pytest.raises(Exception, match="AWSPREVIOUS|ResourceNotFound"):
+        held("slack", "AWSPREVIOUS")  # nothing was written twice
+
+
+def test_the_first_member_is_what_requests_are_verified_by() -> None:
+    for name, platform in PLATFORMS.items():
+        assert MEMBERS[name][0] == platform.secret

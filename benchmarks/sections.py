@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 from benchmarks.progress import Tell
 from benchmarks.result import Result
 
-NAMES = ("cold", "warm", "server", "sizes", "loading", "threads", "growth")
+NAMES = ("cold", "warm", "server", "sizes", "loading", "threads", "growth", "validation")
 
 
 class Section(Protocol):

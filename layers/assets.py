@@ -85,6 +85,7 @@ ASSETS = {
             # The server door, which runs in a container.
             elsewhere=(
                 "background.py",
+                "captures.py",
                 "connection.py",
                 "container.py",
                 "lines.py",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Semaphore
 
+from functions.inference.captures import Captures
 from functions.inference.lines import Lines
 
 SHADOWS_WAITING = 64
@@ -17,12 +18,14 @@ class Background:
     """Refreshes of releases always run; a shadow run is dropped where too many wait, for it may be slower than what it
     shadows."""
 
-    def __init__(self) -> None:
+    def __init__(self, captures: Captures | None = None) -> None:
+        """`captures` take the place of lines on standard output."""
         self._refreshes = ThreadPoolExecutor(2, thread_name_prefix="refresh")
         self._shadows = ThreadPoolExecutor(1, thread_name_prefix="shadow")
         self._room = Semaphore(SHADOWS_WAITING)
         self.dropped = 0
-        self.lines = Lines()
+        self.captures = captures
+        self.lines: Captures | Lines = captures or Lines()
 
     def refresh(self, task: Task) -> None:
         self._refreshes.submit(_told, task)

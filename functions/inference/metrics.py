@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from prometheus_client import generate_latest as exposition
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from functions.inference.captures import Captures
 from lastmile.predictor import Predictor, Record
 from lastmile.protocols.messages import Response
 
@@ -57,6 +58,14 @@ class Metrics:
             "lastmile_release_refresh_failures", "Readings of a release that failed.", ["model"], registry=own
         )
         self._dropped = Counter("lastmile_shadow_runs_dropped", "Shadow runs left out for want of room.", registry=own)
+        self._lost = Counter("lastmile_captures_dropped", "Captures left out for want of room.", registry=own)
+        self._refused = Counter("lastmile_captures_quarantined", "Captures put aside with a reason.", registry=own)
+        self._waiting = Gauge(
+            "lastmile_captures_waiting",
+            "Captures not written yet: what a crash would lose.",
+            registry=own,
+            multiprocess_mode="livesum",
+        )
         ProcessCollector(registry=own)
         self._answered: dict[tuple[str, str, str, int], _Tally] = {}
         self._ran: dict[tuple[str, int, str], _Tally] = {}
@@ -85,7 +94,7 @@ class Metrics:
 
         return observe
 
-    def follow(self, predictor: Predictor, *, dropped: int) -> None:
+    def follow(self, predictor: Predictor, *, dropped: int, captures: Captures | None = None) -> None:
         """Take down the state of things, as it is now."""
         self._enter()
         loaded: dict[str, int] = {}
@@ -96,6 +105,10 @@ class Metrics:
             self._loaded.labels(release.model).set(loaded.get(release.model, 0))
             self._advance(self._failures.labels(release.model), f"failures {release.model}", failures)
         self._advance(self._dropped, "dropped", dropped)
+        if captures is not None:
+            self._advance(self._lost, "lost", captures.dropped)
+            self._advance(self._refused, "refused", captures.refused)
+            self._waiting.set(captures.waiting)
 
     def response(self) -> Response:
         """All metrics, of all workers."""

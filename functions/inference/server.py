@@ -10,6 +10,7 @@ import uvicorn
 from pybase64 import b64encode_as_string
 
 from functions.inference.background import Background
+from functions.inference.captures import Captures
 from functions.inference.connection import Connection
 from functions.inference.container import capacity
 from functions.inference.listening import Listening
@@ -27,7 +28,10 @@ GRACE_SECONDS = 25
 def application() -> ServerDoor:
     """What each worker runs."""
     settings, listening = Settings.from_env(os.environ), Listening.from_env(os.environ)
-    metrics, background = Metrics(), Background()
+    captures = None
+    if settings.capture and settings.data is not None:
+        captures = Captures.open(settings.artifacts, settings.data, os.environ)
+    metrics, background = Metrics(), Background(captures)
     serving = Serving.open(
         settings,
         os.environ,

@@ -160,7 +160,8 @@ class ServerDoor:
             await asyncio.sleep(STATE_SECONDS)
 
     def _tell_state(self) -> None:
-        self._metrics.follow(self._serving.predictor, dropped=self._background.dropped)
+        background = self._background
+        self._metrics.follow(self._serving.predictor, dropped=background.dropped, captures=background.captures)
 
     async def _stop(self) -> None:
         self.ready = False

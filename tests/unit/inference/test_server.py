@@ -1,3 +1,4 @@
+import gzip
 import json
 import os
 import signal
@@ -14,7 +15,9 @@ import pytest
 
 from functions.inference.examples import TWO
 from functions.inference.server import main
+from lastmile.profiles import ProfileStore
 from lastmile.registry import Registry
+from lastmile.store import Store
 from tests.unit.inference.doors import WHO, Door, Sent, fill, open_serving, push, through_socket
 from tests.unit.inference.graphs import slow
 from tests.unit.inference.test_doors import INFER, ONE, post, rows_answer, tensor, v2, v2_answer
@@ -98,6 +101,21 @@ def test_a_container_serves_every_protocol_writes_captures_and_ends_well(store: 
     lines = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
     assert [line["model"] for line in lines] == ["digits", "digits", "slow"]
     assert {line["marker"] for line in lines} == {"lastmile.capture"}
+
+
+def test_captures_may_go_to_a_store_of_their_own(store: str, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    environ = environment(store, free_port(), LASTMILE_DATA=data.as_uri(), LASTMILE_WORKERS="2")
+    with server(environ, tmp_path) as (_, ask):
+        for _ in range(20):
+            assert ask(post(INFER, v2(tensor()))).status == 200
+        assert b"lastmile_captures_waiting" in ask(Sent("GET", "/metrics")).body
+    kept = [line for path in data.glob("captures/**/*.gz") for line in gzip.decompress(path.read_bytes()).splitlines()]
+    assert len({json.loads(line)["id"] for line in kept}) == len(kept) == 20
+    found = ProfileStore(Store.open(data.as_uri(), environ={})).read("digits", 1, time.time() - 7200, time.time() + 1)
+    assert found is not None
+    assert found.requests == 20
+    assert (tmp_path / "out").read_text() == ""
 
 
 def test_workers_share_a_port_and_their_metrics(store: str, tmp_path: Path) -> None:

@@ -61,11 +61,12 @@ class Recording(NamedTuple):
 class Capture:
     """Writes the line of each prediction; what is declared personal never leaves the process as it came.
 
-    `encode` is base64 of anything with a buffer.
+    `encode` is base64 of anything with a buffer. `trace` names the request's trace, where there is one.
     """
 
     write: Write = write_line
     encode: Encode = as_base64
+    trace: Callable[[], str | None] | None = None
 
     def __call__(
         self,
@@ -94,6 +95,8 @@ class Capture:
             "ms": int(milliseconds * 1e4 + 0.5) / 1e4,
             "rows": rows,
         }
+        if self.trace is not None and (trace := self.trace()) is not None:
+            record["trace"] = trace
         if error is not None:
             record["error"] = error
         if decisions is not None:

@@ -4,14 +4,16 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
-from benchmarks import machine, progress, report, result, sections
+from benchmarks import boxes, machine, progress, report, result, sections
 
 
 def measure(name: str, *, quick: bool) -> list[bool]:
     """Which of the section's targets are reached."""
     section = sections.section(name)
+    boxes.begin(name, quick=quick)
     with progress.section(section.TITLE) as tell:
         found = section.run(quick, tell)
+    boxes.end()
     at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     document = found.to_document(name, at=at, machine=machine.machine(quick=quick))
     result.write(document)

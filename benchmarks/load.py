@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import cycle
+from itertools import count, cycle
 from typing import Any, cast
 
 import httptools
@@ -23,7 +23,8 @@ TOLERANCE = 1e-6
 @dataclass(frozen=True, slots=True)
 class Order:
     """What to send where. `answers` belong to `bodies`: the numbers that must stand in the answer's JSON at `place`,
-    a path of keys and indices. Latencies are taken after `warm_seconds`."""
+    a path of keys and indices. Latencies are taken after `warm_seconds`. With `new_heads` each request has a header
+    of its own, as behind a proxy that numbers them."""
 
     port: int
     path: str
@@ -34,6 +35,7 @@ class Order:
     connections: int
     warm_seconds: float
     seconds: float
+    new_heads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Run:
         self.order = order
         self.requests = [_request(order, body.encode()) for body in order.bodies]
         self.turn: Iterator[int] = cycle(range(len(self.requests)))
+        self.number = count()
         self.ended: list[float] = []
         self.latencies: list[float] = []
         self.stopping = False
@@ -124,7 +127,11 @@ class Connection(asyncio.Protocol):
         self._body = b""
         self._index = next(self._run.turn)
         self._started = time.perf_counter()
-        self._transport.write(self._run.requests[self._index])
+        request = self._run.requests[self._index]
+        if self._run.order.new_heads:
+            start, line, rest = request.partition(b"\r\n")
+            request = b"%s%sx-request-id: %020d\r\n%s" % (start, line, next(self._run.number), rest)
+        self._transport.write(request)
 
 
 async def load(order: Order) -> Report:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from benchmarks import boxes
 from benchmarks.progress import Tell, silence
 from benchmarks.result import Better, Figure, Ratio
 
@@ -14,13 +15,16 @@ SEED = 0
 def alternate(
     contenders: Mapping[str, Callable[[], float]], *, rounds: int, tell: Tell = silence
 ) -> dict[str, list[float]]:
-    """One measurement of each contender per round, each round beginning with another one.
+    """One measurement of each contender per round, each round beginning with another one; fewer rounds when the
+    section's time is over.
 
     Sample i of every contender is from the same round, so that whatever else the machine did hit them alike.
     """
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     names = list(contenders)
     for number in range(rounds):
+        if number >= boxes.LEAST_ROUNDS and boxes.is_over():
+            break
         first = number % len(names)
         for name in names[first:] + names[:first]:
             tell(f"round {number + 1} of {rounds}: {name}")

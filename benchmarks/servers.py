@@ -12,7 +12,7 @@ from benchmarks.environments import Environment, environment
 from benchmarks.model import NAME, Trained
 from benchmarks.serving import RIVALS, Server, nested, tensor
 
-OURS, UNCAPTURED = "Lastmile", "Lastmile, capture off"
+OURS, UNCAPTURED, NEW_HEADS = "Lastmile", "Lastmile, capture off", "Lastmile, no head twice"
 MLSERVER, BENTOML, LITSERVE, STARLETTE = "MLServer", "BentoML", "LitServe", "bare Starlette"
 SHARED = ("numpy", "onnxruntime", "uvloop", "httptools")
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from benchmarks import boxes, sections
 from benchmarks.measurement import alternate, figure, ratio
 
 
@@ -14,6 +15,20 @@ def test_contenders_take_turns_and_each_begins_a_round() -> None:
     samples = alternate({name: lambda name=name: contender(name) for name in "abc"}, rounds=3)  # type: ignore[misc]
     assert "".join(asked) == "abcbcacab"
     assert samples == {"a": [1.0, 6.0, 8.0], "b": [2.0, 4.0, 9.0], "c": [3.0, 5.0, 7.0]}
+
+
+def test_a_section_whose_time_is_over_measures_a_few_rounds_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boxes, "SECONDS", {"short": (0, 60)})
+    for quick, rounds in ((True, boxes.LEAST_ROUNDS), (False, 20)):
+        boxes.begin("short", quick=quick)
+        assert len(alternate({"a": lambda: 1.0}, rounds=20)["a"]) == rounds
+        boxes.end()
+    assert len(alternate({"a": lambda: 1.0}, rounds=20)["a"]) == 20
+
+
+def test_the_boxes_fit_into_the_time_that_is_promised() -> None:
+    for quick, promised in ((0, boxes.QUICK_SECONDS), (1, boxes.FULL_SECONDS)):
+        assert sum(boxes.SECONDS.get(name, boxes.OTHERS)[quick] for name in sections.NAMES) <= promised
 
 
 def test_a_figure_is_a_median_with_quartiles() -> None:

@@ -37,7 +37,7 @@ def predict(stack: Target, token: str, rows: Any) -> str:
         token=token,
     )
     assert answer.status == 200, answer.body
-    return str(answer.json()["id"])
+    return answer.headers["lastmile-prediction-id"]
 
 
 def until(happens: Any, what: str, *, seconds: float = SECONDS) -> Any:

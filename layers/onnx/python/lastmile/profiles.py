@@ -136,7 +136,7 @@ class _Day:
         for name, document in zip(names, documents, strict=True):
             profile = Profile.from_document(document)
             span = None if document.get("span") is None else Span(*document["span"])
-            rivals = [other for other, its in known.batches.items() if span and its and span.overlaps(its)]
+            rivals = {other: its for other, its in known.batches.items() if span and its and span.overlaps(its)}
             if rivals:
                 profile = self._without(profile.layout, hour, name, rivals)
             known.batches[name] = span
@@ -147,10 +147,17 @@ class _Day:
         document: dict[str, Any] = orjson.loads(self._store.get(f"{self._folder}/{_hour(hour)}/{batch}.json").data)
         return document
 
-    def _without(self, layout: Layout, hour: float, batch: str, rivals: list[str]) -> Profile:
-        """What the delivery holds and the others do not; nothing when its captures are gone."""
-        counted = {_key(record) for rival in rivals for record in self._captures(hour, rival)}
-        return count(layout, (record for record in self._captures(hour, batch) if _key(record) not in counted))
+    def _without(self, layout: Layout, hour: float, batch: str, rivals: Mapping[str, Span]) -> Profile:
+        """What the delivery holds and the others do not. Of captures that are gone only the span is known."""
+        found = self._captures(hour, batch)
+        for rival, span in rivals.items():
+            counted = {_key(record) for record in self._captures(hour, rival)}
+            found = [
+                record
+                for record in found
+                if (_key(record) not in counted if counted else not span.first <= record.id <= span.last)
+            ]
+        return count(layout, found)
 
     def _captures(self, hour: float, batch: str) -> list[Record]:
         with suppress(NotFound):

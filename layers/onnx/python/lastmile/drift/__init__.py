@@ -1,7 +1,20 @@
 """Drift, judged from profiles alone: tests of both samples, effects without their bias, verdicts that own up."""
 
 from lastmile.drift.budget import Budget
+from lastmile.drift.estimate import Estimate, Feedback, accuracy
 from lastmile.drift.report import DriftReport, Row, Verdict
+from lastmile.drift.variation import natural_variation
 from lastmile.drift.verdict import ALPHA, compare
 
-__all__ = ["ALPHA", "Budget", "DriftReport", "Row", "Verdict", "compare"]
+__all__ = [
+    "ALPHA",
+    "Budget",
+    "DriftReport",
+    "Estimate",
+    "Feedback",
+    "Row",
+    "Verdict",
+    "accuracy",
+    "compare",
+    "natural_variation",
+]

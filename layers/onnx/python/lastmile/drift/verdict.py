@@ -48,11 +48,19 @@ class Measured:
     effect: float
 
 
-def compare(reference: Profile, current: Profile, *, policy: Drift, alpha: float = ALPHA) -> DriftReport:
+def compare(
+    reference: Profile,
+    current: Profile,
+    *,
+    policy: Drift,
+    alpha: float = ALPHA,
+    variation: Mapping[tuple[str, Aspect], float] | None = None,
+) -> DriftReport:
     """The verdict on each feature and output. Raises ProfileMismatch when the two do not count the same.
 
     `alpha` bounds the probability that anything is called drifted where nothing has changed, whatever the number of
     features and however they depend on each other. With 0, nothing is.
+    `variation` (of lastmile.drift.variation) raises the tolerance of what is known to wander by itself.
     """
     reference.check_layout(current)
     features = [*_comparisons(reference.features, current.features)]
@@ -61,8 +69,9 @@ def compare(reference: Profile, current: Profile, *, policy: Drift, alpha: float
     p_values = [each.test.p_value for each in measured if each is not None and each.test.freedom > 0]
     threshold = significant_up_to(p_values, alpha)
     level = max(alpha, LEAST_ALPHA) / max(1, len(p_values))
+    wandering = variation or {}
     rows = [
-        _row(each, found, policy.tolerance, threshold, level)
+        _row(each, found, max(policy.tolerance, wandering.get((each.name, each.aspect), 0.0)), threshold, level)
         for each, found in zip((*features, *outputs), measured, strict=True)
     ]
     return DriftReport(tuple(rows[: len(features)]), tuple(rows[len(features) :]), alpha, len(p_values))
@@ -105,10 +114,10 @@ def _rates(one: FeatureProfile, other: FeatureProfile) -> Iterator[tuple[Aspect,
 
 
 def _comparison(name: str, aspect: Aspect, kind: str, one: tuple[Array, int], other: tuple[Array, int]) -> Comparison:
-    return Comparison(name, aspect, kind, one[0], other[0], (_drawn(*one), _drawn(*other)))
+    return Comparison(name, aspect, kind, one[0], other[0], (drawn(*one), drawn(*other)))
 
 
-def _drawn(counts: Array, rows: int) -> Array:
+def drawn(counts: Array, rows: int) -> Array:
     """Elements of one row are not independent: together they count as one."""
     elements = int(counts.sum())
     return counts if elements <= rows else np.floor(counts * (rows / elements)).astype(np.int64)

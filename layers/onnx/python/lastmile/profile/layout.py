@@ -149,6 +149,11 @@ def texts(array: Array) -> Counter[str]:
     return counted
 
 
+def as_text(array: Array) -> list[str]:
+    """Each element as a category is called; a missing one is the empty text."""
+    return [_text(element) for element in array.tolist()]
+
+
 def words(values: Iterable[str]) -> list[str]:
     return WORD.findall(" ".join(values).lower())
 

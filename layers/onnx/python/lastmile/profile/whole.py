@@ -12,7 +12,7 @@ from lastmile.personal import hiding
 from lastmile.policies import Feature
 from lastmile.profile.counts import FeatureProfile
 from lastmile.profile.edges import LATENCY_EDGES_MS
-from lastmile.profile.layout import FeatureLayout, Layout
+from lastmile.profile.layout import FeatureLayout, Layout, as_text
 from lastmile.tensors import Array, Signature
 
 FORMAT = 1
@@ -26,7 +26,8 @@ def _no_latency() -> Array:
 class Profile:
     """`rows` are those whose values were counted; `first_at` and `last_at` are seconds since 1970, or None.
 
-    `latency` counts requests per bin of `LATENCY_EDGES_MS`.
+    `latency` counts requests per bin of `LATENCY_EDGES_MS`. `correct`, of a classifier's reference alone, counts the
+    right answers per bin of `confidence`: how far its confidence can be believed.
     """
 
     layout: Layout
@@ -38,6 +39,7 @@ class Profile:
     latency: Array = field(default_factory=_no_latency)
     first_at: float | None = None
     last_at: float | None = None
+    correct: Array | None = None
 
     @classmethod
     def empty(cls, layout: Layout) -> "Profile":
@@ -116,6 +118,7 @@ class Profile:
             "latency": self.latency.tolist(),
             "first_at": self.first_at,
             "last_at": self.last_at,
+            "correct": None if self.correct is None else self.correct.tolist(),
             "features": {name: row.to_document() for name, row in self.features.items()},
             "outputs": {name: row.to_document() for name, row in self.outputs.items()},
         }
@@ -143,6 +146,7 @@ class Profile:
                 np.array(document["latency"], np.int64),
                 document["first_at"],
                 document["last_at"],
+                None if document["correct"] is None else np.array(document["correct"], np.int64),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ProfileMismatch(f"the document is no profile: {error!r}") from None
@@ -157,9 +161,11 @@ def reference(
     outputs: Mapping[str, Array],
     *,
     features: Mapping[str, Feature] | None = None,
+    truth: Mapping[str, Array] | None = None,
 ) -> Profile:
     """A layout from these rows, and their counts: what a version's `profile.json` holds.
 
+    With the `truth` of a classifier's rows, its `label`, it also holds how often each confidence was right.
     Texts are masked as they will be when predictions are captured.
     """
     inputs = {**inputs, **_masked(signature, inputs)}
@@ -169,7 +175,17 @@ def reference(
         counted,
         features={name: _between(row, inputs) for name, row in counted.features.items()},
         outputs={name: _between(row, outputs) for name, row in counted.outputs.items()},
+        correct=_correct(layout, outputs, (truth or {}).get("label")),
     )
+
+
+def _correct(layout: Layout, outputs: Mapping[str, Array], truth: Array | None) -> Array | None:
+    confidence, given = layout.outputs.get("confidence"), outputs.get("label")
+    if confidence is None or given is None or truth is None:
+        return None
+    answers, labels = (as_text(side.reshape(-1)) for side in (given, truth))
+    is_right = np.array([one == other for one, other in zip(answers, labels, strict=True)], bool)
+    return FeatureProfile.of(confidence, outputs[confidence.tensor][is_right]).counts
 
 
 def _masked(signature: Signature, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -203,6 +219,9 @@ def _check_lengths(profile: Profile) -> None:
         empty = FeatureProfile.empty(row.layout)
         if row.counts.shape != empty.counts.shape or row.words.shape != empty.words.shape:
             raise ProfileMismatch(f"the profile of '{name}' has {len(row.counts)} counts, its layout {row.layout.bins}")
+    confidence = profile.outputs.get("confidence")
+    if profile.correct is not None and (confidence is None or profile.correct.shape != confidence.counts.shape):
+        raise ProfileMismatch("the profile counts right answers in other bins than their confidence")
     if profile.latency.shape != _no_latency().shape:
         raise ProfileMismatch(
             f"the profile counts latencies in {len(profile.latency)} bins, {len(_no_latency())} are read"

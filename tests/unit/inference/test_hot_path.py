@@ -14,7 +14,7 @@ from tests.unit.inference.test_doors import INFER, post, tensor, v2
 THIRD_PARTY = {"functions", "lastmile", "numpy", "obstore", "onnxruntime", "orjson", "pybase64", "snapshot_restore_py"}
 # Of the standard library, what brings in much more than itself (json comes with orjson, whose errors are its).
 HEAVY = {"asyncio", "concurrent", "email", "html", "http", "logging", "multiprocessing", "socket", "ssl"}
-HEAVY |= {"sqlite3", "subprocess", "tempfile", "unittest", "xml", "zipfile"}
+HEAVY |= {"bz2", "lzma", "shutil", "sqlite3", "subprocess", "tempfile", "unittest", "xml", "zipfile"}
 OUR_MODULES = {"functions.inference.cors", "functions.inference.door", "functions.inference.serving"}
 
 # `-X importtime` and `sys.modules` would count what the interpreter itself, a .pth file or this script brought along.

@@ -1,7 +1,11 @@
 """The record of a prediction: one structured log line, which a log subscription hands to the capture function."""
 
-from lastmile.capture.reading import Record, read_line
+from typing import TYPE_CHECKING, Any
+
 from lastmile.capture.writing import MARKER, MAX_BYTES, PLAIN_ELEMENTS, Capture, Recording, is_sampled, write_line
+
+if TYPE_CHECKING:
+    from lastmile.capture.reading import Record, read_line
 
 __all__ = [
     "MARKER",
@@ -14,3 +18,12 @@ __all__ = [
     "read_line",
     "write_line",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Who predicts writes and never reads."""
+    if name not in ("Record", "read_line"):
+        raise AttributeError(name)
+    from lastmile.capture import reading
+
+    return getattr(reading, name)

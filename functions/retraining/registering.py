@@ -73,9 +73,9 @@ def _profile(job: Job, model: "OnnxModel") -> bytes:
     from lastmile.profile import reference
 
     spec = job.spec
-    feeds = held_out(job, spec).feeds
-    signature = spec.signature(model.signature)
-    profile = reference(signature, spec.task, feeds, answers(model, feeds), features=spec.features)
+    rows = held_out(job, spec)
+    signature, outputs = spec.signature(model.signature), answers(model, rows.feeds)
+    profile = reference(signature, spec.task, rows.feeds, outputs, features=spec.features, truth=rows.truth)
     return orjson.dumps(profile.to_document(), option=orjson.OPT_SERIALIZE_NUMPY)
 
 

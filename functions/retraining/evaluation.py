@@ -9,6 +9,7 @@ import numpy as np
 from functions.retraining.curves import curves
 from functions.retraining.grouping import Group, grouped
 from functions.retraining.recipes.contract import Examples
+from lastmile.errors import LastmileError
 from lastmile.metrics import Measured, Prepared, bootstrapped, compared, of_task, prepare
 from lastmile.model import OnnxModel
 from lastmile.spec import ModelSpec
@@ -102,7 +103,7 @@ def evaluate(
         task, answers(model, training_examples.feeds), training_examples.truth, columns=columns, names=names
     )
     resamples = _resamples(prepared.rows, len(columns))
-    beside, metrics = _beside_champion(champion, model, examples, prepared, spec, resamples)
+    beside, metrics = _beside_champion(champion, examples, prepared, spec, resamples=resamples, threads=threads)
     return Evaluation(
         task=task,
         rows=prepared.rows,
@@ -148,17 +149,22 @@ def _none(tensor: TensorSpec) -> Array:
 
 def _beside_champion(
     champion: Champion | None,
-    model: OnnxModel,
     examples: Examples,
     ours: Prepared,
     spec: ModelSpec,
+    *,
     resamples: int,
+    threads: int,
 ) -> tuple[Beside | None, dict[str, Measured]]:
     if champion is None:
         return None, bootstrapped(ours, resamples=resamples)
     if reason := incomparable(champion.signature, spec):
         return Beside(champion.version, reason=reason), bootstrapped(ours, resamples=resamples)
-    outputs = answers(OnnxModel.open(champion.onnx, threads=1), examples.feeds)
+    try:
+        outputs = answers(OnnxModel.open(champion.onnx, threads=threads), examples.feeds)
+    except LastmileError as error:
+        reason = f"it cannot answer these rows: {error}"
+        return Beside(champion.version, reason=reason), bootstrapped(ours, resamples=resamples)
     columns = columns_of(spec)
     theirs = prepare(spec.task, outputs, examples.truth, columns=columns, names=ours.metrics)
     comparison = compared(ours, theirs, resamples=resamples)

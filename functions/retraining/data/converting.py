@@ -57,7 +57,9 @@ class Converter:
                 fractions = np.flatnonzero(np.isfinite(values) & (values % 1 != 0))
             problems += self._each(raw, fractions, "is no whole number")
             values = _whole_if_all(values, {problem.row for problem in problems})
-        return values, problems + self._categories([str(value) for value in values.tolist()], problems)
+        if not self.column.categories:
+            return values, problems
+        return values, problems + self._categories(list(map(str, values.tolist())), problems)
 
     def _text(self, raw: Raw) -> tuple[Array, list[Problem]]:
         problems: list[Problem] = []

@@ -84,6 +84,13 @@ def test_a_champion_with_another_signature_is_not_compared(signature: Signature,
         raise AssertionError(found.champion.reason)
 
 
+def test_a_champion_that_fails_on_the_rows_is_not_compared() -> None:
+    found = evaluated([2, -2], champion=Champion(3, logistic([2, 0, 1]), SIGNATURE))
+    assert found.champion is not None
+    assert str(found.champion.reason).startswith("it cannot answer these rows: ")
+    assert found.metrics == evaluated([2, -2]).metrics
+
+
 def test_an_open_length_agrees_with_any() -> None:
     fixed = Signature((TensorSpec("x", "FP32", (1, 2), X.columns),), OUTPUTS)
     assert incomparable(fixed, CREDIT) is None

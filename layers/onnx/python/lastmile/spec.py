@@ -168,8 +168,29 @@ def _section_problems(spec: ModelSpec) -> Iterator[str]:
             yield f"features.{name}: no input has such a column (only a sensitive one may be none of the inputs)"
     if spec.features or spec.training is not None:
         yield from _repeated("inputs", names)
+    yield from _metric_problems(spec)
     if spec.decision is not None:
         yield from _decision_problems(spec.decision, Signature(spec.inputs, spec.outputs))
+
+
+def _metric_problems(spec: ModelSpec) -> Iterator[str]:
+    if not any(feature.sensitive for feature in spec.features.values()):
+        for index, gate in enumerate(spec.gates):
+            if gate.group_gap_at_most is not None:
+                yield f"gates[{index}]: group_gap_at_most needs a feature that is sensitive"
+    named = {f"gates[{index}].metric": gate.metric for index, gate in enumerate(spec.gates)}
+    if spec.compression.metric is not None:
+        named["compression.metric"] = spec.compression.metric
+    if not named:
+        return
+    from lastmile.metrics import find  # what serves measures nothing
+
+    for key, name in named.items():
+        try:
+            if spec.task not in find(name).tasks:
+                yield f"{key}: {name} is no metric of {spec.task}"
+        except InvalidSpec as error:
+            yield f"{key}: {error}"
 
 
 def _decision_problems(decision: Decision, signature: Signature) -> Iterator[str]:

@@ -110,6 +110,9 @@ def shown_until_over(progress: Progress, changes: Iterable[Document], *, prefix:
             for step in [name for name in run["steps"] if name not in told]:
                 told.add(step)
                 progress.say(f"  {prefix}✓ {step}")
+            if run["state"] not in told and run["state"] == "waiting for approval":
+                told.add(run["state"])
+                progress.say(f'  {prefix}? lastmile approve {run["model"]} {run["version"]} --why "…"')
             tell(f"{run['step']}, {run['state']}")
     return run
 

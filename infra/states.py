@@ -86,7 +86,7 @@ class Machine:
                 "run.$": "$.Payload.run",
                 "outcome.$": "$.Payload.outcome",
                 "seconds.$": "$.Payload.seconds",
-                "error": None,
+                "error": "none",  # a null would be left out of the template
             },
             "TimeoutSeconds": step.minutes * 60,
             "Retry": [_retry("States.ALL", step.attempts)],
@@ -107,11 +107,11 @@ class Machine:
                 f"{ASKING} for {seconds} s",
                 self._call(payload, how=".waitForTaskToken")
                 | {
-                    "ResultPath": None,
+                    "ResultPath": "$.answer",  # which nobody reads: the answer itself lies in the data bucket
                     "TimeoutSeconds": seconds,
                     "Retry": [_retry("States.Timeout", 1), _retry("States.ALL", step.attempts)],
                     "Catch": [
-                        {"ErrorEquals": ["States.Timeout"], "ResultPath": None, "Next": after},
+                        {"ErrorEquals": ["States.Timeout"], "ResultPath": "$.answer", "Next": after},
                         _caught("States.ALL", FAILED),
                     ],
                     "Next": after,

@@ -41,7 +41,7 @@ class Door:
 
     def __init__(self, desk: Desk, *, acts: Mapping[str, Act] = ACTS) -> None:
         self.desk = desk
-        self._acts = acts
+        self.acts = acts
 
     @classmethod
     def open(cls, environ: Mapping[str, str], *, clock: Callable[[], float] = time.time) -> "Door":
@@ -83,16 +83,16 @@ class Door:
                 job = self._job(run)
                 if job.run.execution != run["execution"]:
                     return Answer(pipeline.END, run)
-                return perform(step, job, self._acts[step], ending.conclude)
+                return perform(step, job, self.acts[step], ending.conclude)
 
     def _job(self, address: Event) -> Job:
         return Job.open(self.desk, address)
 
-    def _failed(self, run: Event, error: Event | None) -> Answer:
+    def _failed(self, run: Event, error: Event | str | None) -> Answer:
         job = self._job(run) if "id" in run else claiming.find(self.desk, run["object"])
         if job is None or job.run.execution != run.get("execution", job.run.execution):
             return Answer(pipeline.END, run)
-        ending.fail(job, error)
+        ending.fail(job, error if isinstance(error, dict) else None)
         return Answer(pipeline.BROKEN if job.run.state == "failed" else pipeline.END, run)
 
     def _abandon(self, ended: Event) -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from lastmile.model import OnnxModel
 
 
+CARD = ("card.md", "card.html")
+
+
 def register(job: Job) -> Outcome:
     """Push what the earlier steps made. Repeated, it finds the version that it registered, or goes on with it."""
     manifest = _registered(job) or _pushed(job)
@@ -60,10 +63,31 @@ def _pushed(job: Job) -> Manifest:
 def _files(job: Job, model: "OnnxModel") -> dict[str, bytes]:
     """What is kept with the version; a repeated push brings the same bytes."""
     return {
+        **_card(job),
         "certificate.json": read(job, job.run.found("certify")["certificate"]),
         "evaluation.json": read(job, job.run.found("compress")["evaluation"]),
         "profile.json": _once(job, "profile.json", lambda: _profile(job, model)),
     }
+
+
+def _card(job: Job) -> dict[str, bytes]:
+    """What the version is for, how good it is and where it comes from, for people."""
+    if all(exists(job, name) for name in CARD):
+        return {name: read(job, name) for name in CARD}
+    from functions.retraining.card import Facts, card
+    from functions.retraining.evaluation import Evaluation
+
+    compressed = job.run.found("compress")
+    facts = Facts(
+        spec=job.spec,
+        evaluation=Evaluation.from_document(orjson.loads(read(job, compressed["evaluation"]))),
+        gates=compressed["gates"],
+        data=orjson.loads(job.desk.data.get(job.run.found("validate")["report"]).data),
+        compression=compressed["table"],
+        certificate=orjson.loads(read(job, job.run.found("certify")["certificate"])),
+        lineage=_lineage(job),
+    )
+    return {name: _once(job, name, text.encode) for name, text in zip(CARD, card(facts), strict=True)}
 
 
 def _profile(job: Job, model: "OnnxModel") -> bytes:

@@ -161,7 +161,15 @@ def certify(job: Job) -> Outcome:
     remembered = Remembered.from_bytes(onnx, read(job, "answers.bin"))
     report = compare(remembered, onnx, held_out(job, spec).feeds, spec)
     keep(job, "certificate.json", orjson.dumps(report.to_document(), option=orjson.OPT_SERIALIZE_NUMPY))
-    return Outcome(facts={"certificate": "certificate.json"})
+    largest = max((found.largest_difference for found in report.compared), default=0.0)
+    return Outcome(
+        facts={
+            "certificate": "certificate.json",
+            "rows": report.rows,
+            "probes": report.probes,
+            "largest_difference": largest,
+        }
+    )
 
 
 def held_out(job: Job, spec: ModelSpec) -> "Examples":

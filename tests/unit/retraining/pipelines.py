@@ -142,7 +142,8 @@ def stand_ins(*, bias: int = 0, refuse: str | None = None) -> dict[str, Act]:
 
     def certified(job: Job) -> dict[str, Any]:
         keep(job, "certificate.json", b'{"passed":true}')
-        keep(job, "profile.json", b"{}")
+        for name in ("profile.json", "card.md", "card.html"):
+            keep(job, name, name.encode())
         return {"certificate": "certificate.json"}
 
     def evaluated(job: Job) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from functions.retraining.pipeline import FIRST, STEPS, TABLE
+from functions.retraining.work import Act, Job, Outcome
 from tests.unit.retraining.pipelines import KEY, SPEC, Place
 
 
@@ -26,6 +27,8 @@ def test_a_version_names_the_run_the_data_and_its_parent() -> None:
     assert lineage["parent"] == 1
     assert lineage["data"] == {"key": KEY, "version": run.upload.version, "sha256": "abc", "rows": 100}
     assert {file.path for file in place.registry.manifest("fraud", 2).files} == {
+        "card.html",
+        "card.md",
         "certificate.json",
         "evaluation.json",
         "profile.json",
@@ -103,8 +106,6 @@ def test_an_upload_for_a_model_that_nobody_declared_is_refused() -> None:
 
 
 def test_a_model_that_is_not_trained_refuses_data() -> None:
-    from dataclasses import replace
-
     place = Place(replace(SPEC, training=None))
     run = place.train()
     assert run.state == "refused"
@@ -121,28 +122,37 @@ def test_what_is_no_training_data_is_no_run() -> None:
     assert place.data.list_folders("runs") == []
 
 
-def test_an_error_is_tried_again_and_then_ends_in_order() -> None:
+class Breaking:
+    """A step that breaks off the first `times` times."""
+
+    def __init__(self, act: Act, times: int) -> None:
+        self._act = act
+        self._times = times
+        self.calls = 0
+
+    def __call__(self, job: Job) -> Outcome:
+        self.calls += 1
+        if self.calls <= self._times:
+            raise RuntimeError("out of luck")
+        return self._act(job)
+
+
+def test_an_error_is_tried_again() -> None:
     place = Place()
-    calls = []
-
-    def breaking(times: int) -> Callable[..., object]:
-        def act(job: object) -> object:
-            calls.append(1)
-            if len(calls) <= times:
-                raise RuntimeError("out of luck")
-            return kept(job)
-
-        return act
-
     door = place.door()
-    kept = door._acts["train"]
-    door._acts = dict(door._acts) | {"train": breaking(1)}  # type: ignore[dict-item]
+    once = Breaking(door.acts["train"], 1)
+    door.acts = {**door.acts, "train": once}
     assert place.run(place.upload(), door=door).state == "promoted"
-    calls.clear()
-    door._acts = dict(door._acts) | {"train": breaking(99)}  # type: ignore[dict-item]
+    assert once.calls == 2
+
+
+def test_an_error_that_stays_ends_the_run_in_order() -> None:
+    place = Place()
+    door = place.door()
+    always = Breaking(door.acts["train"], 99)
+    door.acts = {**door.acts, "train": always}
     run = place.run(place.upload(), door=door)
-    assert run.state == "failed"
-    assert len(calls) == TABLE["train"].attempts
+    assert (run.state, always.calls) == ("failed", TABLE["train"].attempts)
     assert run.problem is not None
     assert run.problem["reason"] == "the step broke off: RuntimeError out of luck"
 

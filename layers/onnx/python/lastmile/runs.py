@@ -132,7 +132,7 @@ class Runs:
 
 
 def _bytes(run: Run) -> bytes:
-    return orjson.dumps(run.to_document(), option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY)
+    return orjson.dumps(run.to_document(), option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _named(model: str) -> str:

@@ -345,7 +345,7 @@ def check_feeds(inputs: dict[str, TensorSpec], feeds: dict[str, Array]) -> None:
         missing = [name for name in inputs if name not in feeds]
         raise InvalidInput(f"missing input{'s' if len(missing) > 1 else ''}: {', '.join(missing)}")
     for name, array in feeds.items():
-        check_fits(inputs[name], array, f"input '{name}'")
+        check_fits(inputs[name], array)
 
 
 def _labelled(release: Release, label: str) -> tuple[int | None, str]:

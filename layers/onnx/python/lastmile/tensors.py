@@ -121,14 +121,17 @@ def check_shape(name: str, shape: object) -> list[int]:
     return shape
 
 
-def check_fits(spec: TensorSpec, array: Array, name: str) -> None:
-    """Raise InvalidInput unless the array's shape agrees with the signature's."""
-    shape = array.shape
-    fits = len(shape) == len(spec.shape)
-    for wanted, length in zip(spec.shape, shape, strict=False):
-        fits = fits and (wanted == length or wanted == -1)
-    if not fits:
-        raise InvalidInput(f"{name}: shape {list(shape)} does not fit {list(spec.shape)} (-1 is any length)")
+def check_fits(spec: TensorSpec, array: Array, name: str | None = None) -> None:
+    """Raise InvalidInput unless the array's shape agrees with the signature's; `name` is the input's if not given."""
+    shape, wanted = array.shape, spec.shape
+    if len(shape) == len(wanted):
+        for length, expected in zip(shape, wanted, strict=True):
+            if length != expected and expected != -1:
+                break
+        else:
+            return
+    where = name or f"input '{spec.name}'"
+    raise InvalidInput(f"{where}: shape {list(shape)} does not fit {list(wanted)} (-1 is any length)")
 
 
 def array_from_json(

@@ -175,9 +175,11 @@ def _feeds(document: dict[str, Any], binary: memoryview, served: Served) -> dict
     specs = served.loaded.inputs
     feeds: dict[str, Array] = {}
     at = 0
-    for index, entry in enumerate(as_list(document.get("inputs"), "inputs")):
-        tensor = as_object(entry, f"inputs[{index}]")
-        name = as_text(tensor.get("name"), f"inputs[{index}].name")
+    entries = document.get("inputs")
+    for index, entry in enumerate(entries if type(entries) is list else as_list(entries, "inputs")):
+        tensor = entry if type(entry) is dict else as_object(entry, f"inputs[{index}]")
+        found = tensor.get("name")
+        name: str = found if type(found) is str else as_text(found, f"inputs[{index}].name")
         where = f"input '{name}'"
         spec = specs.get(name)
         if spec is None:

@@ -2,6 +2,7 @@
 
 from lastmile.drift.budget import Budget
 from lastmile.drift.estimate import Estimate, Feedback, accuracy
+from lastmile.drift.joint import joint
 from lastmile.drift.report import DriftReport, Row, Verdict
 from lastmile.drift.variation import natural_variation
 from lastmile.drift.verdict import ALPHA, compare
@@ -16,5 +17,6 @@ __all__ = [
     "Verdict",
     "accuracy",
     "compare",
+    "joint",
     "natural_variation",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 type Verdict = Literal["stable", "drifted", "not enough data"]
-type Aspect = Literal["values", "words", "missing", "infinite", "unseen"]
+type Aspect = Literal["values", "words", "missing", "infinite", "unseen", "joint"]
 
 WORST_FIRST: tuple[Verdict, ...] = ("drifted", "not enough data", "stable")
 

@@ -5,6 +5,7 @@ import numpy as np
 from lastmile.tensors import Array
 
 BINS = 20
+MOST_SORTED = 131_072  # values that say where the edges are; more are taken at even distances
 
 # Ten bins a decade: a bin's upper edge is at most 26 % above what lies in it.
 LATENCY_EDGES_MS: tuple[float, ...] = tuple(round(10 ** (step / 10), 4) for step in range(-10, 51))
@@ -22,6 +23,8 @@ def quantile_edges(values: Array, bins: int = BINS) -> tuple[float, ...]:
     """
     if not values.size:
         return UNIVERSAL_EDGES
+    ends = np.array([values.min(), values.max()], np.float64)
+    values = values[:: 1 + (values.size - 1) // MOST_SORTED]
     distinct, counts = np.unique(values.astype(np.float64, copy=False), return_counts=True)
     if len(distinct) <= bins:
         inner = distinct[:-1] / 2 + distinct[1:] / 2
@@ -30,7 +33,7 @@ def quantile_edges(values: Array, bins: int = BINS) -> tuple[float, ...]:
         cuts = distinct[np.searchsorted(reached, np.arange(1, bins) / bins)]
         shared = distinct[counts * bins >= values.size]
         inner = np.concatenate([cuts, shared, _just_below(shared)])
-    edges = np.unique(np.concatenate([_just_below(distinct[:1]), inner, distinct[-1:]]))
+    edges = np.unique(np.concatenate([_just_below(ends[:1]), inner, ends[1:]]))
     return tuple(edges[np.isfinite(edges)].tolist())
 
 

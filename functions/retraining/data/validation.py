@@ -111,12 +111,13 @@ def _shares(rows: int, bad: BadRows, spec: ModelSpec) -> list[Finding]:
     if bad.total <= most * total:
         return []
     worst = "; ".join(
-        f"{kind.rows:,} times: {kind.example} (line {kind.first_line})" for kind in bad.by_frequency()[:3]
+        f"{kind.example} ({kind.rows:,} {'row' if kind.rows == 1 else 'rows'}, first in line {kind.first_line:,})"
+        for kind in bad.by_frequency()[:3]
     )
     return [
         Finding(
             "refused",
             f"{bad.total:,} of {total:,} rows ({bad.total / total:.1%}) cannot be used, at most {most:.1%} may be so",
-            f"Mend them and upload again. Most often, {worst}. The quarantine lists the rows.",
+            f"Mend them and upload again. Most often: {worst}. The quarantine lists the rows.",
         )
     ]

@@ -46,7 +46,11 @@ REFUSALS = [
     (csv(header="a,b,c"), r"none of the 3 wanted columns is there: the header is wrong \('a', 'b', 'c'\)", "must name"),
     (csv(header="1.5,DE,0"), "none of the 3 wanted columns is there: the first line seems to hold values", "must name"),
     (csv(header="amount,country,label,label"), "the column label is there more than once", "Keep one"),
-    (with_bad(40), r"40 of 100 rows \(40.0%\) cannot be used, at most 5.0%", "40 times: amount: 'abc' is no number"),
+    (
+        with_bad(40),
+        r"40 of 100 rows \(40.0%\) cannot be used, at most 5.0%",
+        "Most often: amount: 'abc' is no number (40 rows, first in line 2).",
+    ),
     (b'amount,country,label\n1,"DE,0\n2,FR,1\n', "line 2: .*a quotation mark is opened and never closed", "Double"),
     (csv([(amount, country, "1") for amount, country, _ in ROWS]), "has the label '1', so there is nothing", "two cla"),
     (b"{not json\n" * 30, "no line is a JSON object", "Write one object per line"),

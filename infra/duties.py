@@ -92,8 +92,8 @@ CONTROL = Duty(
 )
 DRIFT = Duty(
     reads=("models",),
-    data_reads=("captures", "profiles", "feedback", "reports"),
-    data_writes=("reports/*", "training/*/feedback-*", "profiles/*/merged.json"),
+    data_reads=("captures", "profiles", "feedback", "reports", "training"),
+    data_writes=("reports/*", "training/*/feedback-*", "training/*/again-*", "profiles/*/merged.json"),
     tells=True,
 )
 RETRAINING = Duty(

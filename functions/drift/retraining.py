@@ -1,5 +1,6 @@
 """When a model is to be trained anew by itself: once per cause, and never more often than its cool-down allows."""
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -8,12 +9,15 @@ import orjson
 from functions.drift.bus import Bus
 from functions.drift.records import Document, move, read
 from lastmile.audit import rfc3339
+from lastmile.feedback import at_once
 from lastmile.labelled import Labelled
 from lastmile.quality import training_rows
 from lastmile.spec import ModelSpec
 from lastmile.store import AlreadyExists, Store
 
-WANTED = "RetrainWanted"  # the learning part trains on the newest upload when it hears this
+WANTED = "RetrainWanted"  # for whoever wants to know: the upload is what starts the pipeline
+MADE = re.compile(r"/(again|feedback)-[0-9TZ]+\.[a-z.]+$")  # uploads of our own
+SUFFIX = re.compile(r"\.(csv|jsonl|parquet)(\.gz)?$")
 SHADOW = "shadow"
 
 
@@ -43,7 +47,10 @@ class Retraining:
         cause, sentence, new = self._cause(drifted, rows, before.get("feedback_until", 0.0))
         if cause is None:
             return _said(False, None, sentence)
-        if not self._claim(cause, sentence, new, at, before):
+        newest = None if new else self._newest()
+        if not new and newest is None:
+            sentence += " There is no upload to learn from: the event alone says so."
+        if not self._claim(cause, sentence, new, newest, at, before):
             return _said(False, None, "Another check was faster and has started it.")
         self._finish(rows)
         return _said(True, cause, sentence)
@@ -53,12 +60,13 @@ class Retraining:
         pending = (read(self._store, self._record) or {}).get("pending")
         if pending is None:
             return
-        if pending["upload"] is None:
-            self._bus.tell(WANTED, pending["event"])
-        else:
+        if pending["rows"]:
             chosen = [row for row in _new(rows(), pending["since"]) if row.feedback.received <= pending["until"]]
             with suppress(AlreadyExists):
                 self._store.create(pending["upload"], _lines(self._spec, chosen))
+        elif pending["copy"] is not None and not self._store.exists(pending["upload"]):
+            self._store.copy(pending["copy"], pending["upload"])
+        self._bus.tell(WANTED, pending["event"] | {"upload": pending["upload"]})
 
         def done(found: Document | None) -> Document | None:
             return None if found is None or found.get("pending") != pending else found | {"pending": None}
@@ -83,19 +91,36 @@ class Retraining:
             return "drift", f"Drifted: {', '.join(drifted[:10])}.", []
         return None, " ".join(part for part in (count, "Nothing has drifted." if policy.on_drift else "") if part), []
 
-    def _claim(self, cause: str, sentence: str, new: Sequence[Labelled], at: float, before: Document) -> bool:
+    def _newest(self) -> str | None:
+        """The upload to learn from once more: the newest one that somebody has made."""
+        paths = [path for path in self._store.list(f"training/{self._spec.name}") if not MADE.search(path)]
+        times = at_once(lambda path: self._store.stat(path).modified, paths)
+        return max(zip(times, paths, strict=True), default=(0.0, None))[1]
+
+    def _claim(
+        self, cause: str, sentence: str, new: Sequence[Labelled], newest: str | None, at: float, before: Document
+    ) -> bool:
         """Whether it is ours to start: of all checks that decide the same, one gets to write the record."""
         stamp = _moment(at).replace("-", "").replace(":", "")[:15] + "Z"
         used = before.get("feedback_until", 0.0)
+        name = f"feedback-{stamp}.jsonl" if new else newest and f"again-{stamp}{_suffix(newest)}"
         until = max((row.feedback.received for row in new), default=used)
         pending = {
-            "upload": f"training/{self._spec.name}/feedback-{stamp}.jsonl" if new else None,
+            "upload": f"training/{self._spec.name}/{name}" if name else None,
+            "copy": newest,
+            "rows": bool(new),
             "since": used,
             "until": until,
             "event": {"id": f"{self._spec.name}-{stamp}", "model": self._spec.name, "reason": sentence, "cause": cause},
         }
         after = {"at": at, "cause": cause, "feedback_until": until, "pending": pending}
         return move(self._store, self._record, lambda found: after if (found or {}) == before else None) is not None
+
+
+def _suffix(path: str) -> str:
+    """`.csv.gz` of `training/fraud/2026.03.csv.gz`."""
+    found = SUFFIX.search(path)
+    return found[0] if found else ""
 
 
 def _lines(spec: ModelSpec, rows: Sequence[Labelled]) -> bytes:

@@ -48,6 +48,8 @@ def test_a_spec_that_asks_for_nothing_gets_nothing(world: World, fraud: Make) ->
 
 def test_drift_starts_training_once_and_then_cools_down(world: World, fraud: Make) -> None:
     drifting(world, fraud(retrain=Retrain(on_drift=True, cooldown_hours=4)))
+    world.data.put("training/fraud/2025.csv", b"older")
+    world.data.put("training/fraud/2026.csv.gz", b"newer")
     first = tick(world)
     assert (first["started"], first["cause"]) == (True, "drift")
     assert "amount" in first["sentence"]
@@ -62,7 +64,21 @@ def test_drift_starts_training_once_and_then_cools_down(world: World, fraud: Mak
         "model": "fraud",
         "reason": "",
         "cause": "drift",
+        "upload": "training/fraud/again-20260314T150000Z.csv.gz",
     }
+    assert uploads(world) == [
+        "training/fraud/2025.csv",
+        "training/fraud/2026.csv.gz",
+        "training/fraud/again-20260314T150000Z.csv.gz",
+        "training/fraud/again-20260314T190000Z.csv.gz",
+    ]
+    assert world.data.get("training/fraud/again-20260314T190000Z.csv.gz").data == b"newer"
+
+
+def test_drift_without_an_upload_to_learn_from_says_so(world: World, fraud: Make) -> None:
+    drifting(world, fraud(retrain=Retrain(on_drift=True)))
+    assert tick(world)["sentence"].endswith("There is no upload to learn from: the event alone says so.")
+    assert (uploads(world), sorted(world.bus.kinds())) == ([], ["DriftDetected", "RetrainWanted"])
 
 
 def test_stable_traffic_starts_nothing(world: World, fraud: Make) -> None:
@@ -108,7 +124,8 @@ def test_enough_new_labels_become_training_rows_once(world: World, fraud: Make) 
     labelled(world, of, 50, known=NOW + 2.5 * HOUR)
     assert tick(world, 3)["started"]
     assert [len(world.data.get(path).data.splitlines()) for path in uploads(world)] == [50, 50]
-    assert "RetrainWanted" not in world.bus.kinds(), "the upload itself starts the run"
+    uploaded = [detail["upload"] for kind, detail in world.bus.heard if kind == "RetrainWanted"]
+    assert uploaded == uploads(world), "the upload itself starts the run; the event says which"
 
 
 def test_an_upload_that_was_decided_and_not_written_is_written_later(

@@ -24,6 +24,14 @@ def test_an_object_comes_back_with_an_etag_that_changes_with_it(store: Store) ->
     assert store.get("a/b/c.json").data == b"2"
 
 
+def test_an_object_can_be_copied(store: Store) -> None:
+    store.create("a/b.csv", b"1")
+    store.copy("a/b.csv", "a/c.csv")
+    assert store.get("a/c.csv").data == store.get("a/b.csv").data == b"1"
+    with pytest.raises(NotFound):
+        store.copy("a/nothing", "a/d")
+
+
 def test_create_never_writes_over_what_is_there(store: Store) -> None:
     store.create("a", b"1")
     with pytest.raises(AlreadyExists, match="a exists already"):

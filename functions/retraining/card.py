@@ -70,7 +70,7 @@ def _grids(found: Facts) -> Iterator[Grid]:
     if found.data is not None:
         yield cardtables.columns(found.data)
     yield cardtables.compression(found.compression)
-    yield cardtables.facts("Certificate", found.certificate)
+    yield from cardtables.certificate(found.certificate)
     yield cardtables.facts("Training", cardtables.training(found.spec))
     yield cardtables.facts("Lineage", found.lineage)
 

@@ -27,7 +27,7 @@ class Grid:
 def number(value: Any) -> str:
     if value is None:
         return NOTHING
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not _is_number(value):
         return _plain(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
@@ -109,18 +109,34 @@ def columns(data: Mapping[str, Any]) -> Grid:
     return Grid("Data", heads, rows, (3, 4), f"{data['summary']} {data['form']}.")
 
 
-def compression(table: Mapping[str, Any]) -> Grid:
+def compression(document: Mapping[str, Any]) -> Grid:
     """Of the candidates as they were measured, the adopted one marked."""
-    candidates = table.get("candidates", ())
-    heads = list(dict.fromkeys(key for each in candidates for key in each))
-    rows = tuple(tuple(number(each.get(key)) for key in heads) for each in candidates)
-    right = tuple(
-        place
-        for place, key in enumerate(heads)
-        if any(isinstance(each.get(key), (int, float)) and not isinstance(each.get(key), bool) for each in candidates)
-    )
-    names = tuple(key.replace("_", " ") for key in heads)
-    return Grid("Compression", names, rows, right, f"Adopted: {table['kind']}." if "kind" in table else "")
+    note = f"Adopted: {document['kind']}." if "kind" in document else ""
+    return _records("Compression", document.get("candidates", ()), note)
+
+
+def certificate(document: Mapping[str, Any]) -> Iterator[Grid]:
+    """The bounds, and every comparison of the graph with the trained object."""
+    yield facts("Certificate", {key: value for key, value in document.items() if key != "compared"})
+    yield _records("Certificate, each comparison", document.get("compared", ()))
+
+
+def _records(title: str, records: Sequence[Mapping[str, Any]], note: str = "") -> Grid:
+    """Documents of one kind, as rows; what is empty in all of them is left out."""
+    names = dict.fromkeys(key for each in records for key in each)
+    heads = [key for key in names if any(each.get(key) not in (None, "") for each in records)]
+    rows = tuple(tuple(_cell(key, each.get(key)) for key in heads) for each in records)
+    right = tuple(place for place, key in enumerate(heads) if any(_is_number(each.get(key)) for each in records))
+    return Grid(title, tuple(key.replace("_", " ") for key in heads), rows, right, note)
+
+
+def _cell(name: str, value: Any) -> str:
+    """A time as milliseconds, because what is timed here is short."""
+    return f"{value * 1000:.3g} ms" if name.startswith("seconds") and _is_number(value) else number(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def facts(title: str, document: Mapping[str, Any]) -> Grid:

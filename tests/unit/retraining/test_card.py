@@ -137,20 +137,27 @@ def test_data_compression_certificate_training_and_lineage_are_told() -> None:
         compression={
             "kind": "int8-dynamic",
             "candidates": [
-                {"name": "fp32", "bytes": 123456, "adopted": False},
+                {"name": "fp32", "bytes": 123456, "seconds": 0.00042, "adopted": False},
                 {"name": "int8-dynamic", "bytes": 4321, "adopted": True},
             ],
         },
-        certificate={"rows": 100, "largest_difference": 1.5e-7, "outputs": {"label": {"mismatches": 0}}},
+        certificate={
+            "rows": 100,
+            "tolerance": 0.0001,
+            "compared": (
+                {"rows": "held-out", "output": "label", "count": 100, "largest_difference": 1.5e-7, "expected": ""},
+            ),
+        },
         lineage={"run": "r1", "data": {"key": "training/loans/a|b.csv", "rows": 100}, "parent": None},
     )
     for line in (
         "march.csv: all 100 rows can be used. CSV separated by commas, UTF-8.",
         "| amount | feature | number | 0 | 7 |",
         "Adopted: int8-dynamic.",
-        "| int8-dynamic | 4,321 | yes |",
-        "| largest difference | 1.5e-07 |",
-        "| outputs.label.mismatches | 0 |",
+        "| fp32 | 123,456 | 0.42 ms | no |",
+        "| int8-dynamic | 4,321 | – | yes |",
+        "| tolerance | 0.0001 |",
+        "| held-out | label | 100 | 1.5e-07 |",
         "| options.rounds | 7 |",
         r"| data.key | training/loans/a\|b.csv |",
     ):

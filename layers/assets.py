@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
 
 # Lambda's name of an architecture, and the platform whose wheels run on its Amazon Linux 2023 (glibc 2.34).
 PLATFORMS = {"x86_64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
@@ -12,7 +15,8 @@ class Asset:
     """`packages` is the folder inside the asset that Python searches; `mount` is where Lambda shows the asset.
 
     `unneeded` are locked packages that nothing imports, `pruned` their files that nothing reads, and `elsewhere`
-    source files that run in another place than Lambda.
+    source files that run in another place than Lambda. `beside` are layers that are always mounted with this one.
+    With `undocumented` its bytecode holds no docstrings.
     """
 
     name: str
@@ -25,9 +29,18 @@ class Asset:
     unneeded: tuple[str, ...] = ()
     pruned: tuple[str, ...] = ()
     elsewhere: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    undocumented: bool = False
 
 
-def _layer(name: str, *, unneeded: tuple[str, ...], pruned: tuple[str, ...]) -> Asset:
+def _layer(
+    name: str,
+    *,
+    unneeded: tuple[str, ...],
+    pruned: tuple[str, ...],
+    beside: tuple[str, ...] = (),
+    undocumented: bool = False,
+) -> Asset:
     return Asset(
         name=f"{name}-layer",
         group=f"{name}-layer",
@@ -37,6 +50,8 @@ def _layer(name: str, *, unneeded: tuple[str, ...], pruned: tuple[str, ...]) -> 
         packages="python",
         unneeded=unneeded,
         pruned=pruned,
+        beside=beside,
+        undocumented=undocumented,
     )
 
 
@@ -56,6 +71,9 @@ def _function(
     )
 
 
+# A model may bring its own.
+OWN_RECIPES = tuple(file.relative_to(ROOT).as_posix() for file in sorted((ROOT / "models").glob("*/recipe.py")))
+
 ASSETS = {
     asset.name: asset
     for asset in (
@@ -74,9 +92,47 @@ ASSETS = {
                 "numpy/_core/*_tests.*",
                 "numpy/_core/include/*",
                 "numpy/_pyinstaller/*",
-                "numpy/f2py/*",  # all that misses it is `from numpy import *`
+                "numpy/f2py/src/*",  # the rest is imported by `from numpy import *`, as scipy says it
                 "numpy/random/_examples/*",
                 "aws_lambda_powertools/event_handler/openapi/swagger_ui/*",
+            ),
+        ),
+        _layer(
+            "training",
+            beside=("onnx-layer",),
+            undocumented=True,  # half of 23 MB, and Lambda's limit is near
+            unneeded=("ml-dtypes",),  # 25 MB, of which onnx wants the names: they are in layers/training/python
+            pruned=(
+                "joblib/test/*",
+                "narwhals/_arrow/*",
+                "narwhals/_dask/*",
+                "narwhals/_duckdb/*",
+                "narwhals/_ibis/*",
+                "narwhals/_interchange/*",
+                "narwhals/_pandas_like/*",
+                "narwhals/_polars/*",
+                "narwhals/_spark_like/*",
+                "narwhals/_sql/*",
+                "narwhals/testing/*",
+                "onnx/backend/*",
+                "onnx/fuzz/*",
+                "onnx/reference/*",
+                "onnx/*.cc",
+                "onnx/*.proto*",
+                "scipy/cluster/*",
+                "scipy/datasets/*",
+                "scipy/differentiate/*",
+                "scipy/fftpack/*",
+                "scipy/io/*",
+                "scipy/odr/*",
+                "scipy/signal/*",
+                "scipy/stats/_unuran/*",
+                "scipy/*.pyx",
+                "sklearn/datasets/*",
+                "sklearn/*.pyx",
+                "sklearn/*.tp",
+                "sklearn/*/meson.build",
+                "skl2onnx/tutorial/*",
             ),
         ),
         _function(
@@ -109,5 +165,6 @@ ASSETS = {
         ),
         _function("capture", layers=("onnx-layer",)),
         _function("drift", layers=("onnx-layer",)),
+        _function("retraining", layers=("onnx-layer", "training-layer"), also=OWN_RECIPES),
     )
 }

@@ -147,7 +147,8 @@ def _builder() -> Iterator[tuple[str, Path]]:
 
 def _compile(target: Target, folder: Path) -> None:
     script = str(Path(__file__).with_name("bytecode.py"))
-    _run(target, [sys.executable, "-I", "-S", script, str(folder), target.asset.mount])
+    level = "2" if target.asset.undocumented else "0"
+    _run(target, [sys.executable, "-I", "-S", script, str(folder), target.asset.mount, level])
 
 
 def _run(target: Target, command: list[str]) -> None:

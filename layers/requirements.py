@@ -12,7 +12,10 @@ HEADER = "# Made from uv.lock by `make lock`.\n"
 
 def locked(asset: Asset) -> str:
     """The requirements file of `asset`: its dependency group without what its layers hold and what nothing imports."""
-    excluded = [*asset.unneeded, *(name for layer in asset.layers for name in packages(ASSETS[layer]))]
+    excluded = [
+        *asset.unneeded,
+        *(name for layer in (*asset.layers, *asset.beside) for name in packages(ASSETS[layer])),
+    ]
     command = [uv(), "export", "--frozen", "--quiet", "--no-emit-project", "--no-header", "--no-annotate"]
     command += ["--only-group", asset.group]
     for name in excluded:
@@ -28,7 +31,7 @@ def packages(asset: Asset) -> list[str]:
 
 def main() -> None:
     # Layers first: what they hold decides what the functions leave out.
-    for asset in sorted(ASSETS.values(), key=lambda asset: len(asset.layers)):
+    for asset in sorted(ASSETS.values(), key=lambda asset: len(asset.layers) + len(asset.beside)):
         _file(asset).write_text(locked(asset))
 
 

@@ -7,6 +7,7 @@ from layers.build import size
 
 # A function and its layers, unzipped: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 LAMBDA_LIMIT = 262_144_000
+SPARE = 5_000_000
 LAYER_LIMIT = 118_000_000
 FUNCTIONS = [asset for asset in ASSETS.values() if asset.layers]
 
@@ -23,7 +24,7 @@ def test_every_function_with_its_layers_fits_into_lambda(assets: Path, capsys: p
             share = f"{together / LAMBDA_LIMIT:.1%}"
             print(f"{name:<12} {architecture:<7} {own:>12,} {layers:>12,} {together:>12,} {share:>12}")
     assert all(own and layers for _, _, own, layers, _ in rows)
-    assert not [row for row in rows if row[-1] > LAMBDA_LIMIT]
+    assert not [row for row in rows if row[-1] > LAMBDA_LIMIT - SPARE]
 
 
 @pytest.mark.parametrize("architecture", PLATFORMS)

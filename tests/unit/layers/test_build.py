@@ -128,7 +128,8 @@ def test_builds_at_once_take_turns(target: Target, capsys: pytest.CaptureFixture
 def test_an_unknown_asset_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["nonsense"])
-    assert "There is no asset nonsense; there are onnx-layer, inference, control." in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "There is no asset nonsense; there are onnx-layer, training-layer, inference, control" in said
 
 
 def test_a_check_builds_nothing_and_names_what_is_out_of_date(tmp_path: Path) -> None:

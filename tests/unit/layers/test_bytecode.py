@@ -15,8 +15,8 @@ def _compiled(source: Path) -> bytes:
     return (source.parent / f"__pycache__/{source.stem}.cpython-313.pyc").read_bytes()
 
 
-def _compile(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-I", "-S", bytecode.__file__, str(folder), "/opt"]
+def _compile(folder: Path, *level: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-I", "-S", bytecode.__file__, str(folder), "/opt", *level]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -28,6 +28,17 @@ def test_bytecode_names_the_path_that_lambda_shows(tmp_path: Path) -> None:
     code = marshal.loads(_compiled(source)[16:])
     assert isinstance(code, CodeType)
     assert code.co_filename == "/opt/python/module.py"
+
+
+def test_bytecode_can_do_without_docstrings(tmp_path: Path) -> None:
+    source = tmp_path / "module.py"
+    source.write_text('"""What it is for."""\nassert False\n')
+    sizes = []
+    for level in ("0", "2"):
+        _compile(tmp_path, level)
+        sizes.append(len(_compiled(source)))
+    assert b"What it is for" not in _compiled(source)
+    assert sizes[1] < sizes[0]
 
 
 def test_python_never_looks_at_the_source(tmp_path: Path) -> None:

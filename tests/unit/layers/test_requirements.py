@@ -24,8 +24,9 @@ def test_every_requirement_is_pinned_and_hashed(asset: Asset) -> None:
 
 
 @every_asset
-def test_a_function_does_not_repeat_what_its_layers_hold(asset: Asset) -> None:
-    assert not [name for layer in asset.layers for name in packages(ASSETS[layer]) if name in packages(asset)]
+def test_an_asset_does_not_repeat_what_the_layers_beside_it_hold(asset: Asset) -> None:
+    layers = (*asset.layers, *asset.beside)
+    assert not [name for layer in layers for name in packages(ASSETS[layer]) if name in packages(asset)]
 
 
 @every_asset

@@ -7,6 +7,7 @@ from infra.assets import Assets
 from infra.chat import Chat
 from infra.config import choose
 from infra.identity import Identity
+from infra.layers import Layers
 from infra.serving import Serving
 from infra.storage import Storage
 from infra.watching import Watching
@@ -19,12 +20,15 @@ def build() -> App:
     stage = choose(app.node.try_get_context("stage") or "dev", architecture=app.node.try_get_context("architecture"))
     assets = Assets(app.node.try_get_context("assets") or ".build/assets", stage.architecture)
     storage = Storage(app, stage=stage)
+    layers = Layers(app, stage=stage, assets=assets)
     identity = Identity(app, stage=stage, token_url=app.node.try_get_context("token_url"))
-    chat = Chat(app, stage=stage, assets=assets, storage=storage)
-    serving = Serving(app, stage=stage, assets=assets, storage=storage, identity=identity, hook=chat.hook)
-    watching = Watching(app, stage=stage, assets=assets, storage=storage)
+    chat = Chat(app, stage=stage, assets=assets, layers=layers, storage=storage)
+    serving = Serving(
+        app, stage=stage, assets=assets, layers=layers, storage=storage, identity=identity, hook=chat.hook
+    )
+    watching = Watching(app, stage=stage, assets=assets, layers=layers, storage=storage)
     for watched in (serving, chat):
-        watching.add_dependency(watched)  # its log groups must be there
+        watching.add_stack_dependency(watched)  # its log groups must be there
     Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
     return app
 

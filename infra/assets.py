@@ -18,7 +18,10 @@ class Assets:
     architecture: Architecture
 
     def code(self, name: str) -> aws_lambda.AssetCode:
+        return aws_lambda.Code.from_asset(str(self.path(name)))
+
+    def path(self, name: str) -> Path:
         path = REPOSITORY / self.folder / f"{name}-{self.architecture}"
         if not path.is_dir():
             raise SystemExit(f"{path} is missing: run `make build` first.")
-        return aws_lambda.Code.from_asset(str(path))
+        return path

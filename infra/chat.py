@@ -10,7 +10,8 @@ from infra.alarms import PERIOD
 from infra.assets import Assets
 from infra.config import Stage
 from infra.duties import CHAT, HOOK
-from infra.function import ARCHITECTURES, RUNTIME, Function
+from infra.function import Function
+from infra.layers import Layers
 from infra.nag import accept
 from infra.storage import Storage
 
@@ -22,7 +23,7 @@ class Chat(Stack):
     """The platforms' secrets are no part of it: `lastmile chat connect` makes them, and without one a platform's
     requests are refused."""
 
-    def __init__(self, scope: Construct, *, stage: Stage, assets: Assets, storage: Storage) -> None:
+    def __init__(self, scope: Construct, *, stage: Stage, assets: Assets, layers: Layers, storage: Storage) -> None:
         super().__init__(
             scope, f"Lastmile-{stage.name}-Chat", description=f"Lastmile {stage.name}: chat and ticket webhooks"
         )
@@ -35,15 +36,7 @@ class Chat(Stack):
         self._messages = self._queue("Messages", keep=Duration.days(4), dead=self._dead)
         accept(self._dead, "AwsSolutions-SQS3", "It is itself the queue of dead letters.")
         self._table = self._records()
-        self._layer = aws_lambda.LayerVersion(
-            self,
-            "OnnxLayer",
-            layer_version_name=f"lastmile-{stage.name}-chat-onnx",
-            description="ONNX Runtime, numpy and the Lastmile library",
-            code=assets.code("onnx-layer"),
-            compatible_runtimes=[RUNTIME],
-            compatible_architectures=[ARCHITECTURES[stage.architecture]],
-        )
+        self._layer = layers.version(self, "onnx")
         self.hook = self._hook()
         worker = self._worker()
         for function in (self.hook, worker):

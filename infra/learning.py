@@ -9,7 +9,6 @@ from aws_cdk import (
     aws_events,
     aws_events_targets,
     aws_iam,
-    aws_lambda,
     aws_logs,
     aws_sqs,
     aws_stepfunctions,
@@ -21,27 +20,25 @@ from infra.alarms import PERIOD
 from infra.assets import Assets
 from infra.config import Stage
 from infra.duties import RETRAINING
-from infra.function import ARCHITECTURES, RUNTIME, Function
+from infra.function import Function
+from infra.layers import Layers
 from infra.nag import accept
 from infra.states import Machine
 from infra.storage import Storage
 
-LAYERS = {
-    "onnx": "ONNX Runtime, numpy and the Lastmile library",
-    "training": "scikit-learn, ONNX and the conversion between them",
-}
 PLACE = [Aws.PARTITION, Aws.REGION, Aws.ACCOUNT_ID]
 EXECUTIONS = "Executions come into being with each upload: of theirs only the state machine's name is known before."
 UPLOADS = ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")
 
 
 class Learning(Stack):
-    def __init__(self, scope: Construct, *, stage: Stage, assets: Assets, storage: Storage) -> None:
+    def __init__(self, scope: Construct, *, stage: Stage, assets: Assets, layers: Layers, storage: Storage) -> None:
         super().__init__(
             scope, f"Lastmile-{stage.name}-Learning", description=f"Lastmile {stage.name}: from an upload to a version"
         )
         self._stage = stage
         self._storage = storage
+        self._layers = layers
         self._alarms = storage.alarms
         self._unheard = self._queue()
         function = self._function(assets)
@@ -65,25 +62,13 @@ class Learning(Stack):
         return queue
 
     def _function(self, assets: Assets) -> Function:
-        layers = [
-            aws_lambda.LayerVersion(
-                self,
-                f"{name.capitalize()}Layer",
-                layer_version_name=f"lastmile-{self._stage.name}-learning-{name}",
-                description=description,
-                code=assets.code(f"{name}-layer"),
-                compatible_runtimes=[RUNTIME],
-                compatible_architectures=[ARCHITECTURES[self._stage.architecture]],
-            )
-            for name, description in LAYERS.items()
-        ]
         return Function(
             self,
             "retraining",
             stage=self._stage,
             size=self._stage.retraining,
             code=assets.code("retraining"),
-            layers=layers,
+            layers=[self._layers.version(self, name) for name in ("onnx", "training")],
             environment={"LASTMILE_LARGEST_MB": str(self._stage.largest_upload_mb)},
             duty=RETRAINING,
             storage=self._storage,

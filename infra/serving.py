@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from aws_cdk import CfnOutput, Stack, aws_lambda
+from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
 from infra.api import Api
@@ -10,8 +10,9 @@ from infra.assets import Assets
 from infra.config import Size, Stage
 from infra.dashboard import Dashboard
 from infra.duties import CONTROL, INFERENCE, Duty
-from infra.function import ARCHITECTURES, RUNTIME, Function
+from infra.function import Function
 from infra.identity import Identity
+from infra.layers import Layers
 from infra.routes import Door
 from infra.storage import Storage
 
@@ -23,6 +24,7 @@ class Serving(Stack):
         *,
         stage: Stage,
         assets: Assets,
+        layers: Layers,
         storage: Storage,
         identity: Identity,
         hook: Function,
@@ -35,7 +37,7 @@ class Serving(Stack):
         self._assets = assets
         self._storage = storage
         self._alarms = storage.alarms
-        self._layer = self._onnx_layer()
+        self._layer = layers.version(self, "onnx")
         inference = self._function(
             "inference",
             size=stage.inference,
@@ -62,17 +64,6 @@ class Serving(Stack):
         CfnOutput(self, "InferenceFunction", value=inference.name)
         CfnOutput(self, "ControlFunction", value=control.name)
         CfnOutput(self, "LogGroupPrefix", value=f"/aws/lambda/lastmile-{stage.name}-")
-
-    def _onnx_layer(self) -> aws_lambda.LayerVersion:
-        return aws_lambda.LayerVersion(
-            self,
-            "OnnxLayer",
-            layer_version_name=f"lastmile-{self._stage.name}-onnx",
-            description="ONNX Runtime, numpy and the Lastmile library",
-            code=self._assets.code("onnx-layer"),
-            compatible_runtimes=[RUNTIME],
-            compatible_architectures=[ARCHITECTURES[self._stage.architecture]],
-        )
 
     def _function(self, name: Door, *, size: Size, duty: Duty, environment: Mapping[str, str]) -> Function:
         return Function(

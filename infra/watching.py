@@ -1,6 +1,6 @@
 """What looks after the models that serve: captures, the hourly check for drift, and a page for every model."""
 
-from aws_cdk import CfnOutput, Stack, aws_lambda
+from aws_cdk import CfnOutput, Stack
 from constructs import Construct
 
 from infra.assets import Assets
@@ -8,27 +8,19 @@ from infra.capturing import Capturing
 from infra.config import Stage
 from infra.dashboard import ModelDashboard
 from infra.drifting import Drifting
-from infra.function import ARCHITECTURES, RUNTIME
+from infra.layers import Layers
 from infra.storage import Storage
 
 WATCHED = ("inference", "chat")  # whose predictions are captured
 
 
 class Watching(Stack):
-    def __init__(self, scope: Construct, *, stage: Stage, assets: Assets, storage: Storage) -> None:
+    def __init__(self, scope: Construct, *, stage: Stage, assets: Assets, layers: Layers, storage: Storage) -> None:
         super().__init__(
             scope, f"Lastmile-{stage.name}-Watching", description=f"Lastmile {stage.name}: captures, drift and quality"
         )
         alarms = storage.alarms
-        layer = aws_lambda.LayerVersion(
-            self,
-            "OnnxLayer",
-            layer_version_name=f"lastmile-{stage.name}-watching-onnx",
-            description="ONNX Runtime, numpy and the Lastmile library",
-            code=assets.code("onnx-layer"),
-            compatible_runtimes=[RUNTIME],
-            compatible_architectures=[ARCHITECTURES[stage.architecture]],
-        )
+        layer = layers.version(self, "onnx")
         capturing = Capturing(
             self, stage=stage, assets=assets, storage=storage, layers=[layer], alarms=alarms, watched=WATCHED
         )

@@ -1,14 +1,16 @@
 """One look at one model: what its versions were asked and answered in a window, beside what they were made for."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import orjson
 
+from functions.drift import sampling
 from functions.drift.references import Reference, References
 from functions.drift.shapes import bars, missing_share, unseen_share
 from lastmile.audit import rfc3339
+from lastmile.drift.joint import joint
 from lastmile.drift.report import DriftReport, Row
 from lastmile.drift.verdict import ALPHA, compare
 from lastmile.errors import LastmileError, NotFound, ProfileMismatch
@@ -24,6 +26,15 @@ NO_REFERENCE = "no reference"
 NOT_COMPARABLE = "not comparable"
 LABELS = ("champion", "challenger", "shadow", "previous")
 SHOWN_NAMES = 8
+NO_BARS: Mapping[str, Any] = {
+    "kind": "joint",
+    "labels": [],
+    "reference": [],
+    "current": [],
+    "missing": {"reference": None, "current": None},
+    "unseen": None,
+    "mean": {"reference": None, "current": None},
+}
 
 type Document = dict[str, Any]
 
@@ -62,6 +73,7 @@ class Look:
 class Checking:
     def __init__(self, registry: Registry, data: Store) -> None:
         self._registry = registry
+        self._data = data
         self._profiles = ProfileStore(data, merges=True)
         self._references = References(registry, data)
 
@@ -95,10 +107,25 @@ class Checking:
             reference = self._references.take(manifest, profile)
             return Look(manifest, profile, reference, None, NO_REFERENCE, "There was nothing to compare with.")
         try:
-            drift = compare(reference.profile, profile, policy=spec.drift, alpha=alpha)
+            drift = self._drift(spec, manifest, reference.profile, profile, window, alpha)
         except ProfileMismatch as error:
             return Look(manifest, profile, reference, None, NOT_COMPARABLE, f"It cannot be compared: {error}.")
         return Look(manifest, profile, reference, drift, drift.verdict, "")
+
+    def _drift(
+        self, spec: ModelSpec, manifest: Manifest, before: Profile, now: Profile, window: Window, alpha: float
+    ) -> DriftReport:
+        """Feature by feature and, where the spec wants it, all of them together: each gets half of `alpha`."""
+        if not spec.drift.joint:
+            return compare(before, now, policy=spec.drift, alpha=alpha)
+        report = compare(before, now, policy=spec.drift, alpha=alpha / 2)
+        known, rows = sampling.kept(self._data, manifest), sampling.sampled(self._data, manifest, *window)
+        if not known:
+            sampling.keep(self._data, manifest, rows)
+        if not known or known.keys() != rows.keys():
+            return replace(report, alpha=alpha)
+        together = joint(known, rows, policy=spec.drift, alpha=alpha / 2)
+        return replace(report, features=(*report.features, together), alpha=alpha, tests=report.tests + 1)
 
 
 def summary(look: Look) -> str:
@@ -128,6 +155,9 @@ def _entries(side: str, rows: Sequence[Row], look: Look) -> Iterator[Document]:
     assert look.profile is not None
     parts = "features" if side == "input" else "outputs"
     for row in rows:
+        if row.aspect == "joint":
+            yield {**row.to_document(), **NO_BARS, "side": side}
+            continue
         before = getattr(look.reference.profile, parts)[row.name]
         now = getattr(look.profile, parts)[row.name]
         drawn = bars(before, now)

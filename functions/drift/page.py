@@ -123,7 +123,9 @@ def _importance(feature: Document) -> tuple[bool, float]:
 
 
 def _feature(feature: Document) -> str:
-    drawn = distribution(feature["name"], feature["labels"], feature["reference"], feature["current"])
+    drawn = ""
+    if feature["labels"]:
+        drawn = distribution(feature["name"], feature["labels"], feature["reference"], feature["current"])
     effect = (
         "" if feature["effect"] is None else f", effect {feature['effect']:.3g} of {feature['tolerance']:.3g} tolerated"
     )

@@ -13,7 +13,7 @@ from cli.answers import refused
 from cli.errors import CommandFailed
 from cli.output import note, print_json, print_table
 from cli.predict import BATCH_BYTES, Client, read_text, shown_progress
-from cli.protocols import PROTOCOLS, Interface, row_objects
+from cli.protocols import PROTOCOLS, Interface
 from cli.target import Options
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Decider:
 
     def decide(self, interface: Interface, batch: "Sequence[Row]", context: Sequence[Context]) -> list[Decided]:
         """One request; when the API refuses several rows at once, halves are sent until the bad one has a name."""
-        body: dict[str, Any] = {"instances": row_objects(interface, batch)}
+        body: dict[str, Any] = {"rows": [features(interface, row) for row in batch]}
         if any(context):
             body["context"] = list(context)
         named = f"/versions/{interface.version}" if interface.version is not None else ""
@@ -96,6 +96,15 @@ class Decider:
             Decided(row.where, document, version, role, prediction_id)
             for row, document in zip(batch, answer.json()["decisions"], strict=True)
         ]
+
+
+def features(interface: Interface, row: "Row") -> dict[str, Any]:
+    """The row's values by feature: by column where an input has columns, else by input."""
+    found: dict[str, Any] = {}
+    for spec in interface.inputs:
+        value = row.inputs[spec.name]
+        found |= dict(zip(spec.columns, value, strict=True)) if spec.columns else {spec.name: value}
+    return found
 
 
 def contexts(text: str, count: int) -> list[Context]:

@@ -102,7 +102,7 @@ DECIDE_ANSWER = {
     "decisions": [
         {
             "decision": "2",
-            "reasons": ["'2' is the most likely with 98.5 %."],
+            "reasons": ["'2' is the most likely with 98.5 %.", "It goes to '2' with priority normal."],
             "review": False,
             "details": {
                 "queue": "2",

@@ -27,7 +27,10 @@ def decide(probabilities: Any, message: str = "hello", /, **changes: Any) -> Any
 def test_a_sure_message_goes_to_its_teams_queue() -> None:
     got = decide(SURE)
     assert (got.decision, got.details["priority"], got.review) == ("finance", "normal", False)
-    assert got.reasons == ("'billing' is the most likely with 80.0 %.",)
+    assert got.reasons == (
+        "'billing' is the most likely with 80.0 %.",
+        "It goes to 'finance' with priority normal.",
+    )
     assert got.details["likely"] == [
         {"class": "billing", "probability": 0.8},
         {"class": "account", "probability": 0.1},
@@ -50,7 +53,7 @@ def test_a_message_between_two_teams_is_unsure() -> None:
 def test_an_urgent_word_raises_the_priority(text: str) -> None:
     got = decide(SURE, text)
     assert got.details["priority"] == "high"
-    assert "raises the priority to high." in got.reasons[-1]
+    assert got.reasons[-1].startswith("It goes to 'finance' with priority high, raised by the word '")
 
 
 @pytest.mark.parametrize("text", ["nothing urgently", "asapx"])

@@ -26,7 +26,7 @@ def test_the_best_items_are_recommended() -> None:
     assert got.decision == "recommend"
     assert got.details["items"][0] == {"item": "tent", "score": 0.9}
     assert names(got) == ["tent", "stove", "mat"]
-    assert got.reasons == ("3 of the 4 best items, at most 3 were wanted.",)
+    assert got.reasons == ("3 of the 4 best items, at most 3 were wanted: tent, stove, mat.",)
 
 
 def test_excluded_items_make_room_for_the_next() -> None:

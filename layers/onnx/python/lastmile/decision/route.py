@@ -84,8 +84,9 @@ class Route:
             reasons.append(
                 f"'{self.classes[ranked[1]]}' has {percent(second)}: closer than {percent(self.margin)} is unsure."
             )
-        priority, why = self._priority(queue, text)
-        reasons += why
+        priority, word = self._priority(queue, text)
+        raised = "" if word is None else f", raised by the word '{word}'"
+        reasons.append(f"It goes to '{queue}' with priority {priority}{raised}.")
         details = {
             "queue": queue,
             "priority": priority,
@@ -96,12 +97,13 @@ class Route:
         }
         return Decided(queue, tuple(reasons), details, queue in self.reviewed)
 
-    def _priority(self, queue: str, text: str) -> tuple[str, list[str]]:
+    def _priority(self, queue: str, text: str) -> tuple[str, str | None]:
+        """And the word that raised it."""
         level = self.levels[queue]
         found = next((word for word in WORD.findall(text.lower()) if word in self.urgent_words), None)
         if found is None or level == len(self.priorities) - 1:
-            return self.priorities[level], []
-        return self.priorities[level + 1], [f"The word '{found}' raises the priority to {self.priorities[level + 1]}."]
+            return self.priorities[level], None
+        return self.priorities[level + 1], found
 
 
 def _queues(options: Options, classes: tuple[str, ...]) -> dict[str, str]:

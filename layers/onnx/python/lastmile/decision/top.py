@@ -54,7 +54,7 @@ class Top:
         allowed = [(item, score) for item, score in ranked if item not in exclude]
         good = [(item, score) for item, score in allowed if score >= self.minimum_score]
         chosen = good[:limit]
-        reasons = [f"{len(chosen)} of the {len(ranked)} best items, at most {limit} were wanted."]
+        reasons = [f"{len(chosen)} of the {len(ranked)} best items, at most {limit} were wanted{_named(chosen)}."]
         if len(allowed) < len(ranked):
             reasons.append(f"{_items(len(ranked) - len(allowed))} excluded.")
         if len(good) < len(allowed):
@@ -69,6 +69,10 @@ class Top:
         if not isinstance(exclude, list) or not all(isinstance(item, str) for item in exclude):
             raise InvalidInput(f"context[{row}]: 'exclude' must be a list of texts")
         return int(limit), self.exclude.union(exclude)
+
+
+def _named(chosen: list[tuple[str, float]]) -> str:
+    return f": {', '.join(item for item, _ in chosen)}" if chosen else ""
 
 
 def _items(count: int) -> str:

@@ -23,7 +23,9 @@ from lastmile.tensors import Array
 
 HOUR = 3600
 OBJECTS_AT_ONCE = 32
-MERGED = "merged.json"
+SUFFIX = ".json.gz"
+MERGED = f"merged{SUFFIX}"
+LEVEL = 1  # most counts are zero
 WORTH_MERGING = 2  # objects that a later reader is spared
 
 type Arrays = Mapping[str, Array]
@@ -60,7 +62,7 @@ class ProfileStore:
     ) -> None:
         """`hour` is a time within it, in seconds since 1970; `batch` names the delivery, and is written over."""
         document = {**profile.to_document(), "span": span and list(span)}
-        self._store.put(f"{_day(model, version, hour)}/{_hour(hour)}/{batch}.json", orjson.dumps(document))
+        self._store.put(f"{_day(model, version, hour)}/{_hour(hour)}/{batch}{SUFFIX}", _packed(document))
 
     def read(self, model: str, version: int, since: float, until: float) -> Profile | None:
         """All that was delivered of the version for this time; None when nothing was.
@@ -126,7 +128,7 @@ class _Day:
         found: dict[str, list[str]] = {"": []}
         for path in self._store.list(self._folder):
             hour, _, name = path.removeprefix(f"{self._folder}/").rpartition("/")
-            found.setdefault(hour, []).append(name.removesuffix(".json") if hour else name)
+            found.setdefault(hour, []).append(name.removesuffix(SUFFIX) if hour else name)
         return {hour: sorted(names) for hour, names in found.items()}
 
     def _add(self, known: _Hour, hour: float, batches: Iterable[str]) -> Iterator[Profile]:
@@ -144,8 +146,7 @@ class _Day:
             yield profile
 
     def _document(self, hour: float, batch: str) -> dict[str, Any]:
-        document: dict[str, Any] = orjson.loads(self._store.get(f"{self._folder}/{_hour(hour)}/{batch}.json").data)
-        return document
+        return _unpacked(self._store.get(f"{self._folder}/{_hour(hour)}/{batch}{SUFFIX}").data)
 
     def _without(self, layout: Layout, hour: float, batch: str, rivals: Mapping[str, Span]) -> Profile:
         """What the delivery holds and the others do not. Of captures that are gone only the span is known."""
@@ -171,7 +172,7 @@ class _Day:
             stored = self._store.get(f"{self._folder}/{MERGED}")
         except NotFound:
             return {}, None
-        document = orjson.loads(stored.data)
+        document = _unpacked(stored.data)
         layouts = document["layouts"]
         hours = {hour: _restored(entry, layouts) for hour, entry in document["hours"].items()}
         return hours, stored.etag
@@ -180,7 +181,7 @@ class _Day:
         """Whoever comes second keeps nothing: the next reader merges what is missing."""
         layouts: dict[str, Any] = {}
         entries = {hour: _entry(known, layouts) for hour, known in hours.items() if known.profile is not None}
-        data = orjson.dumps({"layouts": layouts, "hours": entries})
+        data = _packed({"layouts": layouts, "hours": entries})
         with suppress(AlreadyExists, Conflict):
             if etag is None:
                 self._store.create(f"{self._folder}/{MERGED}", data)
@@ -232,6 +233,15 @@ def _form(record: Record) -> tuple[Any, ...]:
 
 def _key(record: Record) -> tuple[str, str, int]:
     return record.id, record.role, record.version
+
+
+def _packed(document: Mapping[str, Any]) -> bytes:
+    return gzip.compress(orjson.dumps(document), LEVEL, mtime=0)
+
+
+def _unpacked(data: bytes) -> dict[str, Any]:
+    document: dict[str, Any] = orjson.loads(gzip.decompress(data))
+    return document
 
 
 def _entry(known: _Hour, layouts: dict[str, Any]) -> dict[str, Any]:

@@ -108,27 +108,36 @@ def describe(document: dict[str, Any]) -> str:
 
 
 def _gaps(document: dict[str, Any]) -> str:
-    """What keeps the binary forms from their target, where something does."""
-    if all(target["reached"] for target in document["targets"].values()):
+    """What keeps contenders from their target, where something does."""
+    targets = document["targets"]
+    missed = [name for name, target in targets.items() if not target["reached"]]
+    if not missed:
         return ""
-    alone, off, on = (
-        {count: document["figures"][f"{_as_binary(count)}: {way}"]["median"] for count in ROWS_AS_BINARY}
-        for way in ("session.run", *reversed(CAPTURES))
-    )
-    few, more, _ = ROWS_AS_BINARY
-    beside = off[few] - alone[few]
-    line = on[few] - off[few]
-    return (
-        f"**What is not reached, and why.** {few} rows in binary form: `session.run` takes {number(alone[few])} µs, so "
-        f"1.2 times leaves {number(0.2 * alone[few])} µs for everything else, which takes {number(beside)}. Taking one "
-        "part out at a time showed of 27 µs: 7 in `session.run` itself, whose code and trees other code has driven "
-        "out of the caches; 4 to read the header and wrap the rows; 6 to write the header and the answer; 3 for the "
-        "prediction's id; 3 for base64 (20 with the standard library's); the rest to resolve, check and call. It is "
-        f"the same for any number of rows: {more} rows reach the target. Capture adds {number(line)} µs for {few} "
-        f"rows and {number(on[more] - off[more])} µs for {more}: more than {PLAIN_ELEMENTS} numbers are packed "
-        f"as base64, where orjson needs 25 ns for each number written out; a line ends at {MAX_BYTES // 1000} kB. "
-        "Tried: a faster base64, the line past Python's text layer, no `round()`, no numpy where `struct` will do.\n"
-    )
+    median = {name: row["median"] for name, row in document["figures"].items()}
+    parts = [f"**What is not reached, and why.** {'; '.join(missed)}.\n"]
+    if any(name.startswith(_as_json(1)) for name in missed):
+        on, off = (median[f"{_as_json(1)}: {way}"] for way in CAPTURES)
+        parts.append(
+            f"One row as JSON: capture is {number(on - off)} of {number(on)} µs. Taking one part out at a time showed "
+            "of 11 µs: 6 to make the line (three arrays and a dozen fields; 3.5 in a loop of its own), 2 to read the "
+            "trace of the call from the environment, 1.5 to write, 1.5 to call. Tried: the line past Python's text "
+            "layer, no `round()`, no generator, numbers written by orjson from numpy's memory.\n"
+        )
+    if any("binary" in name for name in missed):
+        few = ROWS_AS_BINARY[0]
+        alone, off, on = (median[f"{_as_binary(few)}: {way}"] for way in ("session.run", *reversed(CAPTURES)))
+        parts.append(
+            f"{few} rows in binary form: `session.run` takes {number(alone)} µs, so 1.2 times leaves "
+            f"{number(0.2 * alone)} µs for everything else, which takes {number(off - alone)} without capture and "
+            f"{number(on - alone)} with it, the same for any number of rows. Before headers were remembered it was 25 "
+            "without: 8 to read and check the header, 4 to make the answer's, 3 to check the arrays, 2 in "
+            "`InferenceSession.run` before it calls the runtime; none of these is left. What is left: reading the "
+            "event and base64 both ways 3, the prediction's id 1, resolving and calling 3, the answer 2, and "
+            "`session.run` itself, whose code and trees other code has driven out of the caches. Capture packs more "
+            f"than {PLAIN_ELEMENTS} numbers as base64 (written out, each takes 25 ns): 6 µs in a loop of its own, "
+            f"twice that in its place, for the same reason. A line ends at {MAX_BYTES // 1000} kB.\n"
+        )
+    return "\n".join(parts)
 
 
 def _tell(tell: Tell, process: str, text: str) -> None:

@@ -61,7 +61,7 @@ def _champion_margin(gate: Gate, evaluation: Evaluation) -> GateOutcome:
     better = gain(find(gate.metric), value, other)
     rows = f"{gate.metric} is {value:.4g} and version {champion.version} has {other:.4g} on the same rows"
     wanted = f"at most {-bound:.4g} worse is allowed" if bound <= 0 else f"at least {bound:.4g} better is wanted"
-    return _outcome(gate, better, better >= bound, f"{rows}: {abs(better):.4g} {_word(better)}, {wanted}")
+    return _outcome(gate, better, better >= bound, f"{rows}: {_told(better)}, {wanted}")
 
 
 def _train_gap(gate: Gate, evaluation: Evaluation) -> GateOutcome:
@@ -112,8 +112,8 @@ def _outcome(gate: Gate, value: float | None, passed: bool, sentence: str) -> Ga
     return GateOutcome(gate.metric, kind, bound, value, passed, sentence)
 
 
-def _word(better: float) -> str:
-    return "better" if better > 0 else "worse" if better < 0 else "different"
+def _told(better: float) -> str:
+    return f"{abs(better):.4g} {'better' if better > 0 else 'worse'}" if better else "equally good"
 
 
 _CHECKS = {

@@ -84,11 +84,11 @@ def test_a_budget_of_another_format_is_refused() -> None:
 
 
 def test_a_year_of_daily_checks_of_stable_data_keeps_the_budget() -> None:
-    """Five models, a year each, with a budget of 12: what the threshold lets through is counted, not assumed."""
+    """Three models, a year each, with a budget of 12: what the threshold lets through is counted, not assumed."""
     random = np.random.default_rng(7)
     policy = Drift(every_hours=24, alarms_per_year=12, tolerance=0.0)
     alarms = 0
-    for _ in range(5):
+    for _ in range(3):
         profile = reference(SIGNATURE, "regression", {"x": random.normal(size=(5000, 5))}, {})
         budget = Budget()
         for day in range(365):
@@ -97,8 +97,8 @@ def test_a_year_of_daily_checks_of_stable_data_keeps_the_budget() -> None:
             budget, _ = budget.after(found, policy, day * DAY)
         assert budget.spent == pytest.approx(12, rel=0.01)
         alarms += budget.alarms
-    assert alarms <= 60 + 3 * 60**0.5
-    assert alarms >= 20  # and it does not keep it by sleeping
+    assert alarms <= 36 + 3 * 36**0.5
+    assert alarms >= 12  # and it does not keep it by sleeping
 
 
 def test_drift_is_found_under_the_budget_too() -> None:

@@ -9,16 +9,16 @@ import numpy as np
 
 from functions.retraining.data.chunk import Chunk, Opened, Raw, Torn
 from functions.retraining.data.dialect import SOME_LINES, Dialect, decimal, sniff
-from functions.retraining.data.source import HEAD, Source, as_utf8, blocks
+from functions.retraining.data.source import HEAD, LONGEST_LINE, Source, as_utf8, blocks
 from lastmile.errors import DataRefused
 
+FEW_LINES = 5
 NAMES = {"utf-8": "UTF-8", "cp1252": "Windows-1252", "latin-1": "Latin-1"}
 
 
 def opened(source: Source, wanted: Collection[str]) -> Opened:
     source, encoding = as_utf8(source)
-    head = source.head().decode(encoding, "replace").replace("\r\n", "\n").replace("\r", "\n")
-    lines = head.split("\n")
+    lines = _head(source).decode(encoding, "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     skipped = next((number for number, line in enumerate(lines) if not _is_no_header(line)), 0)
     text = "\n".join(lines[skipped:])
     dialect = sniff(text, wanted)
@@ -143,6 +143,14 @@ def _regular(text: str, delimiter: str, width: int) -> int:
     of_lines = marks.reshape(len(ends), width - 1)
     fits = (of_lines[:, -1] < ends).all() and (of_lines[1:, 0] > ends[:-1]).all()
     return len(ends) if fits else 0
+
+
+def _head(source: Source) -> bytes:
+    """The first lines, however long the header is."""
+    size = HEAD
+    while len(head := source.head(size)) == size < LONGEST_LINE and head.count(b"\n") + head.count(b"\r") < FEW_LINES:
+        size *= 4
+    return head
 
 
 def _is_no_header(line: str) -> bool:

@@ -126,6 +126,14 @@ def test_a_single_column_is_a_table_too() -> None:
     assert (chunk.columns["a"], list(chunk.lines)) == (["x", "y"], [2, 4])
 
 
+def test_a_header_may_be_long() -> None:
+    names = [*(f"a column with a long name, number {number}".replace(",", "") for number in range(5000)), "a"]
+    data = (",".join(names) + "\n" + ",".join(["1"] * 5000) + ",last\n").encode()
+    opened = separated.opened(Source(io.BytesIO(data)), ("a",))
+    (chunk,) = opened.chunks(("a",))
+    assert (len(opened.names), chunk.columns["a"]) == (5001, ["last"])
+
+
 def test_the_form_is_said_for_people() -> None:
     assert separated.opened(Source(io.BytesIO(b"a;b;c\n1,5;2;3\n")), WANTED).form == (
         "CSV separated by semicolons, UTF-8, with decimal commas"

@@ -38,7 +38,7 @@ class Stacks:
         exports = {
             output["Export"]["Name"]: output["Value"]
             for template in templates.values()
-            for output in template["Outputs"].values()
+            for output in template.get("Outputs", {}).values()
             if "Export" in output
         }
         return cls(
@@ -55,7 +55,7 @@ class Stacks:
                 for key, entry in template["Resources"].items()
             ),
             outputs={
-                name: {key: plain(output["Value"], exports) for key, output in template["Outputs"].items()}
+                name: {key: plain(output["Value"], exports) for key, output in template.get("Outputs", {}).items()}
                 for name, template in templates.items()
             },
         )

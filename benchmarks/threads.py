@@ -89,8 +89,8 @@ def describe(document: dict[str, Any]) -> str:
         "\n**What is not reached, and why.** Where the interval reaches from below 1 to far above it, other work on "
         "the machine decided: a run on two threads lasts as long as the slower of them, so whoever takes one of two "
         "cores for a while doubles it, and ONNX Runtime's default, with as many threads, suffers alike. With the "
-        "machine to itself a perceptron of 100 MB took 2.1 ms a row on two threads and 4.3 on one. In a Lambda function nobody "
-        "else wants the cores that are paid for.\n"
+        "machine to itself a perceptron of 100 MB took 2.1 ms a row on two threads and 4.3 on one. In a Lambda "
+        "function nobody else wants the cores that are paid for.\n"
     )
 
 

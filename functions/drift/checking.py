@@ -1,5 +1,6 @@
 """One look at one model: what its versions were asked and answered in a window, beside what they were made for."""
 
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ NO_REFERENCE = "no reference"
 NOT_COMPARABLE = "not comparable"
 LABELS = ("champion", "challenger", "shadow", "previous")
 SHOWN_NAMES = 8
+UNREADABLE = (ProfileMismatch, orjson.JSONDecodeError, OSError, EOFError, zlib.error)  # what half an object raises
 NO_BARS: Mapping[str, Any] = {
     "kind": "joint",
     "labels": [],
@@ -95,7 +97,7 @@ class Checking:
         nothing = Reference(None, "none", f"version {version} could not be compared")
         try:
             profile = self._profiles.read(spec.name, version, *window)
-        except (ProfileMismatch, orjson.JSONDecodeError) as error:
+        except UNREADABLE as error:
             return Look(manifest, None, nothing, None, NOT_COMPARABLE, f"Its profiles cannot be used: {error}.")
         try:
             reference = self._references.of(manifest)

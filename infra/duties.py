@@ -93,7 +93,7 @@ CONTROL = Duty(
 DRIFT = Duty(
     reads=("models",),
     data_reads=("captures", "profiles", "feedback", "reports", "training"),
-    data_writes=("reports/*", "training/*/feedback-*", "training/*/again-*", "profiles/*/merged.json"),
+    data_writes=("reports/*", "training/*/feedback-*", "training/*/again-*", "profiles/*/merged.json.gz"),
     tells=True,
 )
 RETRAINING = Duty(

@@ -7,6 +7,7 @@ from infra.alarms import Alarms
 from infra.config import Stage
 
 WRITTEN_ONCE = ("audit/*", "models/*/versions/*")
+KEYS = "keys/*"  # with which personal data are hashed: deleting one cuts the link to the persons, and may be wanted
 
 
 class Storage(Stack):
@@ -101,8 +102,9 @@ class Storage(Stack):
         # Parts of a multipart upload carry no condition; their completion, an object creation, does.
         creates = {"s3:ObjectCreationOperation": "true"}
         once = [bucket.arn_for_objects(path) for path in WRITTEN_ONCE]
+        never_replaced = [*once, bucket.arn_for_objects(KEYS)]
         bucket.add_to_resource_policy(
-            forbid("WrittenOnce", ["s3:PutObject"], once, conditions={"Null": unconditional, "Bool": creates})
+            forbid("WrittenOnce", ["s3:PutObject"], never_replaced, conditions={"Null": unconditional, "Bool": creates})
         )
         bucket.add_to_resource_policy(
             forbid(

@@ -29,7 +29,7 @@ def test_the_function_has_the_layer_that_predictions_have_and_no_other(stacks: S
 
 def test_it_reads_what_was_captured_and_writes_reports(stacks: Stacks) -> None:
     granted = {entry["Sid"]: entry for entry in statements(stacks, "DriftingDrift")}
-    written = ("reports/*", "training/*/feedback-*", "training/*/again-*", "profiles/*/merged.json")
+    written = ("reports/*", "training/*/feedback-*", "training/*/again-*", "profiles/*/merged.json.gz")
     assert granted["WriteData"]["Resource"] == [f"${{Data.Arn}}/{path}" for path in written]
     assert granted["ReadData"]["Resource"] == [
         f"${{Data.Arn}}/{prefix}/*" for prefix in ("captures", "profiles", "feedback", "reports", "training")

@@ -29,61 +29,80 @@ def telemetry(name: str) -> list[dict[str, Any]]:
     ]
 
 
-def test_inference_reads_models_and_writes_nothing(stacks: Stacks) -> None:
-    assert statements(stacks, "Inference") == [
-        {"Sid": "Read", "Effect": "Allow", "Action": "s3:GetObject", "Resource": f"{ARTIFACTS}/models/*"},
+def reading(bucket: str, *prefixes: str) -> list[dict[str, Any]]:
+    """Objects below these folders, their names, and no other's."""
+    name = "Data" if bucket == DATA else ""
+    paths = [f"{bucket}/{prefix}/*" for prefix in prefixes]
+    return [
         {
-            "Sid": "List",
+            "Sid": f"Read{name}",
+            "Effect": "Allow",
+            "Action": "s3:GetObject",
+            "Resource": paths if len(paths) > 1 else paths[0],
+        },
+        {
+            "Sid": f"List{name}",
             "Effect": "Allow",
             "Action": "s3:ListBucket",
-            "Resource": ARTIFACTS,
-            "Condition": {"StringLikeIfExists": {"s3:prefix": ["models/*"]}},
+            "Resource": bucket,
+            "Condition": {"StringLikeIfExists": {"s3:prefix": [f"{prefix}/*" for prefix in prefixes]}},
         },
-        {
-            "Sid": "Key",
-            "Effect": "Allow",
-            "Action": "kms:Decrypt",
-            "Resource": "${Key.Arn}",
-            "Condition": THROUGH_S3,
-        },
+    ]
+
+
+def writing(bucket: str, *paths: str) -> dict[str, Any]:
+    return {
+        "Sid": "WriteData" if bucket == DATA else "Write",
+        "Effect": "Allow",
+        "Action": "s3:PutObject",
+        "Resource": [f"{bucket}/{path}" for path in paths],
+    }
+
+
+def using_the_key(*actions: str) -> dict[str, Any]:
+    return {
+        "Sid": "Key",
+        "Effect": "Allow",
+        "Action": list(actions) if len(actions) > 1 else actions[0],
+        "Resource": "${Key.Arn}",
+        "Condition": THROUGH_S3,
+    }
+
+
+def test_inference_reads_models_and_the_keys_it_hashes_with_and_writes_nothing(stacks: Stacks) -> None:
+    assert statements(stacks, "Inference") == [
+        *reading(ARTIFACTS, "models", "keys"),
+        using_the_key("kms:Decrypt"),
         *telemetry("Inference"),
     ]
 
 
-def test_control_moves_releases_and_adds_to_the_audit_and_the_feedback(stacks: Stacks) -> None:
+def test_control_moves_releases_and_adds_to_the_audit_the_feedback_and_approvals(stacks: Stacks) -> None:
     assert statements(stacks, "Control") == [
-        {
-            "Sid": "Read",
-            "Effect": "Allow",
-            "Action": "s3:GetObject",
-            "Resource": [f"{ARTIFACTS}/models/*", f"{ARTIFACTS}/audit/*"],
-        },
-        {
-            "Sid": "List",
-            "Effect": "Allow",
-            "Action": "s3:ListBucket",
-            "Resource": ARTIFACTS,
-            "Condition": {"StringLikeIfExists": {"s3:prefix": ["models/*", "audit/*"]}},
-        },
-        {
-            "Sid": "Write",
-            "Effect": "Allow",
-            "Action": "s3:PutObject",
-            "Resource": [
-                f"{ARTIFACTS}/models/*/release.json",
-                f"{ARTIFACTS}/models/*/versions/*/rejected.json",
-                f"{ARTIFACTS}/audit/*",
-            ],
-        },
-        {"Sid": "WriteData", "Effect": "Allow", "Action": "s3:PutObject", "Resource": f"{DATA}/feedback/*"},
-        {
-            "Sid": "Key",
-            "Effect": "Allow",
-            "Action": ["kms:Decrypt", "kms:GenerateDataKey"],
-            "Resource": "${Key.Arn}",
-            "Condition": THROUGH_S3,
-        },
+        *reading(ARTIFACTS, "models", "audit"),
+        writing(ARTIFACTS, "models/*/release.json", "models/*/versions/*/rejected.json", "audit/*"),
+        *reading(DATA, "runs", "approvals", "reports"),
+        writing(DATA, "feedback/*", "approvals/*"),
+        using_the_key("kms:Decrypt", "kms:GenerateDataKey"),
         *telemetry("Control"),
+    ]
+
+
+def test_capture_reads_models_and_writes_what_was_predicted(stacks: Stacks) -> None:
+    assert statements(stacks, "CapturingCapture") == [
+        *reading(ARTIFACTS, "models"),
+        writing(DATA, "captures/*", "profiles/*", "quarantine/captures/*"),
+        using_the_key("kms:Decrypt", "kms:GenerateDataKey"),
+        {
+            "Sid": "Events",
+            "Effect": "Allow",
+            "Action": "events:PutEvents",
+            "Resource": "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/default",
+            "Condition": {"StringEquals": {"events:source": "lastmile"}},
+        },
+        {"Sid": "Undelivered", "Effect": "Allow", "Action": "s3:PutObject", "Resource": f"{DATA}/aws/lambda/async/*"},
+        {"Sid": "UndeliveredBucket", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": DATA},
+        *telemetry("CapturingCapture"),
     ]
 
 
@@ -94,6 +113,12 @@ def test_control_moves_releases_and_adds_to_the_audit_and_the_feedback(stacks: S
         ("Inference", "s3:PutObject", f"{ARTIFACTS}/models/digits/release.json", False),
         ("Inference", "s3:GetObject", f"{ARTIFACTS}/audit/2026/01/01/a.json", False),
         ("Inference", "s3:GetObject", f"{DATA}/captures/a", False),
+        ("Inference", "s3:GetObject", f"{ARTIFACTS}/keys/digits.key", True),
+        ("Inference", "s3:PutObject", f"{ARTIFACTS}/keys/digits.key", False),
+        ("Control", "s3:GetObject", f"{ARTIFACTS}/keys/digits.key", False),
+        ("CapturingCapture", "s3:GetObject", f"{ARTIFACTS}/keys/digits.key", False),
+        ("CapturingCapture", "s3:GetObject", f"{DATA}/captures/a", False),
+        ("CapturingCapture", "s3:PutObject", f"{DATA}/reports/a", False),
         ("Control", "s3:PutObject", f"{ARTIFACTS}/models/digits/release.json", True),
         ("Control", "s3:PutObject", f"{ARTIFACTS}/models/digits/versions/1/rejected.json", True),
         ("Control", "s3:PutObject", f"{ARTIFACTS}/models/digits/versions/1/manifest.json", False),
@@ -102,7 +127,6 @@ def test_control_moves_releases_and_adds_to_the_audit_and_the_feedback(stacks: S
         ("Control", "s3:GetObject", f"{DATA}/captures/a", False),
         ("Control", "s3:PutObject", f"{DATA}/feedback/model=digits/dt=2026-01-01/a.json", True),
         ("Control", "s3:PutObject", f"{DATA}/captures/a", False),
-        ("Control", "s3:ListBucket", DATA, False),
         ("Control", "s3:DeleteObject", f"{ARTIFACTS}/audit/2026/01/01/a.json", False),
     ],
 )
@@ -115,14 +139,16 @@ def test_a_request_is_decided(stacks: Stacks, role: str, action: str, resource: 
 
 
 def test_nothing_else_gives_a_role_more(stacks: Stacks) -> None:
-    assert set(stacks.all("IAM::Role")) == {"InferenceRole", "ControlRole"}
+    assert set(stacks.all("IAM::Role")) >= {"InferenceRole", "ControlRole", "CapturingCaptureRole"}
     for role in stacks.all("IAM::Role").values():
         assert "ManagedPolicyArns" not in role
-    assert not stacks.all("IAM::Policy")
+    functions = {f"${{{name}}}" for name, role in stacks.all("IAM::Role").items() if "Policies" in role}
+    for policy in stacks.all("IAM::Policy").values():
+        assert functions.isdisjoint(policy["Roles"])
     assert not stacks.all("IAM::ManagedPolicy")
 
 
-@pytest.mark.parametrize("role", ["Inference", "Control"])
+@pytest.mark.parametrize("role", ["Inference", "Control", "CapturingCapture"])
 def test_only_lambda_takes_the_role(stacks: Stacks, role: str) -> None:
     (statement,) = stacks.one("IAM::Role", f"{role}Role")["AssumeRolePolicyDocument"]["Statement"]
     assert statement == {

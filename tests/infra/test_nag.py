@@ -6,10 +6,27 @@ from tests.infra.templates import Stacks
 
 ARTIFACTS, DATA = "Artifacts82DD59A1Arn3B515032", "Data666C94C7Arn0D7E21B7"
 PATHS = (
-    ("Inference", ARTIFACTS, ("models/*",)),
+    ("Inference", ARTIFACTS, ("models/*", "keys/*")),
     ("Control", ARTIFACTS, ("models/*", "audit/*", "models/*/release.json", "models/*/versions/*/rejected.json")),
-    ("Control", DATA, ("feedback/*",)),
+    ("Control", DATA, ("feedback/*", "approvals/*", "runs/*", "reports/*")),
+    ("Capturing/Capture", ARTIFACTS, ("models/*",)),
+    ("Capturing/Capture", DATA, ("captures/*", "profiles/*", "quarantine/captures/*", "aws/lambda/async/*")),
+    ("Drifting/Drift", ARTIFACTS, ("models/*",)),
+    ("Drifting/Drift", DATA, ("captures/*", "profiles/*", "feedback/*", "reports/*")),
+    ("Drifting/Drift", DATA, ("training/*/feedback-*", "profiles/*/merged.json.gz")),
+    ("Retraining", ARTIFACTS, ("models/*", "audit/*", "keys/*")),
+    ("Retraining", DATA, ("training/*", "runs/*", "approvals/*", "profiles/*", "captures/*")),
+    ("Retraining", DATA, ("quarantine/training/*", "reports/*")),
+    ("Chat", ARTIFACTS, ("models/*",)),
+    ("Chat", DATA, ("feedback/*",)),
+    ("Retraining", ARTIFACTS, ("models/*", "audit/*", "keys/*")),
+    ("Retraining", DATA, ("training/*", "runs/*", "approvals/*", "profiles/*", "captures/*")),
+    ("Retraining", DATA, ("quarantine/training/*", "reports/*")),
 )
+FUNCTIONS = ("Inference", "Control", "Capturing/Capture", "Drifting/Drift", "Chat", "Hook", "Retraining")
+SECRETS = "arn:<AWS::Partition>:secretsmanager:<AWS::Region>:<AWS::AccountId>:secret:lastmile"
+EXECUTIONS = "arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:lastmile"
+EXECUTIONS = "arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution"
 WITH_A_FAULT = """
 from aws_cdk import aws_s3
 from infra.app import build
@@ -36,19 +53,28 @@ def test_every_acceptance_is_known_here_and_says_why(stacks: Stacks) -> None:
     accepted = acceptances(stacks.folder)
     assert all(len(reason) > 40 for reason in accepted.values())
     public = ["GET--health", "GET--docs", "GET--docs--{asset}", "GET--openapi.json", "GET--control--openapi.json"]
+    public += ["POST--hooks--{platform}"]  # a signature in place of a token
     if stacks.stage == "dev":  # its web pages may call
         public += [f"OPTIONS--{path}" for path in ("ping", "invocations", "v2", "v2--{proxy+}", "v1--{proxy+}")]
         public += ["OPTIONS--predictions--{proxy+}"]
     assert set(accepted) == {
-        *((f"{name}/Function", "L1") for name in ("Inference", "Control")),
-        *((f"{name}/Function", "@aws-cdk/aws-lambda:snapStartRequirePublish") for name in ("Inference", "Control")),
-        *((f"{name}/Role", "IAM5[Resource::*]") for name in ("Inference", "Control")),
+        *((f"{name}/Function", "L1") for name in FUNCTIONS),
+        *((f"{name}/Function", "@aws-cdk/aws-lambda:snapStartRequirePublish") for name in FUNCTIONS),
+        *((f"{name}/Role", "IAM5[Resource::*]") for name in FUNCTIONS),
         *(
             (f"{name}/Role", f"IAM5[Resource::Lastmile-{stacks.stage}-Storage:ExportsOutputFnGetAtt{bucket}/{path}]")
             for name, bucket, paths in PATHS
             for path in paths
         ),
         *((f"Api/Http/{route}", "APIG4") for route in public),
+        *((f"{name}/Role", f"IAM5[Resource::{SECRETS}/{stacks.stage}/chat/*]") for name in ("Chat", "Hook")),
+        ("Retraining/Role", f"IAM5[Resource::{EXECUTIONS}-{stacks.stage}-learning:*]"),
+        ("MachineRole/DefaultPolicy", "IAM5[Resource::*]"),
+        ("DeadLetters", "SQS3"),
+        ("Unheard", "SQS3"),
+        ("MachineRole/DefaultPolicy", "IAM5[Resource::*]"),
+        ("Retraining/Role", f"IAM5[Resource::{EXECUTIONS}:lastmile-{stacks.stage}-learning:*]"),
+        ("Unheard", "SQS3"),
     }
 
 

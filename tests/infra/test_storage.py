@@ -100,7 +100,7 @@ def test_versions_and_audit_entries_are_written_once_and_never_deleted(stacks: S
         **everybody,
         "Sid": "WrittenOnce",
         "Action": "s3:PutObject",
-        "Resource": once,
+        "Resource": [*once, "${Artifacts.Arn}/keys/*"],
         "Condition": {"Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}},
     }
     assert statements["NeverDeleted"] == {

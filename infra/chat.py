@@ -34,7 +34,7 @@ class Chat(Stack):
         self._secrets = f"lastmile/{stage.name}/chat"
         self._dead = self._queue("DeadLetters", keep=Duration.days(14))
         self._messages = self._queue("Messages", keep=Duration.days(4), dead=self._dead)
-        accept(self._dead, "AwsSolutions-SQS3", "It is itself the queue of dead letters.")
+        accept(self._dead, "AwsSolutions-SQS3", "It is itself the queue where dead letters go.")
         self._table = self._records()
         self._layer = layers.version(self, "onnx")
         self.hook = self._hook()

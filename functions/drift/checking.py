@@ -87,9 +87,12 @@ class Checking:
         others = sorted({version for version in seen if version != release.champion and release.has(version)})
         return [self._look(spec, release, version, window, alpha) for version in (release.champion, *others)]
 
-    def rows(self, model: str, versions: Sequence[int], window: Window) -> int:
-        """How many rows these versions answered."""
-        found = (self._profiles.read(model, version, *window) for version in versions)
+    def rows(self, model: str, versions: Sequence[int], window: Window) -> int | None:
+        """How many rows these versions answered; None where profiles cannot be read."""
+        try:
+            found = [self._profiles.read(model, version, *window) for version in versions]
+        except UNREADABLE:
+            return None
         return sum(profile.rows for profile in found if profile is not None)
 
     def _look(self, spec: ModelSpec, release: Release, version: int, window: Window, alpha: float) -> Look:

@@ -196,6 +196,7 @@ def test_a_profile_that_is_half_there_is_called_not_comparable(world: World, fra
     world.traffic(fraud(), hours=2)
     path = next(path for path in world.data.list("profiles") if "batch0" in path)
     world.data.put(path, world.data.get(path).data[:100])
+    labelled(world, fraud(), right=True)
     found = world.watch.tick(NOW)
     assert ([one["verdict"] for one in found["checked"]], found["failed"]) == (["not comparable"], [])
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 LOCAL_FOLDER = CHECKOUT / ".lastmile"
-STACKS = ("Storage", "Layers", "Identity", "Chat", "Serving", "Watching")
+STACKS = ("Storage", "Layers", "Identity", "Chat", "Serving", "Watching", "Learning")
 SCOPES = ("infer", "feedback", "read", "operate", "approve")
 
 

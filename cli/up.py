@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 def up(
     context: typer.Context,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget everything deployed and stored before.")] = False,
+    bare: Annotated[bool, typer.Option("--bare", help="Push the first model alone; train none.")] = False,
 ) -> None:
-    """Deploy into the local AWS, push the first model and leave everything running."""
+    """Deploy into the local AWS, push the first model, train the declared ones and leave everything running."""
     from cli import interrupts
+    from cli.declared_models import DeclaredModels
     from cli.first_model import FirstModel
     from cli.local import LocalAws
     from cli.progress import Progress
@@ -26,7 +28,10 @@ def up(
     local = LocalAws(folder=options.local)
     if fresh:
         local.erase()
-    target = local.up(Progress())
+    progress = Progress()
+    target = local.up(progress)
+    if not bare:
+        DeclaredModels(local.checkout).serve(target, progress)
     summary = summarise(target, FirstModel(local.checkout).images())
     if options.json:
         summary.print_json()

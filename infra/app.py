@@ -8,6 +8,7 @@ from infra.chat import Chat
 from infra.config import choose
 from infra.identity import Identity
 from infra.layers import Layers
+from infra.learning import Learning
 from infra.serving import Serving
 from infra.storage import Storage
 from infra.watching import Watching
@@ -29,6 +30,7 @@ def build() -> App:
     watching = Watching(app, stage=stage, assets=assets, layers=layers, storage=storage)
     for watched in (serving, chat):
         watching.add_stack_dependency(watched)  # its log groups must be there
+    Learning(app, stage=stage, assets=assets, layers=layers, storage=storage)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
     return app
 

@@ -129,8 +129,10 @@ class Learning(Stack):
                 level=aws_stepfunctions.LogLevel.ALL,
             ),
         )
+        policy = role.node.find_child("DefaultPolicy")
+        assert isinstance(policy, Construct)
         accept(
-            role.node.find_child("DefaultPolicy"),
+            policy,
             "AwsSolutions-IAM5[Resource::*]",
             "Delivering logs and traces has no resources that these actions could be limited to.",
         )

@@ -1,8 +1,8 @@
 """The functions that answer requests, the API in front of them, and what watches both."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from aws_cdk import CfnOutput, Stack
+from aws_cdk import CfnOutput, Stack, aws_iam
 from constructs import Construct
 
 from infra.api import Api
@@ -13,6 +13,7 @@ from infra.duties import CONTROL, INFERENCE, Duty
 from infra.function import Function
 from infra.identity import Identity
 from infra.layers import Layers
+from infra.learning import waking
 from infra.routes import Door
 from infra.storage import Storage
 
@@ -55,6 +56,7 @@ class Serving(Stack):
             size=stage.control,
             duty=CONTROL,
             environment={"LASTMILE_TOKEN_URL": identity.token_url},
+            statements=[waking(stage)],
         )
         functions: dict[Door, Function] = {"inference": inference, "control": control, "hook": hook}
         api = Api(self, stage=stage, functions=functions, storage=storage, identity=identity, alarms=self._alarms)
@@ -65,7 +67,15 @@ class Serving(Stack):
         CfnOutput(self, "ControlFunction", value=control.name)
         CfnOutput(self, "LogGroupPrefix", value=f"/aws/lambda/lastmile-{stage.name}-")
 
-    def _function(self, name: Door, *, size: Size, duty: Duty, environment: Mapping[str, str]) -> Function:
+    def _function(
+        self,
+        name: Door,
+        *,
+        size: Size,
+        duty: Duty,
+        environment: Mapping[str, str],
+        statements: Sequence[aws_iam.PolicyStatement] = (),
+    ) -> Function:
         return Function(
             self,
             name,
@@ -77,4 +87,5 @@ class Serving(Stack):
             duty=duty,
             storage=self._storage,
             alarms=self._alarms,
+            statements=statements,
         )

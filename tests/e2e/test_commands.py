@@ -39,7 +39,7 @@ def test_up_serves_the_first_model_and_down_ends_it(tmp_path: Path, assets: Path
     local = LocalAws(folder=tmp_path / "aws")
     run = partial(subprocess.run, capture_output=True, text=True, check=True, timeout=300, stdin=subprocess.DEVNULL)
     try:
-        up = run([str(LASTMILE), "--local", str(local.folder), "up", "--fresh", "--json"])
+        up = run([str(LASTMILE), "--local", str(local.folder), "up", "--fresh", "--bare", "--json"])
         summary = json.loads(up.stdout)
         assert [item["predicted"] for item in summary["predictions"]] == [
             item["digit"] for item in summary["predictions"]

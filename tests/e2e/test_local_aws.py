@@ -177,7 +177,7 @@ def test_a_failed_deployment_leaves_what_was_there_before(spare: LocalAws, tmp_p
 @pytest.mark.parametrize("interruption", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_up_leaves_nothing(tmp_path: Path, assets: Path, interruption: signal.Signals) -> None:
     local = LocalAws(folder=tmp_path / "interrupted")
-    command = [str(Path(sys.executable).with_name("lastmile")), "--local", str(local.folder), "up"]
+    command = [str(Path(sys.executable).with_name("lastmile")), "--local", str(local.folder), "up", "--bare"]
     with subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True) as up:
         assert up.stderr is not None
         for line in up.stderr:

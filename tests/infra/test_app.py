@@ -16,6 +16,7 @@ OUTPUTS = {
     "Chat": {"ChatQueueUrl", "ChatDeadLettersUrl", "ChatTable", "ChatSecrets", "HookFunction", "ChatFunction"},
     "Layers": set(),
     "Watching": {"CaptureFunction", "DriftFunction"},
+    "Learning": {"LearningStateMachine", "RetrainingFunction"},
 }
 CFN_LINT = Path(sysconfig.get_path("scripts")) / "cfn-lint"
 

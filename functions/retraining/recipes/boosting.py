@@ -4,7 +4,7 @@ Time is bounded by counting: a budget in seconds becomes a number of trees by th
 that the same rows always give the same trees.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
@@ -70,13 +70,12 @@ def choose(
     seed: int,
     outputs: int,
     most_trees: int,
-    among: Sequence[dict[str, Any]] = SETTINGS,
 ) -> Chosen:
     """The settings and the number of trees with the best score on rows held aside."""
     per_tree = outputs * (rows.matrix.size / CELLS_PER_SECOND + SECONDS_PER_TREE)
     affordable = seconds / per_tree
-    masks = _masks(rows, seed, many=affordable >= USUAL_TREES * (FOLDS * len(among) + 1))
-    settings = among if affordable >= USUAL_TREES * (len(masks) * len(among) + 1) else among[:1]
+    masks = _masks(rows, seed, many=affordable >= USUAL_TREES * (FOLDS * len(SETTINGS) + 1))
+    settings = SETTINGS if affordable >= USUAL_TREES * (len(masks) * len(SETTINGS) + 1) else SETTINGS[:1]
     trees = int(min(most_trees, max(affordable / (len(masks) * len(settings) + 1), 10)))
     tried = [_tried(make, rows, masks, setting, trees, seed) for setting in settings]
     best = max(range(len(tried)), key=lambda number: tried[number][1])

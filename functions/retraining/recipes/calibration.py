@@ -60,9 +60,12 @@ class Calibration:
 
     @classmethod
     def _temperature(cls, raw: Array, labels: Array) -> Self:
-        rows = np.arange(len(labels))
+        # As in Platt's targets, nothing is quite certain.
+        doubt = 1 / (len(labels) + 2)
+        target = np.full(raw.shape, doubt / raw.shape[1])
+        target[np.arange(len(labels)), labels] += 1 - doubt
 
         def loss(exponent: float) -> float:
-            return float(-log_softmax(np.exp(exponent) * raw, axis=1)[rows, labels].mean())
+            return float(-(target * log_softmax(np.exp(exponent) * raw, axis=1)).sum(axis=1).mean())
 
         return cls(float(np.exp(minimize_scalar(loss, bounds=(-5.0, 5.0), method="bounded").x)))

@@ -26,7 +26,6 @@ __all__ = ["check", "columns", "examples", "fit", "split"]
 
 PROBED = 40  # split points of each feature
 OWN = ("history", "time")  # inputs that are no columns of the training file
-SETTINGS = ({"learning_rate": 0.05, "max_leaf_nodes": 31, "min_samples_leaf": 10, "max_features": 0.3},)
 SEASONS = {DAY: (7,), HOUR: (24, 168)}  # steps, by the time that one takes
 
 
@@ -49,7 +48,7 @@ class Options(NamedTuple):
             tuple(int(season) for season in seasons if season >= 1),
             pairs(options, spec),
             options.number("seconds", 60.0, low=1.0, high=600.0),
-            options.whole("trees", 600, low=1, high=2000),
+            options.whole("trees", 400, low=1, high=2000),
         )
         options.close("forecast")
         return found
@@ -180,7 +179,6 @@ def fit(training: Table, spec: ModelSpec) -> Forecast:
             seed=plan.seed,
             outputs=1,
             most_trees=options.most_trees,
-            among=SETTINGS,
         )
         models.append(boosting.fit(make, rows, chosen, plan.seed))
     lowest = 0.0 if target.min() >= 0 else -np.inf

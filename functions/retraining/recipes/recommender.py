@@ -124,7 +124,10 @@ class Recommender:
         if self._by_user:
             row = encoder(graph, "user", self.users, np.int64, len(self.users))
             seen = graph.add("Concat", seen, graph.add("Gather", graph.constant(self._own), row), axis=1)
-        scores = graph.slice(self._add_scores(graph, seen), 0, count, 1)
+        # One more row, so that there always is one.
+        width = graph.add("Concat", graph.integers(1), graph.add("Shape", seen, start=1, end=2), axis=0)
+        seen = graph.add("Concat", seen, graph.add("Expand", graph.constant(count, np.int64), width), axis=0)
+        scores = graph.slice(graph.slice(self._add_scores(graph, seen), 0, -1, 0), 0, count, 1)
         lacking = self.wanted - count
         if lacking > 0:
             padding = graph.integers(0, 0, 0, lacking)

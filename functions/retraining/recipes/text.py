@@ -28,6 +28,7 @@ __all__ = ["check", "examples", "fit", "split"]
 
 CHUNK = 2048  # texts at once
 ASIDE = 0.1  # of the rows, for the temperature
+MOST_PROBES = 3000
 MOST_WEIGHTS = 8_000_000
 MOST_CELLS = 60_000_000  # n-grams of all training rows
 
@@ -113,7 +114,7 @@ class Text:
     def probes(self, seed: int) -> dict[str, Array]:
         """Odd texts, and training texts in capitals, cut, doubled, without spaces and longer than is looked at."""
         name = self.spec.inputs[0].name
-        texts = self.background[name].reshape(-1).tolist()
+        texts = self.background[name].reshape(-1)[: probing.BACKGROUND].tolist()
         odd = [text * (self.analyser.longest // max(len(text), 1) + 2) for text in texts[:2]]
         for text in texts:
             odd += [text.upper(), text.title(), text[: len(text) // 2], f"{text}  {text}"]
@@ -139,7 +140,20 @@ def fit(training: Table, spec: ModelSpec) -> Text:
     words = Bag.of([part for _, part in analysed], fewest=options.fewest, most=most // 3)
     matrix = vstack([hstack([characters.matrix(one), words.matrix(other)]) for one, other in analysed]).tocsr()
     linear, calibration = _learnt(matrix, labels, options, spec)
-    return Text(spec, analyser, characters, words, linear, calibration, probing.background(feeds, plan.seed))
+    covering = {spec.inputs[0].name: feeds[spec.inputs[0].name][kept[_covering(matrix)]]}
+    return Text(spec, analyser, characters, words, linear, calibration, covering)
+
+
+def _covering(matrix: csr_matrix) -> Array:
+    """Rows that hold every n-gram between them, as far as so many can."""
+    seen = np.zeros(matrix.shape[1], bool)
+    chosen: list[int] = []
+    for row in range(matrix.shape[0]):
+        columns = matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]
+        if len(chosen) < MOST_PROBES and not seen[columns].all():
+            seen[columns] = True
+            chosen.append(row)
+    return np.array(chosen or [0], np.int64)
 
 
 def _summed(graph: Graph, weights: str, rows: str, counts: str) -> str:

@@ -16,7 +16,7 @@ FULL: dict[str, dict[str, Any]] = {
     "capture": {"rate": 0.25},
     "drift": {"every_hours": 1, "window_hours": 48, "tolerance": 0.2, "joint": True},
     "retrain": {"on_drift": True, "cooldown_hours": 1, "feedback_rows": 500},
-    "decision": {"kind": "threshold", "options": {"block": 0.9}},
+    "decision": {"kind": "route", "options": {"sure_from": 0.9}},
 }
 
 
@@ -29,7 +29,10 @@ def spec(**sections: Any) -> dict[str, Any]:
             {"name": "numbers", "datatype": "FP32", "shape": [-1, 2], "columns": ["amount", "age"]},
             {"name": "country", "datatype": "BYTES", "shape": [-1]},
         ],
-        "outputs": [{"name": "probability", "datatype": "FP32", "shape": [-1]}],
+        "outputs": [
+            {"name": "label", "datatype": "BYTES", "shape": [-1]},
+            {"name": "probabilities", "datatype": "FP32", "shape": [-1, 2], "columns": ["no", "yes"]},
+        ],
         **sections,
     }
 
@@ -66,11 +69,11 @@ def test_a_spec_with_every_section_comes_back_from_its_document() -> None:
 
 
 def test_what_serving_needs_is_the_policy() -> None:
-    policy = validate(spec(capture={"rate": 0.5}, decision={"kind": "top", "options": {"limit": 3}})).policy()
+    policy = validate(spec(capture={"rate": 0.5}, decision={"kind": "route", "options": {"margin": 0.1}})).policy()
     assert policy == {
         "task": "classification",
         "capture": {"rate": 0.5},
-        "decision": {"kind": "top", "options": {"limit": 3}},
+        "decision": {"kind": "route", "options": {"margin": 0.1}},
     }
 
 

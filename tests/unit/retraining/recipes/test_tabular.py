@@ -1,0 +1,57 @@
+import numpy as np
+
+from functions.retraining.recipes import load
+from functions.retraining.recipes.tabular import Tabular
+from lastmile.model import OnnxModel
+from lastmile.spec import ModelSpec
+from lastmile.tensors import Array
+from tests.unit.retraining.recipes.examples import classified, rows, texts
+
+
+def fitted(wanted: ModelSpec) -> Tabular:
+    found = load(wanted).fit(rows(), wanted)
+    assert isinstance(found, Tabular)
+    return found
+
+
+def probabilities(model: Tabular, numbers: list[list[float]], kinds: list[str]) -> Array:
+    feeds = {"numbers": np.array(numbers, np.float32), "kind": texts(kinds)}
+    return OnnxModel.open(model.onnx, threads=1).run(["probabilities"], feeds)[0]
+
+
+def test_an_unseen_category_counts_as_a_missing_one() -> None:
+    model = fitted(classified())
+    unseen, missing = (probabilities(model, [[0.5, 0.5]], [kind]) for kind in ("never seen", ""))
+    np.testing.assert_array_equal(unseen, missing)
+
+
+def test_a_monotonic_feature_never_turns() -> None:
+    model = fitted(classified(features={"a": {"monotonic": "decreasing"}}))
+    steps = [[a, 0.3] for a in np.linspace(-4, 4, 200).tolist()]
+    rising = probabilities(model, steps, ["k3"] * 200)[:, 1]
+    assert (np.diff(rising) <= 1e-7).all()
+
+
+def test_calibration_keeps_the_order_and_balancing_keeps_the_mean() -> None:
+    table = rows(2000, 1)
+    feeds = [[a, b] for a, b in zip(table["a"].tolist(), table["b"].tolist(), strict=True)]
+    plain, raw, balanced = (
+        probabilities(fitted(classified(options)), feeds, table["kind"].tolist())[:, 1]
+        for options in ({}, {"calibrated": False}, {"balanced": True})
+    )
+    assert (np.argsort(plain, kind="stable") == np.argsort(raw, kind="stable")).mean() > 0.95
+    assert abs(plain.mean() - table["y"].mean()) < 0.05
+    assert abs(balanced.mean() - table["y"].mean()) < 0.05
+
+
+def test_every_option_changes_the_model() -> None:
+    changes = [
+        {},
+        {"products": [["a", "b"]]},
+        {"differences": [["a", "b"]]},
+        {"ratios": [["a", "b"]]},
+        {"balanced": True},
+        {"calibrated": False},
+        {"trees": 5},
+    ]
+    assert len({fitted(classified(change)).onnx for change in changes}) == len(changes)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lastmile.drift import ALPHA, DriftReport, compare
-from lastmile.drift.budget import HOURS_PER_YEAR, Budget
+from lastmile.drift.budget import HOURS_PER_YEAR, MARGIN, Budget
 from lastmile.errors import ProfileMismatch
 from lastmile.policies import Drift
 from lastmile.profile import Profile, reference
@@ -27,22 +27,22 @@ def report(*, alpha: float = 0.001, drifted: bool = False, tests: int = 1) -> Dr
 
 
 def test_a_daily_check_has_a_year_th_of_the_budget() -> None:
-    assert Budget().level(DAILY, 0.0) == pytest.approx(24 / HOURS_PER_YEAR)
-    assert Budget().level(Drift(every_hours=1, alarms_per_year=2), 0.0) == pytest.approx(2 / HOURS_PER_YEAR)
+    assert Budget().level(DAILY, 0.0) == pytest.approx(MARGIN * 24 / HOURS_PER_YEAR)
+    assert Budget().level(Drift(every_hours=1, alarms_per_year=2), 0.0) == pytest.approx(MARGIN * 2 / HOURS_PER_YEAR)
 
 
 def test_asking_again_at_once_earns_nothing() -> None:
     budget, _ = Budget().after(report(alpha=1.0), DAILY, 0.0)
     assert budget.level(DAILY, 0.0) == 0.0
-    assert budget.level(DAILY, 3600.0) == pytest.approx(1 / HOURS_PER_YEAR)
+    assert budget.level(DAILY, 3600.0) == pytest.approx(MARGIN / HOURS_PER_YEAR)
 
 
 def test_a_check_without_data_leaves_its_share_to_the_next_but_not_for_ever() -> None:
     budget, _ = Budget().after(None, DAILY, 0.0)
-    assert budget.level(DAILY, DAY) == pytest.approx(2 * 24 / HOURS_PER_YEAR)
+    assert budget.level(DAILY, DAY) == pytest.approx(MARGIN * 2 * 24 / HOURS_PER_YEAR)
     budget, _ = Budget().after(report(tests=0), DAILY, 0.0)
-    assert budget.level(DAILY, DAY) == pytest.approx(2 * 24 / HOURS_PER_YEAR)
-    assert budget.level(DAILY, 300 * DAY) == pytest.approx(7 * 24 / HOURS_PER_YEAR)
+    assert budget.level(DAILY, DAY) == pytest.approx(MARGIN * 2 * 24 / HOURS_PER_YEAR)
+    assert budget.level(DAILY, 300 * DAY) == pytest.approx(MARGIN * 7 * 24 / HOURS_PER_YEAR)
     assert Budget().level(Drift(every_hours=24 * 365, alarms_per_year=300), 0.0) == ALPHA
 
 
@@ -95,7 +95,7 @@ def test_a_year_of_daily_checks_of_stable_data_keeps_the_budget() -> None:
             current = Profile.of(profile.layout, {"x": random.normal(size=(200, 5))}, {})
             found = compare(profile, current, policy=policy, alpha=budget.level(policy, day * DAY))
             budget, _ = budget.after(found, policy, day * DAY)
-        assert budget.spent == pytest.approx(12, rel=0.01)
+        assert budget.spent == pytest.approx(MARGIN * 12, rel=0.01)
         alarms += budget.alarms
     assert alarms <= 36 + 3 * 36**0.5
     assert alarms >= 12  # and it does not keep it by sleeping

@@ -16,6 +16,7 @@ from lastmile.errors import ProfileMismatch
 from lastmile.policies import Drift
 
 HOURS_PER_YEAR = 365.25 * 24
+MARGIN = 0.8  # of the budget is given out: the rest is for the approximations of tails
 KEPT_CHECKS = 7  # how many checks' worth is kept at most: long silence is no licence to cry wolf
 FORMAT = 1
 
@@ -88,7 +89,7 @@ class Budget:
 
     def _earned(self, policy: Drift, at: float) -> float:
         """Saved and earned since the last check; the first check has earned its own interval."""
-        per_hour = policy.alarms_per_year / HOURS_PER_YEAR
+        per_hour = MARGIN * policy.alarms_per_year / HOURS_PER_YEAR
         hours = policy.every_hours if self.at is None else max(0.0, at - self.at) / 3600
         most = KEPT_CHECKS * per_hour * policy.every_hours
         return min(self.saved + per_hour * hours, most)

@@ -1,0 +1,98 @@
+"""Training through the command line: on a machine of one's own, and what is refused before anything begins."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cli.training import key_of
+from lastmile.registry import Registry
+from lastmile.store import Store
+
+SPEC = """
+name = "valves"
+task = "classification"
+description = "Does the valve leak?"
+[[inputs]]
+name = "sensors"
+datatype = "FP32"
+shape = [-1, 2]
+columns = ["pressure", "flow"]
+[[outputs]]
+name = "label"
+datatype = "INT64"
+shape = [-1]
+[[outputs]]
+name = "probabilities"
+datatype = "FP32"
+shape = [-1, 2]
+columns = ["0", "1"]
+[training]
+recipe = "tabular"
+target = "leaks"
+[compression]
+candidates = ["optimised"]
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "spec.toml").write_text(SPEC)
+    rng = np.random.default_rng(0)
+    sensors = rng.normal(size=(400, 2))
+    leaks = sensors[:, 0] + rng.normal(size=400) > 0.5
+    rows = (f"{a:.4f},{b:.4f},{int(c)}" for (a, b), c in zip(sensors, leaks, strict=True))
+    (tmp_path / "may.csv").write_text("\n".join(("pressure,flow,leaks", *rows)) + "\n")
+    (tmp_path / "notes.txt").write_text("no table")
+    return tmp_path
+
+
+def test_a_model_is_trained_in_this_machine(lastmile: Any, place: Path) -> None:
+    given = ("--here", "--registry", place / "registry", "--spec", place / "spec.toml")
+    outcome = lastmile("train", "valves", place / "may.csv", *given)
+    assert outcome.code == 0, outcome.err
+    assert "promoted" in outcome.out
+    registry = Registry(Store.open((place / "registry").as_uri(), environ={}))
+    assert registry.release("valves").champion == 1
+    runs = lastmile("runs", "--registry", place / "registry", "--json").json
+    assert [(run["model"], run["state"], run["version"]) for run in runs] == [("valves", "promoted", 1)]
+    shown = lastmile("run", "show", runs[0]["id"], "--registry", place / "registry")
+    assert "Metrics on held-out rows" in shown.out
+    assert "training/valves/may.csv" in shown.out
+
+
+def test_without_a_registry_nothing_is_trained_here(lastmile: Any, place: Path) -> None:
+    outcome = lastmile("train", "valves", place / "may.csv", "--here")
+    assert outcome.code == 2
+    assert "--here needs --registry" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("model", "spec", "said"),
+    [
+        ("taps", None, "Nobody has declared a model 'taps'."),
+        ("taps", "spec.toml", "is the spec of 'valves', not of 'taps'."),
+    ],
+)
+def test_a_model_must_be_declared(lastmile: Any, place: Path, model: str, spec: str | None, said: str) -> None:
+    more = ("--spec", place / spec) if spec else ()
+    outcome = lastmile("train", model, place / "may.csv", "--here", "--registry", place / "registry", *more)
+    assert outcome.code == 1
+    assert said in outcome.err
+
+
+def test_only_tables_are_uploaded(place: Path) -> None:
+    from cli.errors import CommandFailed
+
+    assert key_of("valves", place / "may.csv") == "training/valves/may.csv"
+    for name, said in (("notes.txt", "is no table"), ("june.csv", "There is no file")):
+        with pytest.raises(CommandFailed, match=said):
+            key_of("valves", place / name)
+
+
+def test_a_run_that_is_not_there_is_said_so(lastmile: Any, place: Path) -> None:
+    (place / "registry").mkdir()
+    outcome = lastmile("run", "show", "20260101T000000Z-0123456789ab", "--registry", place / "registry")
+    assert (outcome.code, "There is no run" in outcome.err) == (1, True)
+    assert "There are no runs." in lastmile("runs", "--registry", place / "registry").err

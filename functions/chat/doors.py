@@ -1,6 +1,7 @@
 """What the two functions open when they start."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ OWN_SECRETS = ("tickets", "shop")  # of the ticket sink's receiver, and of the s
 
 def open_hook(environ: Mapping[str, str]) -> HookDoor:
     environment = HookEnvironment.from_env(environ)
-    secrets = Secrets(_client("secretsmanager"), environment.secrets, names=frozenset(PLATFORMS))
-    return HookDoor(secrets, FifoQueue(_client("sqs"), environment.queue))
+    secrets = Secrets(Client("secretsmanager"), environment.secrets, names=frozenset(PLATFORMS))
+    return HookDoor(secrets, FifoQueue(Client("sqs"), environment.queue))
 
 
 def open_worker(environ: Mapping[str, str]) -> Worker:
@@ -43,7 +44,7 @@ def open_worker(environ: Mapping[str, str]) -> Worker:
     settings = Settings.from_env(environ)
     logger = Logger(serialize_stacktrace=False)
     web = Internet()
-    secrets = Secrets(_client("secretsmanager"), environment.secrets, names=frozenset((*PLATFORMS, *OWN_SECRETS)))
+    secrets = Secrets(Client("secretsmanager"), environment.secrets, names=frozenset((*PLATFORMS, *OWN_SECRETS)))
 
     def log(event: str, **facts: Any) -> None:
         logger.info(event, extra=facts)
@@ -61,26 +62,37 @@ def open_worker(environ: Mapping[str, str]) -> Worker:
     )
     return Worker(
         Assistant(book),
-        records=Records(_client("dynamodb"), environment.table),
+        records=Records(Client("dynamodb"), environment.table),
         team=Team(predictor, book.model, warn=logger.warning),
         actions=Actions(book, web, lambda: newest("shop")),
         delivery=Delivery(web, secrets.of),
         tickets=All(
             (
-                Bus(_client("events"), environment.bus),
+                Bus(Client("events"), environment.bus),
                 Zendesk(web, lambda: newest("zendesk"), groups=environment.groups),
                 Webhook(web, lambda: newest("tickets")),
             )
         ),
         lessons=Lessons(Store.open(environment.data, environ=environ), book.model, groups=environment.groups, log=log),
-        dead=DeadLetters(_client("sqs"), environment.dead),
+        dead=DeadLetters(Client("sqs"), environment.dead),
         log=log,
     )
 
 
-def _client(service: str) -> Any:
-    import boto3
-    from botocore.config import Config
+class Client:
+    """boto3's client of a service, made when it is first used: importing boto3 takes longer than all the rest."""
 
-    retries: Any = {"mode": "standard", "total_max_attempts": 3}
-    return boto3.client(service, config=Config(connect_timeout=1, read_timeout=3, retries=retries))  # type: ignore[call-overload]
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made, name)
+
+    @cached_property
+    def _made(self) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        retries: Any = {"mode": "standard", "total_max_attempts": 3}
+        settings = Config(connect_timeout=1, read_timeout=3, retries=retries)
+        return boto3.client(self._service, config=settings)  # type: ignore[call-overload]

@@ -1,0 +1,43 @@
+import sys
+from typing import Any
+
+import pytest
+
+from functions.chat.doors import Client, open_hook, open_worker
+from lastmile.errors import MissingSettings
+from tests.unit.chat.conftest import Hook
+from tests.unit.chat.test_environment import WORKER
+
+HOOK = {"LASTMILE_CHAT_SECRETS": "lastmile/dev/chat", "LASTMILE_CHAT_QUEUE": "https://sqs/messages.fifo"}
+
+
+def test_a_client_is_made_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    class Boto3:
+        def client(self, service: str, config: Any) -> Any:
+            made.append(service)
+            return "a client"
+
+    monkeypatch.setitem(sys.modules, "boto3", Boto3())
+    client = Client("sqs")
+    assert made == []
+    assert client.upper() == "A CLIENT"
+    assert client.lower() == "a client"
+    assert made == ["sqs"]
+
+
+def test_both_doors_open_without_asking_anybody() -> None:
+    open_hook(HOOK)
+    open_worker(WORKER | {"LASTMILE_ARTIFACTS": "memory://", "LASTMILE_DATA": "memory://"})
+
+
+def test_a_door_names_what_is_missing() -> None:
+    with pytest.raises(MissingSettings, match="LASTMILE_CHAT_QUEUE"):
+        open_hook({})
+
+
+def test_warming_up_queues_nothing(hook: Hook) -> None:
+    hook.door.warm_up()
+    assert hook.queue.taken == []
+    assert hook.manager.reads > 0

@@ -20,11 +20,11 @@ from lastmile.model import OnnxModel
 from lastmile.spec import ModelSpec
 from lastmile.tensors import Array
 
-ROUNDS = 7  # of alternating measurements
+ROUNDS = 15  # of alternating measurements
 TIMED_ROWS = 256
 SINGLE_RUNS = 20
 CALIBRATION_ROWS = 256
-SMALLER, FASTER, SLOWER = 0.95, 0.95, 1.05  # what is nearer to 1 is noise
+SMALLER, FASTER, SLOWER = 0.95, 0.95, 1.1  # what is nearer to 1 is noise
 NAMED_BY = {"classification": "probabilities", "forecast": "quantiles"}
 
 type Feeds = Mapping[str, Array]

@@ -14,19 +14,16 @@ PATHS = (
     ("Drifting/Drift", ARTIFACTS, ("models/*",)),
     ("Drifting/Drift", DATA, ("captures/*", "profiles/*", "feedback/*", "reports/*")),
     ("Drifting/Drift", DATA, ("training/*/feedback-*", "profiles/*/merged.json.gz")),
+    ("Drifting/Drift", DATA, ("training/*", "training/*/again-*")),
     ("Retraining", ARTIFACTS, ("models/*", "audit/*", "keys/*")),
     ("Retraining", DATA, ("training/*", "runs/*", "approvals/*", "profiles/*", "captures/*")),
     ("Retraining", DATA, ("quarantine/training/*", "reports/*")),
     ("Chat", ARTIFACTS, ("models/*",)),
     ("Chat", DATA, ("feedback/*",)),
-    ("Retraining", ARTIFACTS, ("models/*", "audit/*", "keys/*")),
-    ("Retraining", DATA, ("training/*", "runs/*", "approvals/*", "profiles/*", "captures/*")),
-    ("Retraining", DATA, ("quarantine/training/*", "reports/*")),
 )
 FUNCTIONS = ("Inference", "Control", "Capturing/Capture", "Drifting/Drift", "Chat", "Hook", "Retraining")
 SECRETS = "arn:<AWS::Partition>:secretsmanager:<AWS::Region>:<AWS::AccountId>:secret:lastmile"
 EXECUTIONS = "arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:lastmile"
-EXECUTIONS = "arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution"
 WITH_A_FAULT = """
 from aws_cdk import aws_s3
 from infra.app import build
@@ -71,9 +68,6 @@ def test_every_acceptance_is_known_here_and_says_why(stacks: Stacks) -> None:
         ("Retraining/Role", f"IAM5[Resource::{EXECUTIONS}-{stacks.stage}-learning:*]"),
         ("MachineRole/DefaultPolicy", "IAM5[Resource::*]"),
         ("DeadLetters", "SQS3"),
-        ("Unheard", "SQS3"),
-        ("MachineRole/DefaultPolicy", "IAM5[Resource::*]"),
-        ("Retraining/Role", f"IAM5[Resource::{EXECUTIONS}:lastmile-{stacks.stage}-learning:*]"),
         ("Unheard", "SQS3"),
     }
 

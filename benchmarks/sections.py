@@ -7,7 +7,19 @@ from typing import Any, Protocol, cast
 from benchmarks.progress import Tell
 from benchmarks.result import Result
 
-NAMES = ("cold", "warm", "server", "sizes", "loading", "threads", "growth", "validation")
+NAMES = (
+    "cold",
+    "warm",
+    "server",
+    "sizes",
+    "loading",
+    "threads",
+    "growth",
+    "validation",
+    "calibration",
+    "electricity",
+    "drift",
+)
 
 
 class Section(Protocol):

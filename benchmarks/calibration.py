@@ -1,0 +1,257 @@
+"""How often `lastmile.drift` cries wolf where nothing has changed, and how often it sees what has.
+
+Rows are drawn as standard normals; a category is the interval that one falls into. What independent features count is
+drawn at once from its probabilities, which is the same and lets a hundred thousand rows cost nothing.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from statistics import NormalDist
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.machine import versions
+from benchmarks.progress import Tell, silence
+from benchmarks.report import table
+from benchmarks.result import Figure, Ratio, Result, Target
+from lastmile.drift import ALPHA, Budget, DriftReport, compare
+from lastmile.policies import Drift
+from lastmile.profile import FeatureLayout, FeatureProfile, Layout, Profile, quantile_edges
+from lastmile.tensors import Array
+
+TITLE = "Drift: false alarms and power"
+REFERENCE_ROWS = 5000
+ROWS = (50, 100, 200, 500, 1000, 10_000, 100_000)
+CATEGORIES = (0, 2, 10, 50, 200)  # 0: numbers
+FEATURES = ((1, 0.0), (25, 0.0), (25, 0.8))  # how many, and their correlation
+MOST_DRAWN = 10_000  # rows of correlated features that are drawn one by one in the short run
+DAYS = 365
+PROMISED = 0.05
+NORMAL = NormalDist()
+TESTS_ALONE = Drift(tolerance=0.0)
+POLICY = Drift()
+
+
+class Cell(NamedTuple):
+    rows: int
+    categories: int
+    features: int
+    correlation: float
+
+    @property
+    def kind(self) -> str:
+        return f"{self.categories} categories" if self.categories else "numbers"
+
+    @property
+    def told(self) -> str:
+        dependent = ", correlated" if self.correlation else ""
+        return f"{self.features} feature{'s' if self.features > 1 else ''}{dependent}, {self.kind}, {self.rows:,} rows"
+
+
+class Alarms(NamedTuple):
+    """Runs with any alarm, by the tests alone and with the default tolerance."""
+
+    tests: int
+    tolerance: int
+    runs: int
+
+
+def run(quick: bool, tell: Tell = silence) -> Result:
+    random = np.random.default_rng(20_261_121)
+    runs = 40 if quick else 150
+    found = {}
+    for cell in cells():
+        tell(cell.told)
+        few = max(20, runs // 5) if cell.correlation and cell.rows > MOST_DRAWN else runs
+        found[cell] = alarms(random, cell, few)
+    tell("power")
+    power = share_found(random, 500, 0.2, 200 if quick else 1000)
+    tiny = share_found(random, 1_000_000, 0.02, 50 if quick else 200)
+    tell("a year of daily checks")
+    years = 10 if quick else 40
+    begun = sum(a_year(random) for _ in range(years))
+    return result(found, power, tiny, begun / years, years)
+
+
+def result(found: dict[Cell, Alarms], power: Figure, tiny: Figure, yearly: float, years: int) -> Result:
+    figures = {cell.told: share(counted.tests, counted.runs) for cell, counted in found.items()}
+    figures |= {
+        f"{cell.told}, tolerance {POLICY.tolerance:g}": share(counted.tolerance, counted.runs)
+        for cell, counted in found.items()
+    }
+    figures |= {"0.2 sd in 500 rows": power, "0.02 sd in 1,000,000 rows": tiny}
+    half = 1.96 * math.sqrt(max(yearly, 1 / years) / years)
+    low, high = max(0.0, yearly - half), yearly + half
+    figures["false alarms of a model in a year of daily checks"] = Figure(yearly, low, high, "alarms", years)
+    budget = POLICY.alarms_per_year
+    every = share(sum(one.tests for one in found.values()), sum(one.runs for one in found.values()))
+    above = sum(is_above_promise(one) for one in found.values())
+    ratios = {
+        "runs with any false alarm": Ratio(every.median, every.low, every.high),
+        "cells above 0.05 by more than chance": Ratio.exact(above),
+        "runs that find 0.2 sd in 500 rows": Ratio(power.median, power.low, power.high, "higher"),
+        "runs that call 0.02 sd in 1,000,000 rows drift": Ratio(tiny.median, tiny.low, tiny.high),
+        "false alarms in a year / its budget": Ratio(yearly / budget, low / budget, high / budget),
+    }
+    targets = {
+        "runs with any false alarm": Target(at_most=PROMISED),
+        "cells above 0.05 by more than chance": Target(at_most=0.0),
+        "runs that find 0.2 sd in 500 rows": Target(at_least=0.8),
+        "runs that call 0.02 sd in 1,000,000 rows drift": Target(at_most=0.0),
+        "false alarms in a year / its budget": Target(at_most=1.0),
+    }
+    return Result(figures, ratios, targets, versions())
+
+
+def cells() -> Iterator[Cell]:
+    for (features, correlation), categories, rows in product(FEATURES, CATEGORIES, ROWS):
+        yield Cell(rows, categories, features, correlation)
+
+
+def alarms(random: np.random.Generator, cell: Cell, runs: int) -> Alarms:
+    tests = tolerance = 0
+    for _ in range(runs):
+        report = null_report(random, cell)
+        tests += report.alarm
+        tolerance += any((row.effect or 0.0) > POLICY.tolerance for row in report.drifted)
+    return Alarms(tests, tolerance, runs)
+
+
+def null_report(random: np.random.Generator, cell: Cell) -> DriftReport:
+    drawn = normals(random, REFERENCE_ROWS, cell)
+    layout = Layout({f"f{n}": laid_out(column, cell.categories) for n, column in enumerate(drawn.T)})
+    before = profile(
+        layout, [binned(edges_of(one), column) for one, column in zip(layouts(layout), drawn.T, strict=True)]
+    )
+    if cell.correlation:
+        columns = normals(random, cell.rows, cell).T
+        counts = [binned(edges_of(one), column) for one, column in zip(layouts(layout), columns, strict=True)]
+    else:
+        counts = [random.multinomial(cell.rows, probabilities(edges_of(one))) for one in layouts(layout)]
+    return compare(before, profile(layout, counts), policy=TESTS_ALONE)
+
+
+def share_found(random: np.random.Generator, rows: int, shift: float, runs: int) -> Figure:
+    """Of one feature of numbers, with the default tolerance."""
+    found = 0
+    for _ in range(runs):
+        drawn = random.normal(size=REFERENCE_ROWS)
+        layout = Layout({"f": laid_out(drawn, 0)})
+        edges = edges_of(layout.features["f"])
+        current = profile(layout, [random.multinomial(rows, probabilities(edges, shift))])
+        found += compare(profile(layout, [binned(edges, drawn)]), current, policy=POLICY).alarm
+    return share(found, runs)
+
+
+def a_year(random: np.random.Generator) -> int:
+    """False alarms of a model with five features and 500 rows a day; the tolerance forgives nothing."""
+    cell, budget = Cell(500, 0, 5, 0.0), Budget()
+    drawn = normals(random, REFERENCE_ROWS, cell)
+    layout = Layout({f"f{n}": laid_out(column, 0) for n, column in enumerate(drawn.T)})
+    before = profile(
+        layout, [binned(edges_of(one), column) for one, column in zip(layouts(layout), drawn.T, strict=True)]
+    )
+    chances = [probabilities(edges_of(one)) for one in layouts(layout)]
+    for day in range(DAYS):
+        at = day * 86_400.0
+        current = profile(layout, [random.multinomial(cell.rows, chance) for chance in chances])
+        report = compare(before, current, policy=TESTS_ALONE, alpha=budget.level(TESTS_ALONE, at))
+        budget, _ = budget.after(report, TESTS_ALONE, at)
+    return budget.alarms
+
+
+def normals(random: np.random.Generator, rows: int, cell: Cell) -> Array:
+    own = random.standard_normal((rows, cell.features))
+    if not cell.correlation:
+        return own
+    return math.sqrt(1 - cell.correlation) * own + math.sqrt(cell.correlation) * random.standard_normal((rows, 1))
+
+
+def laid_out(column: Array, categories: int) -> FeatureLayout:
+    if not categories:
+        return FeatureLayout("numeric", "x", edges=quantile_edges(column))
+    return FeatureLayout("category", "x", categories=tuple(map(str, range(categories))), closed=True)
+
+
+def layouts(layout: Layout) -> list[FeatureLayout]:
+    return list(layout.features.values())
+
+
+def edges_of(layout: FeatureLayout) -> Array:
+    """Of categories: between intervals that are equally likely."""
+    if layout.kind == "numeric":
+        return np.array(layout.edges)
+    number = len(layout.categories)
+    return np.array([NORMAL.inv_cdf(n / number) for n in range(1, number)])
+
+
+def probabilities(edges: Array, shift: float = 0.0) -> Array:
+    return np.diff([0.0, *(NORMAL.cdf(edge - shift) for edge in edges.tolist()), 1.0])
+
+
+def binned(edges: Array, column: Array) -> Array:
+    return np.bincount(np.searchsorted(edges, column), minlength=len(edges) + 1)
+
+
+def profile(layout: Layout, counts: list[Array]) -> Profile:
+    rows = int(counts[0].sum())
+    features = {
+        name: replace(
+            FeatureProfile.empty(one),
+            counts=np.concatenate([number, np.zeros(one.bins - len(number), np.int64)]),
+            rows=rows,
+        )
+        for (name, one), number in zip(layout.features.items(), counts, strict=True)
+    }
+    return replace(Profile.empty(layout), features=features, rows=rows)
+
+
+def share(found: int, runs: int) -> Figure:
+    """With Wilson's 95 % interval."""
+    z, p = 1.96, found / runs
+    centre = (p + z * z / (2 * runs)) / (1 + z * z / runs)
+    half = z / (1 + z * z / runs) * math.sqrt(p * (1 - p) / runs + z * z / (4 * runs * runs))
+    return Figure(p, max(0.0, centre - half), min(1.0, centre + half), "of runs", runs)
+
+
+def is_above_promise(found: Alarms) -> bool:
+    """Whether so many alarms, or more, come by chance in less than one of a thousand cells that keep the promise."""
+    n = found.runs
+    tail = sum(math.comb(n, k) * PROMISED**k * (1 - PROMISED) ** (n - k) for k in range(found.tests, n + 1))
+    return tail < 0.001
+
+
+def describe(document: dict[str, Any]) -> str:
+    figures = document["figures"]
+    cell = figures[Cell(50, 0, 1, 0.0).told]
+    parts = [
+        f"Nothing has changed: {REFERENCE_ROWS:,} reference rows and the current ones are drawn alike. Each cell is "
+        "the share of runs with any false alarm: of the tests alone (the tolerance forgives nothing) and, after the "
+        f"stroke, with the default tolerance of {POLICY.tolerance:g}. The tests are run at {ALPHA:g}, and "
+        f"{PROMISED:g} is promised, whatever the number of features. A cell has {cell['n']} runs, those of many "
+        "correlated rows fewer: one cell is uncertain by some hundredths.\n"
+    ]
+    for features, correlation in FEATURES:
+        cells_of = [[Cell(rows, categories, features, correlation) for rows in ROWS] for categories in CATEGORIES]
+        rows = [(row[0].kind, *(both(figures, cell) for cell in row)) for row in cells_of]
+        name = f"{features} feature{'s' if features > 1 else ''}"
+        dependent = f", correlated by {correlation:g}" if correlation else ", independent" if features > 1 else ""
+        parts.append(table((f"{name}{dependent}", *(f"{rows:,} rows" for rows in ROWS)), rows))
+    power, tiny = figures["0.2 sd in 500 rows"], figures["0.02 sd in 1,000,000 rows"]
+    yearly = figures["false alarms of a model in a year of daily checks"]
+    parts.append(
+        f"A shift by 0.2 standard deviations in 500 rows is called drift in {power['median']:.1%} of {power['n']} "
+        f"runs, one by 0.02 in a million rows in {tiny['median']:.1%} of {tiny['n']}. A model checked daily for "
+        f"a year, with a budget of {POLICY.alarms_per_year:g}, had {yearly['median']:.3g} false alarms on average over "
+        f"{yearly['n']} simulated years.\n"
+    )
+    return "\n".join(parts)
+
+
+def both(figures: dict[str, Any], cell: Cell) -> str:
+    tests = figures[cell.told]["median"]
+    tolerance = figures[f"{cell.told}, tolerance {POLICY.tolerance:g}"]["median"]
+    return f"{tests:.3f} / {tolerance:.3f}"

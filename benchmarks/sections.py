@@ -18,6 +18,7 @@ NAMES = (
     "validation",
     "calibration",
     "electricity",
+    "learning",
     "drift",
 )
 

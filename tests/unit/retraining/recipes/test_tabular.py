@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 
 from functions.retraining.recipes import load
@@ -45,7 +47,7 @@ def test_calibration_keeps_the_order_and_balancing_keeps_the_mean() -> None:
 
 
 def test_every_option_changes_the_model() -> None:
-    changes = [
+    changes: list[dict[str, Any]] = [
         {},
         {"products": [["a", "b"]]},
         {"differences": [["a", "b"]]},

@@ -1,6 +1,7 @@
 """The function that keeps what was predicted, and the subscriptions that hand it the logs."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from aws_cdk import (
     Duration,
@@ -65,7 +66,7 @@ class Capturing(Construct):
                 ),
             ],
         )
-        accept_paths(self.function.node.find_child("Role"), storage.data, [UNDELIVERED])
+        accept_paths(cast(Construct, self.function.node.find_child("Role")), storage.data, [UNDELIVERED])
         self.function.live.configure_async_invoke(
             on_failure=aws_lambda_destinations.S3Destination(storage.data),
             retry_attempts=2,

@@ -144,6 +144,7 @@ def in_an_hour() -> str:
 
 
 def test_the_scheduled_check_finds_the_drift_once(stack: Target, traffic: Traffic, events: Any) -> None:
+    data_store(stack).put("training/watched/first.csv", b"a,b\n1,2\n")
     scheduled = {"detail-type": "Scheduled Event", "source": "aws.events", "time": in_an_hour(), "detail": {}}
     first = invoke(stack, scheduled)
     assert first["failed"] == []
@@ -156,9 +157,14 @@ def test_the_scheduled_check_finds_the_drift_once(stack: Target, traffic: Traffi
     heard = [until(events, "an event") for _ in range(2)]
     told = sorted((event["source"], event["detail-type"], event["detail"]["model"]) for (event,) in heard)
     assert told == [("lastmile", "DriftDetected", "watched"), ("lastmile", "RetrainWanted", "watched")]
+    uploads = set(data_store(stack).list("training/watched"))
+    (again,) = uploads - {"training/watched/first.csv"}
+    assert again.startswith("training/watched/again-")
+    assert [event["detail"]["upload"] for (event,) in heard if event["detail-type"] == "RetrainWanted"] == [again]
     before = reports(stack)
     assert invoke(stack, scheduled)["checked"] == []
     assert (reports(stack), events()) == (before, [])
+    assert set(data_store(stack).list("training/watched")) == uploads
     figure = until(lambda: figures(stack, "DriftedFeatures"), "the figure")
     assert figure[-1]["model"] == "watched"
     assert figure[-1]["DriftedFeatures"] > 0
@@ -217,6 +223,15 @@ def send(stack: Target, labels: list[dict[str, Any]]) -> dict[str, Any]:
     assert answer.status == 202, answer.body
     document: dict[str, Any] = answer.json()
     return document
+
+
+def test_its_rights_are_enough(guarded_stack: Target) -> None:
+    """Where IAM is enforced: everything of a check but drift itself, and a question."""
+    scheduled = {"detail-type": "Scheduled Event", "source": "aws.events", "time": in_an_hour(), "detail": {}}
+    found = invoke(guarded_stack, scheduled)
+    assert (found["failed"], [one["model"] for one in found["checked"]]) == ([], ["digits"])
+    assert data_store(guarded_stack).exists(found["checked"][0]["path"])
+    assert "error" not in invoke(guarded_stack, {"model": "digits", "quality": True})
 
 
 def test_labels_need_their_own_scope(stack: Target) -> None:

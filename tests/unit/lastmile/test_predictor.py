@@ -44,7 +44,7 @@ class World:
         self.store = Store.open("memory://", environ={})
         self.registry = Registry(self.store)
         self.clock = Clock()
-        self.lines: list[str] = []
+        self.lines: list[bytes] = []
         self.predictor = Predictor(
             self.registry,
             threads=1,

@@ -108,9 +108,7 @@ def test_a_delivery_that_comes_again_is_counted_once(store: Store) -> None:
 def test_deliveries_that_are_cut_differently_are_counted_once(memory: Store, merges: bool, seed: int) -> None:
     """Any cuts, in any order, some of them several times, read at any moment."""
     chance = random.Random(seed)
-    streams = {
-        stream: [line(NOON + second / 10, number=second) for second in range(80)] for stream in ("one", "other")
-    }
+    streams = {stream: [line(NOON + second / 10, number=second) for second in range(80)] for stream in ("one", "other")}
     deliveries = []
     for stream, lines in streams.items():
         for cutting in range(3):

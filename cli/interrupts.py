@@ -1,25 +1,39 @@
 """Ctrl-C at a bad moment: a process that was started but not noted yet would outlive everybody who could end it."""
 
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-INTERRUPTS = {signal.SIGINT, signal.SIGTERM}
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Interruptions of the body arrive right after it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)
+    """Interruptions of the body arrive right after it.
+
+    By handlers, as a mask holds back one thread alone and the kernel picks any. Elsewhere than in the main thread,
+    where none may be set, the body runs as it is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    before = {number: signal.signal(number, lambda got, _: arrived.append(got)) for number in INTERRUPTS}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if arrived:
+            os.kill(os.getpid(), arrived[0])
 
 
 def accept() -> None:
-    """For a child process, which inherits what its parent holds back."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
+    """For a child process: a handler of Python's is not inherited, but a signal that is ignored would be."""
+    for number in INTERRUPTS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def end_on_termination() -> None:

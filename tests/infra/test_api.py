@@ -29,6 +29,11 @@ TABLE = {
     "POST /predictions/{model}/{version}": ("Inference", "infer"),
     "POST /invocations": ("Inference", "infer"),
     "GET /ping": ("Inference", "infer"),
+    "POST /hooks/{platform}": ("Hook", OPEN),
+    "POST /v1/feedback": ("Control", "feedback"),
+    "GET /control/models/{model}/runs": ("Control", "read"),
+    "GET /control/models/{model}/runs/{run}": ("Control", "read"),
+    "POST /control/models/{model}/versions/{version}/approve": ("Control", "approve"),
     "GET /control/openapi.json": ("Control", OPEN),
     "GET /control/models": ("Control", "read"),
     "GET /control/models/{model}": ("Control", "read"),
@@ -84,11 +89,14 @@ def test_tokens_are_those_of_our_pool_for_our_client(stacks: Stacks) -> None:
 
 def test_functions_are_called_by_this_api_alone_in_format_2(stacks: Stacks) -> None:
     assert {entry["PayloadFormatVersion"] for entry in stacks.all("ApiGatewayV2::Integration").values()} == {"2.0"}
-    permissions = list(stacks.all("Lambda::Permission").values())
-    assert {entry["FunctionName"] for entry in permissions} == {"${InferenceLive}", "${ControlLive}"}
-    assert len(permissions) == 2
+    every = stacks.all("Lambda::Permission").values()
+    permissions = [entry for entry in every if entry["Principal"] == "apigateway.amazonaws.com"]
+    assert sorted(entry["FunctionName"] for entry in permissions) == [
+        "${ControlLive}",
+        "${HookLive}",
+        "${InferenceLive}",
+    ]
     for entry in permissions:
-        assert entry["Principal"] == "apigateway.amazonaws.com"
         assert entry["SourceArn"] == (
             "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${ApiHttp}/*/*/*"
         )

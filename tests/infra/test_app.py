@@ -72,7 +72,9 @@ def variant(tiny_assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Stac
 
 
 def test_a_change_of_the_layer_alone_publishes_a_function_anew(prod: Stacks, variant: Stacks) -> None:
-    assert prod.all("Lambda::Function")["ControlFunction"] == variant.all("Lambda::Function")["ControlFunction"]
+    before, after = (stacks.all("Lambda::Function")["ControlFunction"] for stacks in (prod, variant))
+    assert before | {"Layers": None} == after | {"Layers": None}
+    assert before["Layers"] != after["Layers"]
     assert published(prod, "Control") != published(variant, "Control")
 
 

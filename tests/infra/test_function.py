@@ -4,7 +4,7 @@ import pytest
 
 from tests.infra.templates import Stacks
 
-FUNCTIONS = ("inference", "control")
+FUNCTIONS = ("inference", "control")  # the others are made by the same construct
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -13,7 +13,8 @@ def test_a_function_is_named_after_its_folder(stacks: Stacks, name: str) -> None
     assert function["FunctionName"] == f"lastmile-{stacks.stage}-{name}"
     assert function["Handler"] == f"functions.{name}.handler.handler"
     assert function["Runtime"] == "python3.13"
-    assert function["Layers"] == ["${OnnxLayer}"]
+    (layer,) = function["Layers"]
+    assert layer.startswith(f"${{SsmParameterValuelastmile{stacks.stage}layersonnx")
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -60,9 +61,9 @@ def test_sizes_are_the_stages(
     assert (function["MemorySize"], function["Timeout"]) == (memory, 29)
     if architecture:  # that of dev is this machine's own
         assert function["Architectures"] == [architecture]
-    layer = stacks.one("Lambda::LayerVersion")
-    assert layer["CompatibleArchitectures"] == function["Architectures"]
-    assert layer["CompatibleRuntimes"] == ["python3.13"]
+    for layer in stacks.all("Lambda::LayerVersion").values():
+        assert layer["CompatibleArchitectures"] == function["Architectures"]
+        assert layer["CompatibleRuntimes"] == ["python3.13"]
 
 
 def test_the_environment_is_complete(dev: Stacks) -> None:
@@ -83,6 +84,7 @@ def test_the_environment_is_complete(dev: Stacks) -> None:
     }
     assert environment(dev, "control") == common | {
         "POWERTOOLS_SERVICE_NAME": "control",
+        "LASTMILE_DATA": "s3://${Data}",
         "LASTMILE_TOKEN_URL": "",  # the local AWS: see test_app
     }
 

@@ -32,6 +32,7 @@ class Operation:
     def url(self) -> str:
         """With every parameter filled in; what it asks for need not exist to be refused."""
         words = {"{model}": "digits", "{version}": "1", "{label}": "champion", "{asset}": "swagger-ui.css"}
+        words["{run}"] = "0123456789abcdef"
         path = self.path
         for parameter, word in words.items():
             path = path.replace(parameter, word)
@@ -115,7 +116,8 @@ def test_every_deployed_route_without_a_token_is_documented_as_such(stack: Targe
     routes = stack.client("apigatewayv2").get_paginator("get_routes").paginate(ApiId=stack.api_id)
     open_keys = {route["RouteKey"] for page in routes for route in page["Items"] if route["AuthorizationType"] != "JWT"}
     public = {f"{operation.method} {operation.path}" for operation in operations if operation.scope is None}
-    assert {key for key in open_keys if not key.startswith("OPTIONS ")} == public
+    signed = {"POST /hooks/{platform}"}  # for chat platforms, each of which has a protocol of its own
+    assert {key for key in open_keys if not key.startswith("OPTIONS ")} == public | signed
 
 
 class Forger:

@@ -57,7 +57,8 @@ def test_up_serves_the_first_model_and_down_ends_it(tmp_path: Path, assets: Path
         ]
         described = json.loads((local.folder / "local.json").read_bytes())
         assert described["api_url"] == summary["api_url"]
-        assert described["learning_state_machine_arn"] is None
+        assert described["learning_state_machine_arn"].endswith(":stateMachine:lastmile-dev-learning")
+        assert described["chat"]["slack"]["url"] == f"{summary['api_url']}/hooks/slack"
         down = run([str(LASTMILE), "--local", str(local.folder), "down"])
         assert down.stdout == "The local AWS is down.\n"
         assert local.emulator.running() is None

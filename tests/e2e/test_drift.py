@@ -229,8 +229,9 @@ def test_its_rights_are_enough(guarded_stack: Target) -> None:
     """Where IAM is enforced: everything of a check but drift itself, and a question."""
     scheduled = {"detail-type": "Scheduled Event", "source": "aws.events", "time": in_an_hour(), "detail": {}}
     found = invoke(guarded_stack, scheduled)
-    assert (found["failed"], [one["model"] for one in found["checked"]]) == ([], ["digits"])
-    assert data_store(guarded_stack).exists(found["checked"][0]["path"])
+    assert found["failed"] == []
+    assert "digits" in [one["model"] for one in found["checked"]]
+    assert all(data_store(guarded_stack).exists(one["path"]) for one in found["checked"])
     assert "error" not in invoke(guarded_stack, {"model": "digits", "quality": True})
 
 

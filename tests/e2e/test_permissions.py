@@ -132,7 +132,7 @@ def test_control_cannot_read_captures(guarded_stack: Target, control: Probe) -> 
     bucket, key = guarded_stack.data_bucket, "captures/model=digits/dt=2026-01-01/hour=00/a.jsonl.gz"
     guarded_stack.client("s3").put_object(Bucket=bucket, Key=key, Body=b"")
     assert control(s3("get_object", bucket, key)) in DENIED
-    assert control(s3("list_objects_v2", bucket)) in DENIED
+    assert control(s3("list_objects_v2", bucket, Prefix="captures/")) in DENIED
 
 
 @pytest.mark.parametrize("door", ["inference", "control"])

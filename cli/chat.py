@@ -82,14 +82,7 @@ def dead(context: typer.Context) -> None:
     """List messages that could not be answered, and why."""
     options: Options = context.obj
     client, urls = queues(options.target())
-    found = [
-        {
-            "platform": json.loads(message["Body"]).get("platform"),
-            "conversation": json.loads(message["Body"]).get("conversation"),
-            "reason": message.get("MessageAttributes", {}).get("reason", {}).get("StringValue", "tried five times"),
-        }
-        for message in received(client, urls["ChatDeadLettersUrl"])
-    ]
+    found = [letter(message) for message in received(client, urls["ChatDeadLettersUrl"])]
     if options.json:
         print_json(found)
     elif found:
@@ -114,6 +107,17 @@ def redrive(context: typer.Context) -> None:
         client.delete_message(QueueUrl=urls["ChatDeadLettersUrl"], ReceiptHandle=message["ReceiptHandle"])
         count += 1
     print_json({"sent": count}) if options.json else note(f"{count} sent again.")
+
+
+def letter(message: dict[str, Any]) -> dict[str, Any]:
+    """What is known of a dead letter; one that nobody can read is told by its reason alone."""
+    try:
+        body = json.loads(message["Body"])
+    except ValueError:
+        body = None
+    known = body if isinstance(body, dict) else {}
+    reason = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue", "tried five times")
+    return {"platform": known.get("platform"), "conversation": known.get("conversation"), "reason": reason}
 
 
 def connections(options: Options) -> tuple[Target, dict[str, Any]]:

@@ -28,8 +28,8 @@ def test_a_client_is_made_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_both_doors_open_without_asking_anybody() -> None:
-    open_hook(HOOK)
-    open_worker(WORKER | {"LASTMILE_ARTIFACTS": "memory://", "LASTMILE_DATA": "memory://"})
+    assert callable(open_hook(HOOK))
+    assert callable(open_worker(WORKER | {"LASTMILE_ARTIFACTS": "memory://", "LASTMILE_DATA": "memory://"}))
 
 
 def test_a_door_names_what_is_missing() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cli.chat import lines, read_members
+from cli.chat import letter, lines, read_members
 from cli.errors import CommandFailed
 
 
@@ -25,6 +25,22 @@ def test_standard_input_must_be_an_object_of_texts(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
     with pytest.raises(CommandFailed, match="JSON object"):
         read_members([])
+
+
+def test_a_dead_letter_tells_whose_it_is_and_why() -> None:
+    reason = {"reason": {"StringValue": "Slack refuses the answer"}}
+    body = '{"platform": "slack", "conversation": "slack:D1"}'
+    assert letter({"Body": body, "MessageAttributes": reason}) == {
+        "platform": "slack",
+        "conversation": "slack:D1",
+        "reason": "Slack refuses the answer",
+    }
+    assert letter({"Body": body})["reason"] == "tried five times"
+
+
+@pytest.mark.parametrize("body", ["no JSON", "[]", '"text"', ""])
+def test_a_dead_letter_that_nobody_can_read_is_listed_too(body: str) -> None:
+    assert letter({"Body": body}) == {"platform": None, "conversation": None, "reason": "tried five times"}
 
 
 def test_empty_lines_are_not_said(monkeypatch: pytest.MonkeyPatch) -> None:

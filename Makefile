@@ -41,7 +41,7 @@ down: ready ## Stop the local AWS
 	@.venv/bin/lastmile down
 
 test: lint build ## Lint, then every test, the deployment included (PYTEST_ARGS=…)
-	@$(PYTHON) -m pytest $(PYTEST_ARGS)
+	@$(PYTHON) -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(PYTEST_ARGS)
 
 lint: ready ## ruff, mypy and the import rules
 	@.venv/bin/ruff check --quiet

@@ -271,3 +271,15 @@ def test_what_is_no_line_at_all_is_refused(broken: str | bytes) -> None:
 def test_a_line_reaches_standard_output_whole(capfd: pytest.CaptureFixture[str]) -> None:
     write_line("é".encode() * 200_000 + b"\n")
     assert capfd.readouterr().out == "é" * 200_000 + "\n"
+
+
+def test_who_answered_is_told_where_a_version_has_a_heavy_side() -> None:
+    x = {"x": np.ones((3, 2), np.float32)}
+    assert read_line(line(x, {})).tier is None
+    told = {"tier": "cascade", "heavy_rows": 2, "heavy_ms": 7.5, "degraded": "asleep"}
+    record = read_line(line(x, {}, tier=told))
+    assert (record.tier, record.heavy_rows, record.heavy_ms, record.degraded) == tuple(told.values())
+    assert read_line(line(x, {}, tier={"tier": "light", "heavy_rows": 0, "heavy_ms": 0.0})).degraded is None
+    for wrong in ({"tier": "medium"}, {"heavy_rows": -1}, {"heavy_ms": "1"}, {"degraded": 1}):
+        with pytest.raises(InvalidCapture, match=next(iter(wrong))):
+            read_line(line(x, {}, tier={**told, **wrong}))

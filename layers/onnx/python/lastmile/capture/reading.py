@@ -17,13 +17,16 @@ from lastmile.tensors import DATATYPES, Array
 
 ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 ROLES = ("champion", "challenger", "shadow", "pinned")
+TIERS = ("light", "heavy", "cascade")
 LATEST = 4e9  # seconds: a time beyond the year 2096 is none of ours
 NUMERIC = {row.dtype.str: row.dtype for row in DATATYPES.values() if row.name != "BYTES"}
 
 
 class Record(NamedTuple):
     """`at` is in seconds since 1970, `ms` the time in the model. Arrays have the rows on their first axis, of which the
-    leading `rows_captured` are kept, or none where the prediction was not sampled."""
+    leading `rows_captured` are kept, or none where the prediction was not sampled. Where the version has a heavy side,
+    `tier` says which side answered, `heavy_rows` how many rows the heavy one did, in `heavy_ms`, and `degraded` why the
+    light one had to stand in for it."""
 
     id: str
     at: float
@@ -38,6 +41,10 @@ class Record(NamedTuple):
     sampled: bool
     error: str | None
     decisions: tuple[dict[str, Any], ...]
+    tier: str | None = None
+    heavy_rows: int = 0
+    heavy_ms: float = 0.0
+    degraded: str | None = None
 
 
 def read_line(line: str | bytes) -> Record:
@@ -67,7 +74,20 @@ def read_line(line: str | bytes) -> Record:
         sampled=sampled,
         error=_text(document, "error") if "error" in document else None,
         decisions=_decisions(document.get("decisions", [])),
+        **_tier(document),
     )
+
+
+def _tier(document: Mapping[str, Any]) -> dict[str, Any]:
+    if "tier" not in document:
+        return {}
+    _check(document["tier"] in TIERS, f"'tier' is none of {', '.join(TIERS)}")
+    return {
+        "tier": document["tier"],
+        "heavy_rows": _whole(document, "heavy_rows", 0),
+        "heavy_ms": _number(document, "heavy_ms", math.inf),
+        "degraded": _text(document, "degraded") if "degraded" in document else None,
+    }
 
 
 def _check(is_right: bool, problem: str) -> None:

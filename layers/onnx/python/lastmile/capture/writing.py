@@ -82,8 +82,10 @@ class Capture:
         outputs: Mapping[str, Array],
         error: str | None = None,
         decisions: list[dict[str, Any]] | None = None,
+        tier: Mapping[str, Any] | None = None,
     ) -> None:
-        """`at` in seconds since 1970; `inputs` and `outputs` share their first axis, the rows."""
+        """`at` in seconds since 1970; `inputs` and `outputs` share their first axis, the rows. `tier` is who answered
+        them, where a version has a heavy side."""
         rows = _rows(inputs)
         record: dict[str, Any] = {
             "marker": MARKER,
@@ -101,6 +103,8 @@ class Capture:
             record["error"] = error
         if decisions is not None:
             record["decisions"] = decisions
+        if tier is not None:
+            record.update(tier)
         if recording.rate < 1.0 and not is_sampled(prediction_id, recording.rate):
             record["sampled"] = False
             self.write(orjson.dumps(record, None, NEWLINE))

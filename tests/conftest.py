@@ -24,6 +24,7 @@ GROUPS = ("local_aws", "guarded_aws")  # fixtures of tests/e2e
 ROOMS = ("local_aws", "assets", "infra", "guarded_aws", "e2e", "unit")
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark each test with its group, and put the groups in the order of ROOMS."""
     rooms = {}

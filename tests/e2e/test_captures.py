@@ -3,18 +3,23 @@
 import base64
 import gzip
 import json
+import os
 import random
-import threading
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from botocore.exceptions import ClientError
 from sklearn.datasets import load_digits
 
+from cli.local import LocalAws
 from cli.target import Target
 from cli.watching import data_store
 from lastmile.capture import Record, read_line
@@ -22,8 +27,10 @@ from lastmile.policies import Decision
 from lastmile.profile import Profile
 from lastmile.profiles import ProfileStore
 
-PREDICTIONS = 600
+UNHEARD, HEARD = 200, 40  # predictions made while nobody listens to the log, and those that it delivers itself
 CONNECTIONS = 8
+AT_ONCE = 3  # capture functions: as many as there are deliveries would need a processor each to start
+ATTEMPTS = 10
 MODEL = "captured"
 DECIDED = "decided"
 IMAGES = load_digits().data.astype(np.float32)
@@ -84,11 +91,13 @@ def counted(stack: Target, *, merges: bool = False) -> Profile | None:
     return ProfileStore(data_store(stack), merges=merges).read(MODEL, 1, now - 7200, now + 60)
 
 
-def logged(stack: Target, ids: set[str]) -> dict[str, list[dict[str, Any]]]:
-    """The events of these predictions in the log, by stream."""
+def logged(stack: Target, ids: set[str], since: float) -> dict[str, list[dict[str, Any]]]:
+    """The events of these predictions in the log, by stream; here every call of a function has a stream of its own."""
     client = stack.client("logs")
     streams: dict[str, list[dict[str, Any]]] = {}
-    for page in client.get_paginator("filter_log_events").paginate(logGroupName=log_group(stack)):
+    for page in client.get_paginator("filter_log_events").paginate(
+        logGroupName=log_group(stack), startTime=int(since * 1000) - 1000
+    ):
         for event in page["events"]:
             if '"lastmile.capture"' in event["message"] and json.loads(event["message"])["id"] in ids:
                 streams.setdefault(event["logStreamName"], []).append(event)
@@ -100,7 +109,7 @@ def log_group(stack: Target) -> str:
 
 
 def deliver(stack: Target, stream: str, events: list[dict[str, Any]]) -> None:
-    """As the log would, with event ids that follow from the events."""
+    """As the log would, with event ids that follow from the events; what fails is delivered again, as by Lambda."""
     document = {
         "messageType": "DATA_MESSAGE",
         "owner": "000000000000",
@@ -113,36 +122,63 @@ def deliver(stack: Target, stream: str, events: list[dict[str, Any]]) -> None:
         ],
     }
     data = base64.b64encode(gzip.compress(json.dumps(document).encode())).decode()
-    answer = stack.client("lambda").invoke(
-        FunctionName=f"lastmile-{stack.stage}-capture",
-        Qualifier="live",
-        Payload=json.dumps({"awslogs": {"data": data}}).encode(),
-    )
-    returned = json.loads(answer["Payload"].read())
-    assert "FunctionError" not in answer, returned
-    assert returned["captures"] == len(events), returned
+    returned: dict[str, Any] = {}
+    for _ in range(ATTEMPTS):
+        with suppress(ClientError):  # too many at once
+            answer = stack.client("lambda").invoke(
+                FunctionName=f"lastmile-{stack.stage}-capture",
+                Qualifier="live",
+                Payload=json.dumps({"awslogs": {"data": data}}).encode(),
+            )
+            returned = json.loads(answer["Payload"].read())
+            if "FunctionError" not in answer:
+                break
+    assert returned.get("captures") == len(events), returned
 
 
-def deliver_all(stack: Target, ids: set[str], *, cut: int) -> None:
-    for stream, events in logged(stack, ids).items():
+def deliver_all(stack: Target, streams: dict[str, list[dict[str, Any]]], *, cut: int) -> None:
+    for stream, events in streams.items():
         for start in range(0, len(events), cut):
             deliver(stack, stream, events[start : start + cut])
 
 
+@contextmanager
+def few_at_once(stack: Target) -> Iterator[None]:
+    """Deliveries beyond are refused, and the local log delivers nothing a second time."""
+    client, name = stack.client("lambda"), f"lastmile-{stack.stage}-capture"
+    client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=AT_ONCE)
+    try:
+        yield
+    finally:
+        client.delete_function_concurrency(FunctionName=name)
+
+
+def kill_one(folder: Path) -> None:
+    """End the process of a capture function, whatever it is at."""
+    mine = f"{folder}/tmp/ministack-lambda-lastmile-dev-capture"
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mine in (process / "cmdline").read_text():
+                os.kill(int(process.name), signal.SIGKILL)
+                return
+
+
 class Subscription:
-    """Of the inference function's log: deafened, nothing is delivered, as when no function could be started."""
+    """Of the inference function's log: while it is lost nothing is delivered, as when no function could be started."""
 
     def __init__(self, stack: Target) -> None:
         self._client = stack.client("logs")
         self._group = log_group(stack)
         (self._found,) = self._client.describe_subscription_filters(logGroupName=self._group)["subscriptionFilters"]
 
-    def deafen(self) -> None:
+    @contextmanager
+    def lost(self) -> Iterator[None]:
         self._client.delete_subscription_filter(logGroupName=self._group, filterName=self._found["filterName"])
-
-    def restore(self) -> None:
-        wanted = ("logGroupName", "filterName", "filterPattern", "destinationArn")
-        self._client.put_subscription_filter(**{key: self._found[key] for key in wanted})
+        try:
+            yield
+        finally:
+            wanted = ("logGroupName", "filterName", "filterPattern", "destinationArn")
+            self._client.put_subscription_filter(**{key: self._found[key] for key in wanted})
 
 
 @pytest.fixture
@@ -164,44 +200,54 @@ def reviews(stack: Target) -> Iterator[Callable[[], list[dict[str, Any]]]]:
     sqs.delete_queue(QueueUrl=url)
 
 
-def test_every_prediction_is_captured_and_counted_once(stack: Target) -> None:
+def test_every_prediction_is_captured_and_counted_once(stack: Target, local_aws: LocalAws) -> None:
     serve(stack)
-    token = stack.token(["infer"])
-    subscription = Subscription(stack)
-    chance = random.Random(7)
-    stopped = threading.Timer(8, subscription.deafen)
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        stopped.start()
-        ids = set(pool.map(lambda number: predict(stack, token, number), range(PREDICTIONS // 2)))
-        stopped.join()
-        subscription.restore()
-        again = pool.submit(deliver_all, stack, set(ids), cut=40)  # what was delivered already, and what never was
-        ids |= set(pool.map(lambda number: predict(stack, token, number), range(PREDICTIONS // 2)))
-        again.result()
-    assert len(ids) == PREDICTIONS
-    until(lambda: {record.id for record in captures(stack)} == ids, "all captures")
+    token, started = stack.token(["infer"]), time.time()
+    sent: dict[str, int] = {}
 
-    store = data_store(stack)
-    client = stack.client("s3")
-    profiles = [path for path in store.list(f"profiles/model={MODEL}") if "/hour=" in path]
-    for path in chance.sample(profiles, len(profiles) // 10):  # as if the function had been killed before it wrote
-        client.delete_object(Bucket=stack.data_bucket, Key=path)
-        if chance.random() < 0.5:
-            _, day, hour, batch = path.rsplit("/", 3)
-            captured = f"captures/model={MODEL}/{day}/{hour}/{batch.removesuffix('.json.gz')}.jsonl.gz"
-            client.delete_object(Bucket=stack.data_bucket, Key=captured)
+    def send(numbers: range) -> set[str]:
+        ids = list(pool.map(lambda number: predict(stack, token, number), numbers))
+        sent.update(zip(ids, numbers, strict=True))
+        return set(ids)
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool, few_at_once(stack):
+        with Subscription(stack).lost():
+            unheard = send(range(UNHEARD))
+        events = [event for of_one in logged(stack, unheard, started).values() for event in of_one]
+        events.sort(key=lambda event: (event["timestamp"], event["message"]))
+        assert len(events) == UNHEARD
+        streams = {"one": events[::2], "other": events[1::2]}  # as if two processes had answered all of them
+        late = pool.submit(deliver_all, stack, streams, cut=40)
+        heard = send(range(UNHEARD, UNHEARD + HEARD))
+        kill_one(local_aws.folder)
+        late.result()
+    assert len(sent) == UNHEARD + HEARD
+    streams |= logged(stack, heard, started)
+    forget_some(stack)
     for cut in (25, 150):
-        deliver_all(stack, ids, cut=cut)
+        deliver_all(stack, streams, cut=cut)
 
     found = captures(stack)
-    assert {record.id for record in found} == ids
+    assert {record.id for record in found} == set(sent)
     for merges in (False, True, True):
         profile = counted(stack, merges=merges)
         assert profile is not None
-        assert (profile.requests, profile.rows, profile.errors) == (PREDICTIONS, PREDICTIONS, 0)
-    assert not list(store.list("quarantine/captures"))
-    sent = {tuple(IMAGES[number].tolist()) for number in range(PREDICTIONS // 2)}
-    assert {tuple(record.inputs["image"][0].tolist()) for record in found} == sent
+        assert (profile.requests, profile.rows, profile.errors) == (len(sent), len(sent), 0)
+    assert not list(data_store(stack).list("quarantine/captures"))
+    for record in found:
+        assert record.inputs["image"].tolist() == [IMAGES[sent[record.id]].tolist()]
+
+
+def forget_some(stack: Target) -> None:
+    """As if a function had been killed before it wrote the profile, or anything."""
+    chance, store, client = random.Random(7), data_store(stack), stack.client("s3")
+    profiles = [path for path in store.list(f"profiles/model={MODEL}") if "/hour=" in path]
+    for number, path in enumerate(chance.sample(profiles, len(profiles) // 3)):
+        client.delete_object(Bucket=stack.data_bucket, Key=path)
+        if number % 2:
+            _, day, hour, batch = path.rsplit("/", 3)
+            captured = f"captures/model={MODEL}/{day}/{hour}/{batch.removesuffix('.json.gz')}.jsonl.gz"
+            client.delete_object(Bucket=stack.data_bucket, Key=captured)
 
 
 def test_a_decision_that_wants_a_person_is_an_event(stack: Target, reviews: Callable[[], list[dict[str, Any]]]) -> None:
@@ -231,4 +277,10 @@ def test_the_function_needs_no_more_than_its_rights(guarded_stack: Target) -> No
     token = guarded_stack.token(["infer"])
     ids = {predict(guarded_stack, token, number) for number in range(3)}
     until(lambda: {record.id for record in captures(guarded_stack)} >= ids, "the captures")
-    until(lambda: (found := counted(guarded_stack)) is not None and found.requests >= 3, "the profiles")
+    profile = until(lambda: enough(counted(guarded_stack), len(ids)), "the profiles")
+    assert (profile.requests, profile.errors) == (len(ids), 0)
+    assert {record.id for record in captures(guarded_stack)} == ids
+
+
+def enough(profile: Profile | None, requests: int) -> Profile | None:
+    return profile if profile is not None and profile.requests >= requests else None

@@ -16,10 +16,13 @@ LastmileError
 ├── ProfileMismatch         two profiles do not count the same, or a document is no profile
 ├── ModelFailed             the runtime failed on input that fits the signature
 ├── StoreUnavailable        the object store does not answer
+├── EndpointUnavailable     the endpoint of a heavy model does not answer, or with no answer
+├── AnswerLater             no failure: the answer comes later
 └── MissingSettings         environment variables, all that are missing at once
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class LastmileError(Exception):
@@ -93,6 +96,27 @@ class ModelFailed(LastmileError):
 
 class StoreUnavailable(LastmileError):
     """The object store did not answer."""
+
+
+class EndpointUnavailable(LastmileError):
+    """`reason` is a word for what is wrong: asleep, slow, throttled, failing, garbage, or refused (by the model, and so
+    for this request alone). With `retry_safe` the request was not worked on and may be sent again."""
+
+    def __init__(self, reason: str, message: str, *, retry_safe: bool = False) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.retry_safe = retry_safe
+
+
+class AnswerLater(LastmileError):
+    """The prediction is to be answered asynchronously. `rows` are those that the heavy side has to answer, None where
+    it is all of them; `facts` are who makes the prediction and of what, filled in on the way up."""
+
+    def __init__(self, reason: str, rows: "list[int] | None" = None) -> None:
+        super().__init__(f"the answer comes later: {reason}")
+        self.reason = reason
+        self.rows = rows
+        self.facts: Any = None
 
 
 class MissingSettings(LastmileError):

@@ -24,6 +24,7 @@ from functions.chat.message import Incoming
 
 SHOUTING = 0.7  # share of capitals from which a text of some length is shouted
 LONG_ENOUGH = 12
+WAITING_SECONDS = 900  # after a handover, in which no person can be expected to have answered yet
 BRIEF = 40  # characters of a text that is thanks or a greeting and nothing else
 NOT_HELPFUL = ("👎", "-1", "thumbsdown", "no")
 HELPFUL = ("👍", "+1", "thumbsup", "yes", "1")
@@ -54,7 +55,10 @@ class Assistant:
         if reading.routing is not None:
             heard = replace(heard, prediction=reading.routing.prediction, queue=reading.routing.queue)
         if heard.handed_over:
-            return Turn(heard.kept(self.book.transcript_turns), ticket=self._ticket(heard, reading, "more was said"))
+            waiting = self._waiting(conversation, message.at)
+            return self._finished(
+                Turn(heard, waiting, ticket=self._ticket(heard, reading, "more was said")), message.at
+            )
         turn = self._answer(heard, message, reading)
         if message.kind == "edit" and turn.says:
             turn = replace(turn, says=(Say(self.book.says["edited"]), *turn.says))
@@ -71,6 +75,13 @@ class Assistant:
             text = action.done.format(**call.values, **outcome.answer)
             turn = Turn(replace(conversation, pending=None, unsure=0), (Say(text, WAS_IT_HELPFUL),))
         return self._finished(turn, at)
+
+    def _waiting(self, before: Conversation, at: float) -> tuple[Say, ...]:
+        """Who writes on soon after the handover is told once that a person will come; then the person has the word."""
+        said = [turn for turn in before.turns if turn.who == "assistant"]
+        text = self.book.says["waiting"]
+        soon = bool(said) and at - said[-1].at <= WAITING_SECONDS
+        return (Say(text),) if soon and text not in (turn.text for turn in said) else ()
 
     def _answer(self, heard: Conversation, message: Incoming, reading: Reading) -> Turn:
         text = message.text
@@ -102,7 +113,7 @@ class Assistant:
             return Turn(heard, (Say(self.book.says["greeting"]),))
         routing = reading.routing
         if routing is not None and routing.sure and routing.confidence >= limits.route:
-            said = Say(self.book.says["routed"].format(queue=routing.queue), (PERSON,))
+            said = Say(self.book.says["routed"].format(queue=self._called(routing.queue)), (PERSON,))
             ticket = self._ticket(heard, reading, "no answer is known", handover=False)
             return Turn(replace(heard, unsure=0), (said,), ticket=ticket)
         if heard.unsure:
@@ -158,8 +169,9 @@ class Assistant:
         for index, names in enumerate((("1", "first", "the first"), ("2", "second", "the second"))):
             if word.rstrip(".!") in names or word.removesuffix(" one") in names:
                 return options[index]
-        found = [match.entry for match in self.book.retrieval.matches(text) if match.entry in options]
-        return found[0] if found else None
+        least = self.book.thresholds.maybe
+        found = [match for match in self.book.retrieval.matches(text) if match.score >= least]
+        return found[0].entry if found and found[0].entry in options else None
 
     def _pressed(self, conversation: Conversation, message: Incoming, reading: Reading) -> Turn:
         kind, _, value = (message.value or "").partition(":")
@@ -216,7 +228,9 @@ class Assistant:
         if priority is not None:
             ticket = replace(ticket, priority=priority)
         done = replace(heard, handed_over=True, pending=None)
-        return Turn(done, (Say(self.book.says[sentence].format(queue=ticket.queue)),), ticket=ticket)
+        first = [Say(topic.say)] if topic is not None and topic.say is not None else []
+        said = Say(self.book.says[sentence].format(queue=self._called(ticket.queue)))
+        return Turn(done, (*first, said), ticket=ticket)
 
     def _ticket(self, heard: Conversation, reading: Reading | None, reason: str, *, handover: bool = True) -> Ticket:
         routing = None if reading is None else reading.routing
@@ -233,6 +247,9 @@ class Assistant:
             handover=handover,
             comment=heard.handed_over,
         )
+
+    def _called(self, queue: str) -> str:
+        return self.book.called.get(queue, queue)
 
     def _finished(self, turn: Turn, at: float) -> Turn:
         """What is said belongs to the transcript."""

@@ -95,7 +95,8 @@ class Action:
 
 @dataclass(frozen=True)
 class Topic:
-    """What policy gives to a person at once, whatever the assistant might know: one of the words is in the text."""
+    """What policy gives to a person at once, whatever the assistant might know: one of the words is in the text.
+    `say` is said before the handover is."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
 
@@ -103,6 +104,7 @@ class Topic:
     words: tuple[str, ...]
     queue: str
     priority: str
+    say: str | None = None
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -111,7 +113,8 @@ class Topic:
 
 @dataclass(frozen=True)
 class Book:
-    """`says` are the assistant's own sentences by name; `languages` are fixed sentences for those it does not speak."""
+    """`says` are the assistant's own sentences by name; `languages` are fixed sentences for those it does not speak;
+    `called` says what customers are told of a queue whose name is the house's own."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
 
@@ -120,6 +123,7 @@ class Book:
     unsure_queue: str
     transcript_turns: int
     thresholds: Thresholds
+    called: dict[str, str]
     says: dict[str, str]
     languages: dict[str, str]
     person_words: tuple[str, ...]
@@ -237,6 +241,7 @@ SAYS = frozenset(
         "helpful",
         "attachment",
         "edited",
+        "waiting",
     }
 )
 

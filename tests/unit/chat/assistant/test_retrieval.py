@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.metrics.pairwise import cosine_similarity
 
-from functions.chat.assistant.retrieval import LETTER_SHARE, NEAREST, Retrieval, grams
+from functions.chat.assistant.retrieval import FIRST_SHARE, LETTER_SHARE, NEAREST, Retrieval, grams
 
 WORDINGS = [
     ("cost", "what does delivery cost"),
@@ -62,11 +62,20 @@ def test_the_similarity_is_that_of_scikit_learns_vectors() -> None:
 
 
 def test_an_entry_is_scored_by_its_nearest_wordings_together() -> None:
-    retrieval = Retrieval([("a", "red tent"), ("b", "red tent now"), ("b", "red tent here"), ("b", "blue boat")])
-    single = Retrieval([("b", "red tent now"), ("c", "red tent here"), ("d", "blue boat"), ("a", "red tent")])
-    scores = {match.entry: match.score for match in single.matches("red tent", most=9)}
-    mean = (scores["b"] + scores["c"] + scores.get("d", 0.0)) / NEAREST
-    assert {m.entry: m.score for m in retrieval.matches("red tent")}["b"] == pytest.approx(mean)
+    """And by the very nearest for itself; equal wordings weigh what one does, as a word's rarity counts entries."""
+    alone = Retrieval([("a", "red tent"), ("b", "blue boat")]).matches("red tent now")[0].score
+    beside = Retrieval([("a", "red tent"), ("a", "green oar"), ("b", "blue boat")]).matches("red tent now")[0].score
+    assert beside == pytest.approx(alone * (FIRST_SHARE + (1 - FIRST_SHARE) / 2))
+    equal = Retrieval([*[("a", "red tent")] * NEAREST, ("b", "blue boat")]).matches("red tent now")[0].score
+    assert equal == pytest.approx(alone)
+
+
+def test_what_all_wordings_of_an_entry_share_tells_it_from_the_others() -> None:
+    tents = [("tent", f"my tent {word}") for word in ("leaks", "smells", "sags", "flaps")]
+    boats = [("boat", f"my boat {word}") for word in ("leaks", "smells", "sags", "flaps")]
+    found = Retrieval([*tents, *boats]).matches("the tent and my things")
+    assert found[0].entry == "tent"
+    assert found[0].score > 2 * found[1].score
 
 
 @given(st.text(max_size=60))

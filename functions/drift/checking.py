@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
@@ -11,9 +11,9 @@ from functions.drift import sampling
 from functions.drift.references import Reference, References
 from functions.drift.shapes import bars, missing_share, unseen_share
 from lastmile.audit import rfc3339
-from lastmile.drift.joint import joint
 from lastmile.drift.report import DriftReport, Row
-from lastmile.drift.verdict import ALPHA, compare
+from lastmile.drift.together import judge
+from lastmile.drift.verdict import ALPHA
 from lastmile.errors import LastmileError, NotFound, ProfileMismatch
 from lastmile.manifest import Manifest
 from lastmile.profile import Profile
@@ -120,17 +120,14 @@ class Checking:
     def _drift(
         self, spec: ModelSpec, manifest: Manifest, before: Profile, now: Profile, window: Window, alpha: float
     ) -> DriftReport:
-        """Feature by feature and, where the spec wants it, all of them together: each gets half of `alpha`."""
+        """Feature by feature and, where the spec wants it and there are rows, all of them together."""
         if not spec.drift.joint:
-            return compare(before, now, policy=spec.drift, alpha=alpha)
-        report = compare(before, now, policy=spec.drift, alpha=alpha / 2)
+            return judge(before, now, None, policy=spec.drift, alpha=alpha)
         known, rows = sampling.kept(self._data, manifest), sampling.sampled(self._data, manifest, *window)
         if not known:
             sampling.keep(self._data, manifest, rows)
-        if not known or known.keys() != rows.keys():
-            return replace(report, alpha=alpha)
-        together = joint(known, rows, policy=spec.drift, alpha=alpha / 2)
-        return replace(report, features=(*report.features, together), alpha=alpha, tests=report.tests + 1)
+        both = (known, rows) if known and known.keys() == rows.keys() else None
+        return judge(before, now, both, policy=spec.drift, alpha=alpha)
 
 
 def summary(look: Look) -> str:

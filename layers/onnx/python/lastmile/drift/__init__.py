@@ -4,6 +4,7 @@ from lastmile.drift.budget import Budget
 from lastmile.drift.estimate import Estimate, Feedback, accuracy
 from lastmile.drift.joint import joint
 from lastmile.drift.report import DriftReport, Row, Verdict
+from lastmile.drift.together import judge
 from lastmile.drift.variation import natural_variation
 from lastmile.drift.verdict import ALPHA, compare
 
@@ -18,5 +19,6 @@ __all__ = [
     "accuracy",
     "compare",
     "joint",
+    "judge",
     "natural_variation",
 ]

@@ -19,6 +19,7 @@ from lastmile.errors import ProfileMismatch
 from lastmile.policies import Drift
 from lastmile.tensors import Array
 
+NAME = "all features together"
 MOST_ROWS = 20_000  # of either side
 MOST_PAIRS = 600
 MOST_CATEGORIES = 16  # of a feature, the most frequent ones
@@ -127,6 +128,6 @@ def _row(
     )
     noise = rows[1] / sum(rows) if auc is not None else None
     return Row(
-        "all features together", "joint", verdict, "mann_whitney", auc, p_value, effect, policy.tolerance, detectable,
+        NAME, "joint", verdict, "mann_whitney", auc, p_value, effect, policy.tolerance, detectable,
         *rows, noise, {}, reason,
     )  # fmt: skip

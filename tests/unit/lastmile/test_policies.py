@@ -17,10 +17,12 @@ FULL: dict[str, dict[str, Any]] = {
     "drift": {"every_hours": 1, "window_hours": 48, "tolerance": 0.2, "joint": True},
     "retrain": {"on_drift": True, "cooldown_hours": 1, "feedback_rows": 500},
     "decision": {"kind": "route", "options": {"sure_from": 0.9}},
+    "heavy": {"mode": "cascade", "threshold": 0.7, "asleep": "degraded", "instance": "ml.g6.xlarge", "tensorrt": True},
 }
 
 
 def spec(**sections: Any) -> dict[str, Any]:
+    backend = {"backend": "sagemaker"} if "heavy" in sections else {}
     return {
         "name": "fraud",
         "task": "classification",
@@ -33,6 +35,7 @@ def spec(**sections: Any) -> dict[str, Any]:
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
             {"name": "probabilities", "datatype": "FP32", "shape": [-1, 2], "columns": ["no", "yes"]},
         ],
+        **backend,
         **sections,
     }
 
@@ -74,7 +77,29 @@ def test_what_serving_needs_is_the_policy() -> None:
         "task": "classification",
         "capture": {"rate": 0.5},
         "decision": {"kind": "route", "options": {"margin": 0.1}},
+        "heavy": None,
     }
+
+
+def test_who_answers_on_a_gpu_is_part_of_the_policy() -> None:
+    heavy = validate(spec(heavy=FULL["heavy"])).policy()["heavy"]
+    assert heavy | FULL["heavy"] == heavy
+    assert (heavy["deadline_seconds"], heavy["realtime_bytes"], heavy["max_batch"]) == (20.0, 6_000_000, 32)
+
+
+def test_a_cascade_needs_probabilities_of_a_classification() -> None:
+    document = spec(heavy={"mode": "cascade"})
+    for broken in ({"outputs": document["outputs"][:1]}, {"task": "anomaly"}):
+        with pytest.raises(InvalidSpec, match="heavy.mode: a cascade needs a classification"):
+            validate(document | broken)
+        assert validate(document | broken | {"heavy": {"mode": "always"}}).heavy
+
+
+def test_the_heavy_side_takes_batches() -> None:
+    document = spec(heavy={"mode": "always"})
+    document["inputs"][0]["shape"] = [1, 2]
+    with pytest.raises(InvalidSpec, match=r"inputs\[0\].shape: on the heavy side the first axis must be -1"):
+        validate(document)
 
 
 def test_a_feature_is_a_column_or_a_tensor_without_columns() -> None:
@@ -117,6 +142,20 @@ def test_a_feature_is_a_column_or_a_tensor_without_columns() -> None:
         ({"retrain": {"cooldown_hours": -1}}, "retrain.cooldown_hours"),
         ({"retrain": {"feedback_rows": -1}}, "retrain.feedback_rows"),
         ({"decision": {"kind": "dice"}}, "decision.kind: Input should be"),
+        ({"backend": "sagemaker"}, r'"sagemaker" and the section \[heavy\] go together'),
+        ({"backend": "onnx", "heavy": {"mode": "always"}}, r'"sagemaker" and the section \[heavy\] go together'),
+        ({"heavy": {}}, "heavy.mode: missing"),
+        ({"heavy": {"mode": "sometimes"}}, "heavy.mode: Input should be"),
+        ({"heavy": {"mode": "always", "threshold": 0}}, "heavy.threshold: 0.0 is no probability"),
+        ({"heavy": {"mode": "always", "deadline_seconds": 29}}, "heavy.deadline_seconds: 29.0 must be above 0"),
+        ({"heavy": {"mode": "always", "realtime_bytes": 26 << 20}}, "heavy.realtime_bytes: 27262976 must be"),
+        ({"heavy": {"mode": "always", "instance": "g5.xlarge"}}, "heavy.instance: 'g5.xlarge' is no instance type"),
+        ({"heavy": {"mode": "always", "max_instances": 0}}, "heavy.max_instances: 0 must be from 1 to 100"),
+        ({"heavy": {"mode": "always", "memory_mb": 0}}, "heavy.memory_mb: 0 must be"),
+        ({"heavy": {"mode": "always", "max_batch": 0}}, "heavy.max_batch: 0 must be from 1 to 4096"),
+        ({"heavy": {"mode": "always", "concurrency": 0}}, "heavy.concurrency: 0.0 must be above 0"),
+        ({"heavy": {"mode": "always", "batch_delay_us": -1}}, "heavy.batch_delay_us: -1 must be"),
+        ({"heavy": {"mode": "always", "precision": "int4"}}, "heavy.precision: Input should be"),
     ],
 )
 def test_what_is_wrong_is_named(sections: Mapping[str, Any], message: str) -> None:

@@ -78,7 +78,8 @@ def test_a_version_with_other_files_is_another_version(registry: Registry, push:
 
 
 def test_the_policy_of_the_spec_moves_with_the_version(registry: Registry, push: Push) -> None:
-    assert push(registry).policy == {"task": "classification", "capture": {"rate": 1.0}, "decision": None}
+    policy = {"task": "classification", "capture": {"rate": 1.0}, "decision": None, "heavy": None}
+    assert push(registry).policy == policy
 
 
 def test_a_model_that_hashes_gets_a_key_of_its_own_once(registry: Registry, store: Store) -> None:

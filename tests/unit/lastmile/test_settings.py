@@ -43,3 +43,8 @@ def test_what_is_missing_is_named() -> None:
 def test_an_unreadable_value_is_named(name: str, value: str) -> None:
     with pytest.raises(InvalidSetting, match=f"{name} is '{value}'"):
         Settings.from_env(MINIMAL | {name: value})
+
+
+def test_the_stage_is_the_deployments_and_local_elsewhere() -> None:
+    assert Settings.from_env(MINIMAL).stage == "local"
+    assert Settings.from_env(MINIMAL | {"LASTMILE_STAGE": "prod"}).stage == "prod"

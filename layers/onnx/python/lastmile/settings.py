@@ -17,7 +17,8 @@ class Settings(NamedTuple):
     `release_seconds`: a release is read again at most this often. `memory_mb`: Lambda's size, None elsewhere.
     `default_model`: the model of `/invocations` when a request names none. `cors_origins`: whose pages may read
     answers, `*` for all. `token_url`: where the API's documentation sends a client for its token. `data`: the store
-    that a server writes captures to, None where they are lines on standard output.
+    that a server writes captures to, None where they are lines on standard output. `stage` names the deployment, whose
+    endpoints bear its name.
     """
 
     artifacts: str
@@ -28,6 +29,7 @@ class Settings(NamedTuple):
     cors_origins: frozenset[str] = frozenset()
     token_url: str | None = None
     data: str | None = None
+    stage: str = "local"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -43,6 +45,7 @@ class Settings(NamedTuple):
             cors_origins=_origins(environ, "LASTMILE_CORS_ORIGINS"),
             token_url=_url(environ, "LASTMILE_TOKEN_URL"),
             data=environ.get("LASTMILE_DATA") or None,
+            stage=environ.get("LASTMILE_STAGE") or "local",
         )
 
 

@@ -21,6 +21,7 @@ from lastmile.policies import (
     Drift,
     Feature,
     Gate,
+    Heavy,
     Retrain,
     Training,
     restored,
@@ -32,7 +33,7 @@ COLUMN_NAME = re.compile(r"(?=\S)[^\x00-\x1f\x7f]{1,128}(?<=\S)")
 LONGEST_DESCRIPTION = 2000
 
 type Task = Literal["classification", "regression", "anomaly", "recommendation", "forecast"]
-type Backend = Literal["onnx"]
+type Backend = Literal["onnx", "sagemaker"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class ModelSpec:
     drift: Drift = field(default_factory=Drift)
     retrain: Retrain = field(default_factory=Retrain)
     decision: Decision | None = None
+    heavy: Heavy | None = None
 
     @classmethod
     def from_toml(cls, path: Path) -> "ModelSpec":
@@ -106,7 +108,8 @@ class ModelSpec:
     def policy(self) -> dict[str, Any]:
         """What a serving process needs of the spec: it is kept with the version, and moves with it."""
         decision = None if self.decision is None else asdict(self.decision)
-        return {"task": self.task, "capture": asdict(self.capture), "decision": decision}
+        heavy = None if self.heavy is None else asdict(self.heavy)
+        return {"task": self.task, "capture": asdict(self.capture), "decision": decision, "heavy": heavy}
 
     def signature(self, graph: Signature) -> Signature:
         """What a version with this graph serves: the spec's tensors, with lengths that only the graph knows.
@@ -169,6 +172,7 @@ def _section_problems(spec: ModelSpec) -> Iterator[str]:
     if spec.features or spec.training is not None:
         yield from _repeated("inputs", names)
     yield from _metric_problems(spec)
+    yield from _heavy_problems(spec)
     if spec.decision is not None:
         yield from _decision_problems(spec.decision, Signature(spec.inputs, spec.outputs))
 
@@ -191,6 +195,23 @@ def _metric_problems(spec: ModelSpec) -> Iterator[str]:
                 yield f"{key}: {name} is no metric of {spec.task}"
         except InvalidSpec as error:
             yield f"{key}: {error}"
+
+
+def _heavy_problems(spec: ModelSpec) -> Iterator[str]:
+    """The backend and its section go together, and a cascade needs to know how sure the light side is."""
+    if (spec.backend == "sagemaker") != (spec.heavy is not None):
+        yield 'backend: "sagemaker" and the section [heavy] go together, and one is there without the other'
+    if spec.heavy is None:
+        return
+    if spec.heavy.mode == "cascade":
+        found = {tensor.name: tensor for tensor in spec.outputs}
+        probabilities = found.get("probabilities")
+        if spec.task != "classification" or probabilities is None or probabilities.datatype != "FP32":
+            yield "heavy.mode: a cascade needs a classification with the FP32 output 'probabilities'"
+    for kind in ("inputs", "outputs"):
+        for index, tensor in enumerate(getattr(spec, kind)):
+            if tensor.shape[:1] != (-1,):
+                yield f"{kind}[{index}].shape: on the heavy side the first axis must be -1, the rows of a batch"
 
 
 def _decision_problems(decision: Decision, signature: Signature) -> Iterator[str]:

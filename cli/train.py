@@ -120,6 +120,7 @@ def shown_until_over(progress: Progress, changes: Iterable[Document], *, prefix:
 def run_here(options: Options, model: str, data: Path, registry: str, at: str | None) -> Document:
     """The pipeline as a process of its own, on the user's stores."""
     from cli.learning import StoreLearning
+    from cli.push import source_of
     from cli.training import key_of
 
     key = key_of(model, data)
@@ -129,7 +130,8 @@ def run_here(options: Options, model: str, data: Path, registry: str, at: str | 
         store.put(key, data.read_bytes())
     places = {"LASTMILE_ARTIFACTS": located(registry), "LASTMILE_DATA": located(at or registry)}
     environ = {**os.environ, **store_environ(options, places["LASTMILE_DATA"]), **places}
-    environ |= {"POWERTOOLS_LOG_LEVEL": "CRITICAL", "ORT_DISABLE_TELEMETRY": "1"}
+    code = source_of(CHECKOUT / "functions").get("code", {})
+    environ |= {"POWERTOOLS_LOG_LEVEL": "CRITICAL", "ORT_DISABLE_TELEMETRY": "1", "LASTMILE_CODE": json.dumps(code)}
     command = [sys.executable, "-m", "functions.retraining.here", key]
     last: Document | None = None
     with (

@@ -47,6 +47,10 @@ class Layers(Stack):
                 description=f"Lastmile {stage.name}: the version of the {name} layer with this content",
             )
 
+    def content(self, name: str) -> str:
+        """Changes whenever a file of the layer does."""
+        return self._names[name].rpartition("/")[2]
+
     def version(self, scope: Construct, name: str) -> aws_lambda.ILayerVersion:
         """The layer, for functions of the stack `scope`."""
         Stack.of(scope).add_stack_dependency(self)

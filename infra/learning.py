@@ -1,9 +1,12 @@
 """What makes a better version of an upload: one function, the state machine that calls it, and what starts both."""
 
+import json
+
 from aws_cdk import (
     Aws,
     CfnOutput,
     Duration,
+    FileSystem,
     RemovalPolicy,
     Stack,
     aws_events,
@@ -69,13 +72,21 @@ class Learning(Stack):
             size=self._stage.retraining,
             code=assets.code("retraining"),
             layers=[self._layers.version(self, name) for name in ("onnx", "training")],
-            environment={"LASTMILE_LARGEST_MB": str(self._stage.largest_upload_mb)},
+            environment={
+                "LASTMILE_LARGEST_MB": str(self._stage.largest_upload_mb),
+                "LASTMILE_CODE": self._code(assets),
+            },
             duty=RETRAINING,
             storage=self._storage,
             alarms=self._alarms,
             statements=self._statements(),
             accepted={f"AwsSolutions-IAM5[Resource::{executions_arn(self._stage, '<AWS::{}>')}]": EXECUTIONS},
         )
+
+    def _code(self, assets: Assets) -> str:
+        """What trains, by content: the lineage of every version says it."""
+        layers = {f"{name}-layer": self._layers.content(name) for name in ("onnx", "training")}
+        return json.dumps({"retraining": FileSystem.fingerprint(str(assets.path("retraining")))[:16], **layers})
 
     def _statements(self) -> list[aws_iam.PolicyStatement]:
         """Beside its duty: the very version of an upload, and executions that it meets."""

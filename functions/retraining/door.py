@@ -56,6 +56,7 @@ class Door:
             executions=Executions(),
             clock=clock,
             largest_bytes=environment.largest_mb * 1_000_000,
+            code=environment.code,
         )
         desk.reconnects = (data.reconnect, artifacts.reconnect, desk.bus.reconnect, desk.executions.reconnect)
         return cls(desk)

@@ -1,7 +1,10 @@
 """What the retraining function's environment says, read once in the door and frozen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
 
 from lastmile.errors import MissingSettings
 
@@ -11,12 +14,14 @@ LARGEST_MB = 400
 @dataclass(frozen=True, slots=True)
 class Environment:
     """`artifacts`: where the registry is. `data`: uploads, runs and reports. `bus`: the EventBridge bus that is told
-    what happened; without one, events are only logged. `largest_mb`: the largest upload that fits into the function."""
+    what happened; without one, events are only logged. `largest_mb`: the largest upload that fits into the function.
+    `code`: which code trains, for the lineage of versions; the digests of what is deployed, or a commit."""
 
     artifacts: str
     data: str
     bus: str | None = None
     largest_mb: int = LARGEST_MB
+    code: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Environment":
@@ -28,4 +33,5 @@ class Environment:
             data=environ["LASTMILE_DATA"],
             bus=environ.get("LASTMILE_BUS") or None,
             largest_mb=int(environ.get("LASTMILE_LARGEST_MB") or LARGEST_MB),
+            code=orjson.loads(environ.get("LASTMILE_CODE") or "{}"),
         )

@@ -106,7 +106,8 @@ def _profile(job: Job, model: "OnnxModel") -> bytes:
 def _lineage(job: Job) -> dict[str, Any]:
     upload, validated = job.run.upload, job.run.found("validate")
     data = {"key": upload.key, "version": upload.version, "sha256": validated["sha256"], "rows": validated["rows"]}
-    return {"run": job.run.id, "data": data, "parent": job.run.found("evaluate")["champion"]} | job.desk.code
+    lineage = {"run": job.run.id, "data": data, "parent": job.run.found("evaluate")["champion"]}
+    return lineage | ({"code": job.desk.code} if job.desk.code else {})
 
 
 def _once(job: Job, name: str, make: Callable[[], bytes]) -> bytes:

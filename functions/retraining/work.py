@@ -29,7 +29,7 @@ class Desk:
     """Everything a step may use. `clock` gives seconds since 1970, `largest_bytes` is the largest upload it takes.
 
     `profiles` gives what was captured of a version of a model between two times. `threads` are those of a session
-    that measures, `code` says from which commit the steps were taken, where that is known.
+    that measures, `code` says which code the steps were, where that is known.
     """
 
     def __init__(

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cli.push import source_of
+from cli.target import CHECKOUT
 from cli.training import key_of
 from lastmile.registry import Registry
 from lastmile.store import Store
@@ -55,6 +57,8 @@ def test_a_model_is_trained_in_this_machine(lastmile: Any, place: Path) -> None:
     assert "promoted" in outcome.out
     registry = Registry(Store.open((place / "registry").as_uri(), environ={}))
     assert registry.release("valves").champion == 1
+    code = registry.manifest("valves", 1).lineage.get("code", {})
+    assert code.get("commit") == source_of(CHECKOUT / "functions").get("code", {}).get("commit")
     runs = lastmile("runs", "--registry", place / "registry", "--json").json
     assert [(run["model"], run["state"], run["version"]) for run in runs] == [("valves", "promoted", 1)]
     shown = lastmile("run", "show", runs[0]["id"], "--registry", place / "registry")

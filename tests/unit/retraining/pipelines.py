@@ -211,6 +211,7 @@ class Place:
             bus=self.bus,
             executions=self.executions,
             clock=self.clock,
+            code={"commit": "4f2a"},
         )
         return Door(desk, acts=dict(doors.ACTS) | stand_ins(**how))
 

@@ -24,7 +24,8 @@ def test_the_environment_names_all_that_is_missing() -> None:
     with pytest.raises(MissingSettings, match="LASTMILE_ARTIFACTS, LASTMILE_DATA"):
         Environment.from_env({})
     places = {"LASTMILE_ARTIFACTS": "memory://", "LASTMILE_DATA": "memory://"}
-    assert Environment.from_env(places | {"LASTMILE_LARGEST_MB": "7"}).largest_mb == 7
+    found = Environment.from_env(places | {"LASTMILE_LARGEST_MB": "7", "LASTMILE_CODE": '{"commit": "4f2a"}'})
+    assert (found.largest_mb, found.code) == (7, {"commit": "4f2a"})
 
 
 def test_an_upload_that_is_gone_is_no_run() -> None:

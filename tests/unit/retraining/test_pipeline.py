@@ -25,6 +25,7 @@ def test_a_version_names_the_run_the_data_and_its_parent() -> None:
     lineage = place.registry.manifest("fraud", 2).lineage
     assert lineage["run"] == run.id
     assert lineage["parent"] == 1
+    assert lineage["code"] == {"commit": "4f2a"}
     assert lineage["data"] == {"key": KEY, "version": run.upload.version, "sha256": "abc", "rows": 100}
     assert {file.path for file in place.registry.manifest("fraud", 2).files} == {
         "card.html",

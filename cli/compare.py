@@ -1,7 +1,6 @@
 """`lastmile drift compare`: has the one file drifted from the other? Needs no stack."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,10 +12,13 @@ from cli.target import Options
 
 if TYPE_CHECKING:
     from cli.columns import Table
+    from cli.windows import Sample, Windows
     from lastmile.drift import DriftReport, Row
-    from lastmile.profile import FeatureLayout, FeatureProfile, Layout, Profile
+    from lastmile.drift.variation import Variation
+    from lastmile.profile import FeatureLayout, Layout
 
 HEAD_ROWS = 262_144  # of the reference, from which edges and categories are taken
+JOINT_WINDOWS = 16  # for each of them a classifier learns
 MOSTLY = 0.95  # share of a column's values that must be numbers for it to be one of numbers
 
 
@@ -25,13 +27,26 @@ def compare(
     reference: Annotated[Path, typer.Argument(help="CSV or Parquet file with rows as they should be.")],
     current: Annotated[Path, typer.Argument(help="CSV or Parquet file with the rows to be judged.")],
     tolerance: Annotated[float, typer.Option(min=0, max=0.99, help="A smaller effect is no drift.")] = 0.1,
+    joint: Annotated[
+        bool,
+        typer.Option("--joint", help="Look also for drift that no column shows by itself, at the same error level."),
+    ] = False,
+    seasons: Annotated[
+        bool,
+        typer.Option(
+            "--seasons",
+            help="The reference is in the order of time: what windows of it, as long as the current file, differ by "
+            "is no drift.",
+        ),
+    ] = False,
 ) -> None:
     """Compare two files column by column: stable, drifted, or not enough data to tell.
 
     An effect of 0.1 is a shift of a tenth of a standard deviation, or a Jensen-Shannon distance of 0.1 of categories.
     """
     from cli.columns import Table
-    from lastmile.drift import compare as compare_profiles
+    from cli.windows import read
+    from lastmile.drift import judge
     from lastmile.policies import Drift
 
     options: Options = context.obj
@@ -42,9 +57,19 @@ def compare(
             f"{reference} and {current} have no column in common.", next_step="Compare files with the same columns."
         )
     layout, chosen_by = lay_out(before, names)
-    one = profile_of(before, layout, skip=chosen_by)
-    other = profile_of(after, layout)
-    report = compare_profiles(one, other, policy=Drift(tolerance=tolerance))
+    there, sample_now = read(after, layout, sampled=joint)
+    other = there.whole
+    windows, sample = read(
+        before, layout, skip=chosen_by, window=max(1, other.rows) if seasons else None, sampled=joint
+    )
+    one = windows.whole
+    report = judge(
+        one,
+        other,
+        (sample.rows(), sample_now.rows()) if joint else None,
+        policy=Drift(tolerance=tolerance, joint=joint),
+        variation=variation_of(reference, windows, sample, max(1, other.rows)) if seasons else None,
+    )
     lonely = {
         "only_in_reference": [name for name in before.names if name not in names],
         "only_in_current": [name for name in after.names if name not in names],
@@ -78,33 +103,21 @@ def feature_of(name: str, columns: Sequence[Any]) -> "FeatureLayout":
     return laid_out(FeatureLayout("category", name), np.concatenate(found) if found else None, None)
 
 
-def profile_of(table: "Table", layout: "Layout", *, skip: int = 0) -> "Profile":
-    """Of all rows; every other one of the first `skip` chose the categories of alternate features: not of those."""
-    from lastmile.profile import Profile
+def variation_of(path: Path, windows: "Windows", sample: "Sample", rows: int) -> "Variation":
+    """What windows of the reference, as long as the current file, differ by."""
+    from lastmile.drift import natural_variation
+    from lastmile.drift.variation import FEWEST_WINDOWS
 
-    profile = Profile.empty(layout)
-    features = profile.features
-    rows = 0
-    for batch in table.batches():
-        is_head = rows < skip
-        features = {
-            name: counts.merge(counted(counts.layout, batch.column(name), is_head=is_head, first=rows))
-            for name, counts in features.items()
-        }
-        rows += batch.num_rows
-    return replace(profile, features=features, rows=rows)
-
-
-def counted(layout: "FeatureLayout", column: Any, *, is_head: bool, first: int) -> "FeatureProfile":
-    from cli.columns import as_numbers, as_texts, counted_texts
-    from lastmile.profile import FeatureProfile
-
-    if layout.kind == "numeric":
-        return FeatureProfile.of(layout, as_numbers(column))
-    if layout.alternate and is_head:
-        return FeatureProfile.of(layout, as_texts(column)[(first + 1) % 2 :: 2])
-    found, missing = counted_texts(column)
-    return FeatureProfile.of_texts(layout, found, missing, rows=len(column))
+    if len(windows.kept) < FEWEST_WINDOWS:
+        raise CommandFailed(
+            f"{path} has {windows.whole.rows:,} rows: too few for {FEWEST_WINDOWS} windows of {rows:,}, as many as are "
+            "to be judged.",
+            next_step="Give a longer reference or fewer current rows, or leave out --seasons.",
+        )
+    starts = [number * rows for number in windows.kept][:: -(-len(windows.kept) // JOINT_WINDOWS)]
+    return natural_variation(
+        list(windows.kept.values()), [found for start in starts if (found := sample.rows(start, start + rows))]
+    )
 
 
 def print_report(report: "DriftReport", rows: tuple[int, int], lonely: Mapping[str, Sequence[str]]) -> None:

@@ -181,3 +181,33 @@ def test_rows_beyond_the_first_ones_are_counted_too(
     document = told(before, after)
     assert document["rows"] == {"reference": 3000, "current": 3000}
     assert verdicts(document) == {"x": "stable", "id": "stable"}
+
+
+def test_what_goes_together_is_looked_at_when_asked_for(tmp_path: Path, told: Told) -> None:
+    one, noise = RANDOM.normal(size=(2, 8000))
+    before = csv_of(tmp_path / "before.csv", {"one": one, "other": 0.8 * one + 0.6 * noise})
+    after = csv_of(tmp_path / "after.csv", {"one": one, "other": -0.8 * one + 0.6 * noise})
+    assert verdicts(told(before, after)) == {"one": "stable", "other": "stable"}
+    together = told(before, after, "--joint")
+    assert verdicts(together) == {"one": "stable", "other": "stable", "all features together": "drifted"}
+    assert together["alpha"] == told(before, after)["alpha"]
+
+
+def test_seasons_of_the_reference_are_no_drift(tmp_path: Path, told: Told, refused: Callable[..., str]) -> None:
+    def season(days: range, plain: float = 0.0) -> dict[str, Any]:
+        wave = np.repeat([np.sin(day * np.pi / 4) for day in days], 500)
+        return {
+            "wave": (wave + RANDOM.normal(size=len(wave))).round(4),
+            "plain": (plain + RANDOM.normal(size=len(wave))).round(4),
+            "kind": np.where(RANDOM.normal(size=len(wave)) + wave > 0, "a", "b"),
+        }
+
+    before = csv_of(tmp_path / "before.csv", season(range(16)))
+    after = csv_of(tmp_path / "after.csv", season(range(18, 19)))
+    assert verdicts(told(before, after)) == {"wave": "drifted", "plain": "not enough data", "kind": "drifted"}
+    forgiving = told(before, after, "--seasons", "--joint")
+    assert "drifted" not in verdicts(forgiving).values()
+    changed = csv_of(tmp_path / "changed.csv", season(range(18, 19), plain=0.6))
+    assert verdicts(told(before, changed, "--seasons"))["plain"] == "drifted"
+    short = csv_of(tmp_path / "short.csv", season(range(3)))
+    assert "too few for 4 windows of 500" in refused(short, after, "--seasons")

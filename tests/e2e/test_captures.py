@@ -1,24 +1,19 @@
 """Every prediction captured and counted once, whatever the log delivers, fails to deliver or delivers again."""
 
-import base64
 import gzip
 import json
-import os
 import random
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from botocore.exceptions import ClientError
 from sklearn.datasets import load_digits
 
+from benchmarks.delivering import Event, Log, kill_one, prediction
 from cli.local import LocalAws
 from cli.target import Target
 from cli.watching import data_store
@@ -29,7 +24,6 @@ from lastmile.profiles import ProfileStore
 
 UNHEARD, HEARD = 200, 40  # predictions made while nobody listens to the log, and those that it delivers itself
 CONNECTIONS = 8
-AT_ONCE = 3  # capture functions: as many as there are deliveries would need a processor each to start
 ATTEMPTS = 10
 MODEL = "captured"
 DECIDED = "decided"
@@ -91,94 +85,14 @@ def counted(stack: Target, *, merges: bool = False) -> Profile | None:
     return ProfileStore(data_store(stack), merges=merges).read(MODEL, 1, now - 7200, now + 60)
 
 
-def logged(stack: Target, ids: set[str], since: float) -> dict[str, list[dict[str, Any]]]:
-    """The events of these predictions in the log, by stream; here every call of a function has a stream of its own."""
-    client = stack.client("logs")
-    streams: dict[str, list[dict[str, Any]]] = {}
-    for page in client.get_paginator("filter_log_events").paginate(
-        logGroupName=log_group(stack), startTime=int(since * 1000) - 1000
-    ):
-        for event in page["events"]:
-            if '"lastmile.capture"' in event["message"] and json.loads(event["message"])["id"] in ids:
-                streams.setdefault(event["logStreamName"], []).append(event)
-    return streams
-
-
-def log_group(stack: Target) -> str:
-    return f"/aws/lambda/lastmile-{stack.stage}-inference"
-
-
-def deliver(stack: Target, stream: str, events: list[dict[str, Any]]) -> None:
-    """As the log would, with event ids that follow from the events; what fails is delivered again, as by Lambda."""
-    document = {
-        "messageType": "DATA_MESSAGE",
-        "owner": "000000000000",
-        "logGroup": log_group(stack),
-        "logStream": stream,
-        "subscriptionFilters": [f"lastmile-{stack.stage}-captures"],
-        "logEvents": [
-            {"id": json.loads(event["message"])["id"], "timestamp": event["timestamp"], "message": event["message"]}
-            for event in events
-        ],
-    }
-    data = base64.b64encode(gzip.compress(json.dumps(document).encode())).decode()
-    returned: dict[str, Any] = {}
-    for _ in range(ATTEMPTS):
-        with suppress(ClientError):  # too many at once
-            answer = stack.client("lambda").invoke(
-                FunctionName=f"lastmile-{stack.stage}-capture",
-                Qualifier="live",
-                Payload=json.dumps({"awslogs": {"data": data}}).encode(),
-            )
-            returned = json.loads(answer["Payload"].read())
-            if "FunctionError" not in answer:
-                break
-    assert returned.get("captures") == len(events), returned
-
-
-def deliver_all(stack: Target, streams: dict[str, list[dict[str, Any]]], *, cut: int) -> None:
+def deliver(log: Log, streams: Mapping[str, Sequence[Event]], *, cut: int) -> None:
+    """Until each delivery has been taken."""
     for stream, events in streams.items():
         for start in range(0, len(events), cut):
-            deliver(stack, stream, events[start : start + cut])
-
-
-@contextmanager
-def few_at_once(stack: Target) -> Iterator[None]:
-    """Deliveries beyond are refused, and the local log delivers nothing a second time."""
-    client, name = stack.client("lambda"), f"lastmile-{stack.stage}-capture"
-    client.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=AT_ONCE)
-    try:
-        yield
-    finally:
-        client.delete_function_concurrency(FunctionName=name)
-
-
-def kill_one(folder: Path) -> None:
-    """End the process of a capture function, whatever it is at."""
-    mine = f"{folder}/tmp/ministack-lambda-lastmile-dev-capture"
-    for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if mine in (process / "cmdline").read_text():
-                os.kill(int(process.name), signal.SIGKILL)
-                return
-
-
-class Subscription:
-    """Of the inference function's log: while it is lost nothing is delivered, as when no function could be started."""
-
-    def __init__(self, stack: Target) -> None:
-        self._client = stack.client("logs")
-        self._group = log_group(stack)
-        (self._found,) = self._client.describe_subscription_filters(logGroupName=self._group)["subscriptionFilters"]
-
-    @contextmanager
-    def lost(self) -> Iterator[None]:
-        self._client.delete_subscription_filter(logGroupName=self._group, filterName=self._found["filterName"])
-        try:
-            yield
-        finally:
-            wanted = ("logGroupName", "filterName", "filterPattern", "destinationArn")
-            self._client.put_subscription_filter(**{key: self._found[key] for key in wanted})
+            some = events[start : start + cut]
+            found = next(filter(None, (log.deliver(stream, some) for _ in range(ATTEMPTS))), None)
+            assert found is not None, "a delivery was never taken"
+            assert found["captures"] == len(some), found
 
 
 @pytest.fixture
@@ -202,7 +116,7 @@ def reviews(stack: Target) -> Iterator[Callable[[], list[dict[str, Any]]]]:
 
 def test_every_prediction_is_captured_and_counted_once(stack: Target, local_aws: LocalAws) -> None:
     serve(stack)
-    token, started = stack.token(["infer"]), time.time()
+    token, started = stack.token(["infer"]), time.time() - 1
     sent: dict[str, int] = {}
 
     def send(numbers: range) -> set[str]:
@@ -210,22 +124,22 @@ def test_every_prediction_is_captured_and_counted_once(stack: Target, local_aws:
         sent.update(zip(ids, numbers, strict=True))
         return set(ids)
 
-    with ThreadPoolExecutor(CONNECTIONS) as pool, few_at_once(stack):
-        with Subscription(stack).lost():
+    log = Log(stack)
+    with ThreadPoolExecutor(CONNECTIONS) as pool, log.few_at_once():
+        with log.lost():
             unheard = send(range(UNHEARD))
-        events = [event for of_one in logged(stack, unheard, started).values() for event in of_one]
-        events.sort(key=lambda event: (event["timestamp"], event["message"]))
+        events = [event for event in all_of(log, started) if prediction(event) in unheard]
         assert len(events) == UNHEARD
         streams = {"one": events[::2], "other": events[1::2]}  # as if two processes had answered all of them
-        late = pool.submit(deliver_all, stack, streams, cut=40)
+        late = pool.submit(deliver, log, streams, cut=40)
         heard = send(range(UNHEARD, UNHEARD + HEARD))
         kill_one(local_aws.folder)
         late.result()
     assert len(sent) == UNHEARD + HEARD
-    streams |= logged(stack, heard, started)
+    streams |= {stream: of for stream, of in log.streams(started).items() if prediction(of[0]) in heard}
     forget_some(stack)
     for cut in (25, 150):
-        deliver_all(stack, streams, cut=cut)
+        deliver(log, streams, cut=cut)
 
     found = captures(stack)
     assert {record.id for record in found} == set(sent)
@@ -236,6 +150,11 @@ def test_every_prediction_is_captured_and_counted_once(stack: Target, local_aws:
     assert not list(data_store(stack).list("quarantine/captures"))
     for record in found:
         assert record.inputs["image"].tolist() == [IMAGES[sent[record.id]].tolist()]
+
+
+def all_of(log: Log, since: float) -> list[Event]:
+    events = [event for of_one in log.streams(since).values() for event in of_one]
+    return sorted(events, key=lambda event: (event["timestamp"], event["message"]))
 
 
 def forget_some(stack: Target) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from functions.retraining.pruning import pruned
 from functions.retraining.recipes.contract import Examples
-from functions.retraining.rewriting import NothingToDo, fp16, int8_dynamic, int8_static, optimised, pruned
+from functions.retraining.rewriting import NothingToDo, fp16, int8_dynamic, int8_static, optimised
 from lastmile.errors import LastmileError
 from lastmile.metrics import find, gain, measure, primary
 from lastmile.model import OnnxModel

@@ -1,4 +1,4 @@
-"""Graphs rewritten to be smaller: weights as eight-bit integers or half floats, trees without their slightest splits.
+"""Graphs rewritten to be smaller or faster: by ONNX Runtime, with weights as eight-bit integers, or as half floats.
 
 Large float32 weights of MatMul, Gemm and Gather are rewritten, in the bodies of loops too. Where a weight is only kept
 small, ONNX Runtime makes floats of it when it loads the graph; a MatMul with integers stays one.
@@ -7,7 +7,7 @@ small, ONNX Runtime makes floats of it when it loads the graph; a MatMul with in
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -18,7 +18,6 @@ from lastmile.tensors import Array
 
 LARGE = 1024  # elements
 WEIGHT = {"MatMul": 1, "Gemm": 1, "Gather": 0}  # which input is the weight
-FLAT_SHARE = 0.3  # of the splits between two leaves, those that matter least
 
 
 class NothingToDo(Exception):
@@ -69,15 +68,6 @@ def int8_static(model: bytes, calibration: Mapping[str, Array]) -> bytes:
     if not wanted:
         raise NothingToDo("it has no layers whose scales could be fixed")
     return _quantised(model, _calibrated(proto, wanted, calibration))
-
-
-def pruned(model: bytes) -> bytes:
-    """Trees in which a split between two leaves that hardly differ is one leaf."""
-    proto = onnx.ModelProto.FromString(model)
-    found = [_prune(node) for node in proto.graph.node if node.op_type == "TreeEnsembleRegressor"]
-    if not any(found):
-        raise NothingToDo("it has no trees")
-    return bytes(proto.SerializeToString(deterministic=True))
 
 
 def _quantised(model: bytes, scales: Mapping[str, Scale]) -> bytes:
@@ -204,75 +194,3 @@ def _calibrated(proto: onnx.ModelProto, wanted: list[str], rows: Mapping[str, Ar
         scale = max(high - low, 1e-12) / 255
         found[name] = Scale(np.array(scale, np.float32), np.array(round(-low / scale), np.uint8))
     return found
-
-
-def _prune(node: onnx.NodeProto) -> bool:
-    """Whether there was a split to take out."""
-    given = {attribute.name: _values(attribute) for attribute in node.attribute}
-    key = "target_weights_as_tensor" if "target_weights_as_tensor" in given else "target_weights"
-    leaf = {
-        place: (target, weight)
-        for *place_, target, weight in zip(
-            given["target_treeids"], given["target_nodeids"], given["target_ids"], given[key], strict=True
-        )
-        for place in [tuple(place_)]
-    }
-    nodes = [*zip(given["nodes_treeids"], given["nodes_nodeids"], strict=True)]
-    branches = [*zip(given["nodes_truenodeids"], given["nodes_falsenodeids"], strict=True)]
-    flat = [
-        (abs(leaf[tree, yes][1] - leaf[tree, no][1]), place)
-        for place, ((tree, _), (yes, no)) in enumerate(zip(nodes, branches, strict=True))
-        if given["nodes_modes"][place] == b"BRANCH_LEQ" and (tree, yes) in leaf and (tree, no) in leaf
-    ]
-    chosen = [place for _, place in sorted(flat)[: int(len(flat) * FLAT_SHARE)]]
-    gone: set[tuple[int, int]] = set()
-    for place in chosen:
-        tree, number = nodes[place]
-        (target, one), (_, other) = (leaf.pop((tree, branch)) for branch in branches[place])
-        leaf[tree, number] = (target, (one + other) / 2)
-        gone |= {(tree, branch) for branch in branches[place]}
-    _write(node, given, leaf, {place for place, each in enumerate(nodes) if each in gone}, set(chosen), key)
-    return bool(chosen)
-
-
-def _write(
-    node: onnx.NodeProto,
-    given: dict[str, Any],
-    leaf: Mapping[tuple[int, int], tuple[int, float]],
-    gone: set[int],
-    now_leaves: set[int],
-    key: str,
-) -> None:
-    for place in now_leaves:
-        given["nodes_modes"][place] = b"LEAF"
-        given["nodes_truenodeids"][place] = given["nodes_falsenodeids"][place] = 0
-    for name, values in given.items():
-        if name.startswith("nodes_"):
-            given[name] = [value for place, value in enumerate(values) if place not in gone]
-    numbered: dict[tuple[int, int], int] = {}
-    count: dict[int, int] = {}
-    for tree, number in zip(given["nodes_treeids"], given["nodes_nodeids"], strict=True):
-        numbered[tree, number] = count.get(tree, 0)
-        count[tree] = count.get(tree, 0) + 1
-    trees = given["nodes_treeids"]
-    for name in ("nodes_truenodeids", "nodes_falsenodeids"):
-        is_leaf = [mode == b"LEAF" for mode in given["nodes_modes"]]
-        given[name] = [
-            0 if end else numbered[tree, value] for tree, value, end in zip(trees, given[name], is_leaf, strict=True)
-        ]
-    given["nodes_nodeids"] = [numbered[each] for each in zip(trees, given["nodes_nodeids"], strict=True)]
-    ordered = sorted((tree, numbered[tree, number], *found) for (tree, number), found in leaf.items())
-    for column, name in enumerate(("target_treeids", "target_nodeids", "target_ids", key)):
-        given[name] = [row[column] for row in ordered]
-    del node.attribute[:]
-    for name, values in given.items():
-        if name.endswith("_as_tensor"):
-            values = numpy_helper.from_array(np.array(values, np.float64), name.removesuffix("_as_tensor"))
-        node.attribute.append(helper.make_attribute(name, values))
-
-
-def _values(attribute: onnx.AttributeProto) -> Any:
-    value = helper.get_attribute_value(attribute)
-    if isinstance(value, onnx.TensorProto):
-        return numpy_helper.to_array(value).tolist()
-    return [*value] if attribute.type in (7, 6, 8) else value

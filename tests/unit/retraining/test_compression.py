@@ -8,14 +8,23 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from functions.retraining import rewriting
+from functions.retraining import pruning, rewriting
 from functions.retraining.compression import Candidate, Compressed, candidates, compress
 from functions.retraining.recipes import load
 from functions.retraining.recipes.contract import Examples
 from lastmile.model import OnnxModel
 from lastmile.spec import ModelSpec
 from lastmile.tensors import Array
-from tests.unit.retraining.recipes.examples import LABEL, PROBABILITIES, classified, rows, spec
+from tests.unit.retraining.recipes.examples import (
+    LABEL,
+    PROBABILITIES,
+    classified,
+    mail,
+    messages,
+    rows,
+    spec,
+    texts,
+)
 
 WIDTH = 64
 DENSE = spec(
@@ -96,10 +105,28 @@ def test_pruned_trees_are_smaller_and_answer_nearly_the_same() -> None:
     training, held_out = recipe.split(rows(), wanted)
     fitted = recipe.fit(training, wanted)
     feeds = recipe.examples(held_out, wanted, training=training).feeds
-    small = rewriting.pruned(fitted.onnx)
+    small = pruning.pruned(fitted.onnx)
     onnx.checker.check_model(onnx.ModelProto.FromString(small))
     assert len(small) < 0.95 * len(fitted.onnx)
     np.testing.assert_allclose(answers(small, feeds)[1], answers(fitted.onnx, feeds)[1], atol=0.1)
+
+
+def test_a_pruned_vocabulary_is_smaller_and_tells_the_classes_apart() -> None:
+    wanted = messages()
+    recipe = load(wanted)
+    training, held_out = recipe.split(mail(), wanted)
+    fitted = recipe.fit(training, wanted)
+    examples = recipe.examples(held_out, wanted, training=training)
+    small = pruning.pruned(fitted.onnx)
+    onnx.checker.check_model(onnx.ModelProto.FromString(small))
+    assert len(small) < 0.95 * len(fitted.onnx)
+    label, _ = answers(small, examples.feeds)
+    np.testing.assert_array_equal(label, examples.truth["label"])
+    odd = {"text": texts(["", " ", "zzz qqq", "card" * 300]).reshape(-1, 1)}
+    np.testing.assert_allclose(answers(small, odd)[1].sum(axis=1), 1, rtol=1e-5)
+    found = compress(fitted.onnx, wanted, examples, tried=only("pruned", small))
+    assert row(found, "pruned")["bytes"] == len(small)
+    assert row(found, "pruned")["loss"] <= wanted.compression.max_loss
 
 
 def test_what_a_graph_has_nothing_for_says_so_in_the_table() -> None:
@@ -110,7 +137,7 @@ def test_what_a_graph_has_nothing_for_says_so_in_the_table() -> None:
         "int8-dynamic": "",
         "int8-static": "",
         "fp16": "",
-        "pruned": "it has no trees",
+        "pruned": "it has neither trees nor a vocabulary",
     }
 
 

@@ -93,6 +93,8 @@ def test_a_refusal_ends_in_a_report_an_event_and_an_unchanged_release(step: str)
     assert place.report(run)["problem"] == run.problem
     assert place.bus.events[-1][0] == "RunFailed"
     assert place.registry.release("fraud") == before
+    if step == "certify":
+        assert place.report(run)["steps"]["compress"]["facts"]["table"]["kind"] == "fp32"
     page = place.data.get(f"reports/fraud/run/{run.id}.html").data.decode()
     assert f"{step} is not good enough" in page
 

@@ -1,8 +1,6 @@
 """Where runs of the learning pipeline are found and answered: the deployed control API, or stores without one."""
 
-import time
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 from urllib.parse import quote
@@ -10,10 +8,10 @@ from urllib.parse import quote
 import typer
 
 from cli.control import ApiControl, Document, RegistryControl, open_registry, operator, quoted, store_environ
-from cli.errors import CommandFailed
 from cli.target import Options
 
 if TYPE_CHECKING:
+    from lastmile.answering import Answering
     from lastmile.store import Store
 
 DataOption = Annotated[
@@ -107,23 +105,17 @@ class StoreLearning(RegistryControl):
             return None
 
     def approve(self, model: str, version: int, *, why: str) -> Document:
-        from lastmile.approvals import Approvals
-
         self.registry.manifest(model, version)
-        rejection = self.registry.rejection(model, version)
-        if rejection is not None:
-            raise CommandFailed(f"Version {version} was rejected by {rejection['actor']}: {rejection['why']}")
-        answered = Approvals(self.data).answer(model, version, "approve", actor=self.actor, why=why, now=time.time())
-        return answered.to_document()
+        return self._answering().approve(model, version, actor=self.actor, why=why).to_document()
 
     def turn_down(self, model: str, version: int, *, why: str) -> Document:
-        from lastmile.approvals import Approvals
-        from lastmile.errors import NotFound, ReleaseConflict
+        return asdict(self._answering().reject(model, version, actor=self.actor, why=why))
 
-        release = self.reject(model, version, why=why)
-        with suppress(NotFound, ReleaseConflict):
-            Approvals(self.data).answer(model, version, "reject", actor=self.actor, why=why, now=time.time())
-        return release
+    def _answering(self) -> "Answering":
+        from lastmile.answering import Answering
+        from lastmile.approvals import Approvals
+
+        return Answering(self.registry, Approvals(self.data), lambda token: None)
 
 
 def shown(document: Document) -> Document:

@@ -10,9 +10,10 @@ from functions.control import documents
 from functions.control.caller import Caller, authorized
 from functions.control.documents import LARGEST
 from functions.control.feedback import add_feedback
-from functions.control.learning import Answering, ApprovalDocument, Approving, Wake, add_runs, wake
+from functions.control.learning import ApprovalDocument, Approving, add_runs, approval_document, wake
 from functions.control.refusals import add_refusals
 from lastmile import __version__
+from lastmile.answering import Answering, Wake
 from lastmile.approvals import Approvals
 from lastmile.errors import NotFound
 from lastmile.manifest import Manifest
@@ -154,7 +155,7 @@ def _approving(registry: Registry, answering: Answering, token_url: str) -> APIR
         "/{model}/versions/{version}/approve", responses=CONFLICT, summary="Say yes to a run that waits for a person"
     )
     async def approve(model: Name, version: Number, order: Approving, who: Who) -> ApprovalDocument:
-        return answering.approve(model, version, actor=who.name, why=order.why)
+        return approval_document(answering.approve(model, version, actor=who.name, why=order.why))
 
     @router.post("/{model}/versions/{version}/promote", responses=CONFLICT, summary="Make a version the champion")
     async def promote(model: Name, version: Number, order: documents.Promotion, who: Who) -> documents.Release:
@@ -162,9 +163,7 @@ def _approving(registry: Registry, answering: Answering, token_url: str) -> APIR
 
     @router.post("/{model}/versions/{version}/reject", responses=CONFLICT, summary="Never let a version serve")
     async def reject(model: Name, version: Number, order: documents.Rejection, who: Who) -> documents.Release:
-        release = registry.reject(model, version, actor=who.name, why=order.why)
-        answering.turn_down(model, version, actor=who.name, why=order.why)
-        return _released(release)
+        return _released(answering.reject(model, version, actor=who.name, why=order.why))
 
     return router
 

@@ -120,7 +120,9 @@ class AuditEntry(BaseModel):
     id: str = Field(description="A ULID.", examples=["01ARZ3NDEKTSV4RRFFQ69G5FAV"])
     at: str = Field(description="RFC 3339, UTC.", examples=["2026-03-14T15:09:26.535Z"])
     model: str = Field(examples=["digits"])
-    action: Literal["create", "register", "promote", "canary", "shadow", "rollback", "reject"]
+    action: Literal[
+        "create", "register", "approve", "promote", "canary", "shadow", "rollback", "reject", "block", "release"
+    ]
     version: int | None = Field(description="The version it is about.", examples=[8])
     actor: str = Field(description="From the caller's token.", examples=["client:7example23client45"])
     why: str = Field(examples=["Better recall on the held-out week."])

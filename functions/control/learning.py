@@ -1,21 +1,16 @@
 """Runs of the learning pipeline, and the answer to a run that waits for a person."""
 
-import time
-from collections.abc import Callable
-from contextlib import suppress
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from functions.control import documents
-from lastmile.approvals import Approvals
+from lastmile import answering
+from lastmile.approvals import Approval
 from lastmile.audit import rfc3339
-from lastmile.errors import NotFound, ReleaseConflict, VersionRejected
-from lastmile.registry import Registry
 from lastmile.runs import FINAL, LIVE, Run, Runs
 
-type Wake = Callable[[str], None]
 type Name = Annotated[str, Path(description="Name of the model.", examples=["digits"])]
 type RunName = Annotated[
     str,
@@ -98,49 +93,16 @@ def add_runs(router: APIRouter, runs: Runs) -> APIRouter:
     return router
 
 
-class Answering:
-    """Gives a person's answer to the run that waits for it."""
-
-    def __init__(
-        self, registry: Registry, approvals: Approvals, wake: Wake, *, clock: Callable[[], float] = time.time
-    ) -> None:
-        self._registry = registry
-        self._approvals = approvals
-        self._wake = wake
-        self._clock = clock
-
-    def approve(self, model: str, version: int, *, actor: str, why: str) -> ApprovalDocument:
-        """The answer stands once it is written; waking the run only makes it notice sooner."""
-        rejection = self._registry.rejection(model, version)
-        if rejection is not None:
-            raise VersionRejected(
-                f"version {version} of model '{model}' was rejected by {rejection['actor']}: {rejection['why']}"
-            )
-        return self._answer(model, version, "approve", actor, why)
-
-    def turn_down(self, model: str, version: int, *, actor: str, why: str) -> None:
-        """After a rejection, which counts whether a run asks or not."""
-        with suppress(NotFound, ReleaseConflict):
-            self._answer(model, version, "reject", actor, why)
-
-    def _answer(self, model: str, version: int, answer: str, actor: str, why: str) -> ApprovalDocument:
-        answered = self._approvals.answer(model, version, answer, actor=actor, why=why, now=self._clock())
-        if answered.token is not None:
-            self._wake(answered.token)
-        times = {"asked_at": _time(answered.asked_at), "expires_at": _time(answered.expires_at)}
-        return ApprovalDocument.model_validate(answered.to_document() | times)
+def approval_document(answered: Approval) -> ApprovalDocument:
+    times = {"asked_at": _time(answered.asked_at), "expires_at": _time(answered.expires_at)}
+    return ApprovalDocument.model_validate(answered.to_document() | times)
 
 
 def wake(token: str) -> None:
-    """Let the Step Functions execution that waits with this token go on; it may have stopped waiting."""
+    """Let the Step Functions execution that waits with this token go on."""
     import boto3  # Lambda's runtime has it; only a person's answer pays its import
-    from botocore.exceptions import ClientError
 
-    try:
-        boto3.client("stepfunctions").send_task_success(taskToken=token, output="{}")
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken"):
-            raise
+    answering.wake(boto3.client("stepfunctions"), token)
 
 
 def _run(run: Run) -> RunDocument:

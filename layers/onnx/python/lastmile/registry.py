@@ -4,6 +4,7 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -207,6 +208,10 @@ class Registry:
     def reject(self, model: str, version: int, *, actor: str, why: str) -> Release:
         """The version may never serve again; the champion cannot be rejected."""
         return self._move(model, Order(REJECT, version, actor, why), lambda release: without(release, version), None)
+
+    def record(self, model: str, action: str, version: int | None, *, actor: str, why: str) -> Release:
+        """Add an entry to the audit that moves nothing: what a person has decided about the model or its answers."""
+        return self._ledger.note(_named(model), Order(action, version, actor, why), lambda release: replace(release))
 
     def rejection(self, model: str, version: int, *, release: Release | None = None) -> dict[str, Any] | None:
         """Who rejected the version and why, or None; a caller that holds the release spares one request."""

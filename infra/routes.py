@@ -49,6 +49,7 @@ ROUTES = (
             "/v2/models/{model}/versions/{version}/ready",
             # A path variable is a whole segment to API Gateway, so `{model}:predict` is matched by the app.
             "/v1/models/{proxy+}",
+            "/v1/predictions/{prediction}",
             "/ping",
         ),
     ),
@@ -66,6 +67,7 @@ ROUTES = (
         ),
     ),
     *rows("hook", None, "POST", ("/hooks/{platform}",)),  # a signature takes the token's place
+    *rows("hook", None, "GET", ("/hooks/openapi.json",)),
     *rows("control", None, "GET", ("/control/openapi.json",)),
     *rows("control", "feedback", "POST", ("/v1/feedback",)),
     *rows(

@@ -8,7 +8,8 @@ from lastmile.protocols.messages import Response, json_response
 METHODS = "GET, HEAD, POST"
 REQUEST_HEADERS = "authorization, content-encoding, content-type, inference-header-content-length, lastmile-routing-key"
 RESPONSE_HEADERS = (
-    "inference-header-content-length, lastmile-model, lastmile-prediction-id, lastmile-role, lastmile-version"
+    "inference-header-content-length, lastmile-degraded, lastmile-model, lastmile-prediction-id, lastmile-role, "
+    "lastmile-state, lastmile-tier, lastmile-version, location, retry-after"
 )
 MAX_AGE_SECONDS = 7200  # Chromium remembers a preflight no longer
 

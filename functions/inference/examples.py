@@ -4,6 +4,10 @@ import json
 from typing import Any
 
 PREDICTION_ID = "01KAJ4Y5N8V3W6Q2T9XZ7RMBDC"
+LOCATION = f"/v1/predictions/{PREDICTION_ID}"
+PENDING = {"prediction_id": PREDICTION_ID, "state": "pending", "location": LOCATION, "reason": "asleep"}
+FAILED = PENDING | {"state": "failed", "error": "the endpoint failed: out of memory"}
+del FAILED["reason"]
 
 # A handwritten two, 8 x 8 pixels from 0 to 16, and what the quantized model says of it.
 TWO = [

@@ -38,6 +38,11 @@ PARAMETERS: dict[str, Schema] = {
         "schema": {"type": "string"},
         "example": "champion",
     },
+    "prediction": {
+        "description": "The id of the prediction, from the header `lastmile-prediction-id` or `Location`.",
+        "schema": {"type": "string", "pattern": "^[0-9A-HJKMNP-TV-Z]{26}$"},
+        "example": shown.PREDICTION_ID,
+    },
     "asset": {"description": "Name of the file.", "schema": {"type": "string"}, "example": "swagger-ui.css"},
 }
 VARIANTS = {"version": "of a named version", "label": "by its role in the release"}
@@ -64,6 +69,33 @@ RESPONSE_HEADERS: dict[str, Schema] = {
         "schema": {"type": "string", "pattern": "^[0-9A-HJKMNP-TV-Z]{26}$"},
         "example": shown.PREDICTION_ID,
     },
+}
+# Of versions with a heavy side alone.
+TIER_HEADERS: dict[str, Schema] = {
+    "lastmile-tier": {
+        "description": "Which side answered: the light model, the heavy one, or each some of the rows.",
+        "schema": {"type": "string", "enum": ["light", "heavy", "cascade"]},
+        "example": "cascade",
+    },
+    "lastmile-degraded": {
+        "description": "The light model answers for the heavy one, and this is why.",
+        "schema": {"type": "string", "enum": ["asleep", "slow", "throttled", "failing", "garbage", "refused", "large"]},
+        "example": "asleep",
+    },
+}
+STATE_HEADER: Schema = {
+    "description": "What has become of a prediction that was to be answered later.",
+    "schema": {"type": "string", "enum": ["pending", "answered", "failed"]},
+    "example": "pending",
+}
+LATER_HEADERS: dict[str, Schema] = {
+    "location": {
+        "description": "Where to ask for the answer.",
+        "schema": {"type": "string"},
+        "example": shown.LOCATION,
+    },
+    "retry-after": {"description": "Seconds until asking is worth it.", "schema": {"type": "integer"}, "example": 5},
+    "lastmile-state": STATE_HEADER,
 }
 DESCRIPTIONS = {
     400: "The request is not acceptable; the message names what and where.",
@@ -142,7 +174,7 @@ def _describe_path(
 
 
 def _other_parameters(operation: Operation) -> list[Schema]:
-    headers = ["Lastmile-Routing-Key"] if operation.predicts else []
+    headers = ["Lastmile-Routing-Key"] if operation.predicts and operation.requests else []
     if any(content.media_type == BINARY for content in operation.requests):
         headers.append("Inference-Header-Content-Length")
     parameters = [{"name": name, "in": "header", **REQUEST_HEADERS[name]} for name in headers]
@@ -160,6 +192,15 @@ def _responses(operation: Operation, *, authorized: bool) -> dict[str, Schema]:
         if len(operation.answers) > 1:
             answer["headers"]["inference-header-content-length"] = REQUEST_HEADERS["Inference-Header-Content-Length"]
     responses = {"200": answer}
+    if operation.predicts:
+        answer["headers"] |= TIER_HEADERS
+        if operation.id == "prediction":
+            answer["headers"]["lastmile-state"] = STATE_HEADER
+        responses["202"] = {
+            "description": "The heavy side of the version is not there yet; the answer will be at `Location`.",
+            "headers": {name: RESPONSE_HEADERS[name] | {"required": True} for name in RESPONSE_HEADERS} | LATER_HEADERS,
+            "content": {JSON: {"schema": ref("PendingPrediction"), "example": shown.PENDING}},
+        }
     if authorized:
         responses["401"] = _refusal(401, ["GatewayError"], {"message": "Unauthorized"})
         responses["403"] = _refusal(403, ["GatewayError"], {"message": "Forbidden"})

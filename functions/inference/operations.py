@@ -58,8 +58,9 @@ SCORING = Tag(
     "https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally",
 )
 DECISIONS = Tag("Decisions", "Lastmile's own: a prediction put through the policy of the version that made it.")
+LATE = Tag("Answers that come later", "Lastmile's own: for models whose endpoint sleeps while nobody asks.")
 SERVICE = Tag("Service", "Liveness and documentation; no token needed.")
-TAGS = (V2, TFS, TORCH, SCORING, DECISIONS, SERVICE)
+TAGS = (V2, TFS, TORCH, SCORING, DECISIONS, LATE, SERVICE)
 
 OF_A_MODEL = (404, 409, 503)  # what may happen when a model has to be found
 PREDICTS = (400, 404, 409, 413, 500, 503)
@@ -185,6 +186,21 @@ DECIDE = Operation(
     predicts=True,
 )
 
+LATER = Operation(
+    "prediction",
+    LATE.name,
+    "The answer that was to come later",
+    "Where a request was answered with 202, its `Location` is here. 202 again while there is no answer; then 200 with "
+    "exactly the body that the protocol of the request would have given at once, and `lastmile-state: answered`. Where "
+    "there will be no answer, 200 with `lastmile-state: failed` and the reason. Kept for seven days.",
+    answers=(
+        Content(JSON, "LateAnswer", {"digits": shown.V2_ANSWER, "no answer": shown.FAILED}),
+        Content(BINARY, None, {"label only": shown.V2_BINARY_ANSWER}),
+    ),
+    refusals=(404, 409, 503),
+    predicts=True,
+)
+
 OPERATIONS: dict[tuple[str, str], Operation] = {
     ("POST", "/v2/models/{model}/infer"): INFER,
     ("POST", "/v2/models/{model}/versions/{version}/infer"): INFER,
@@ -225,6 +241,7 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("POST", "/predictions/{model}"): HANDLE,
     ("POST", "/predictions/{model}/{version}"): HANDLE,
     ("POST", "/invocations"): SCORE,
+    ("GET", "/v1/predictions/{prediction}"): LATER,
     ("GET", "/ping"): PING,
 }
 

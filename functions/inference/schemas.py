@@ -255,6 +255,18 @@ SCHEMAS: dict[str, Schema] = {
             "prediction": {"type": "object", "description": "The model's outputs; named columns are objects."},
         }
     ),
+    "PendingPrediction": record(
+        {
+            "prediction_id": TEXT,
+            "state": {"type": "string", "enum": ["pending"]},
+            "location": {"type": "string", "description": "Where to ask for the answer."},
+            "reason": {"type": "string", "description": "Why not now: asleep, slow, throttled, failing, large, …"},
+        }
+    ),
+    "LateAnswer": {
+        "description": "What the protocol of the request says to it; or, where there will be no answer, an object with "
+        "`state` failed and `error`. The header `lastmile-state` tells which.",
+    },
     "Healthy": record({"status": {"type": "string", "enum": ["Healthy"]}}),
     "Health": record({"status": {"type": "string", "enum": ["ok"]}}),
     "Document": record({"openapi": TEXT, "info": {"type": "object"}, "paths": {"type": "object"}}),

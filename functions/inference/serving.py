@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from pybase64 import b64encode_as_string  # 15 times as fast as the standard library's
 
@@ -14,6 +15,9 @@ from lastmile.protocols.routes import Protocols
 from lastmile.registry import Registry
 from lastmile.settings import Settings
 from lastmile.store import Store
+
+if TYPE_CHECKING:
+    from lastmile.heavy.opening import Heavy
 
 CACHE_SHARE = 0.5  # of Lambda's memory goes to sessions; the interpreter and the libraries need the rest
 SERVER_CACHE_BYTES = 4 << 30
@@ -30,6 +34,12 @@ def trace() -> str | None:
     it is read in half the time. A segment of our own would cost a hundred times that."""
     found = os.environb.get(b"_X_AMZN_TRACE_ID", b"")
     return found[5:40].decode() if found.startswith(b"Root=") else None
+
+
+def heavy(settings: Settings, environ: Mapping[str, str]) -> "Heavy":
+    from lastmile.heavy.opening import Heavy  # only who serves a version with a heavy side pays for it
+
+    return Heavy(environ, stage=settings.stage, data=settings.data)
 
 
 class Capacity(NamedTuple):
@@ -75,6 +85,7 @@ class Serving(NamedTuple):
             capture=record or recorder(settings),
             spawn=spawn,
             spawn_shadow=spawn_shadow,
+            heavy=partial(heavy, settings, environ),
         )
         cors = Cors(settings.cors_origins) if settings.cors_origins else None
         return cls(settings, store, predictor, Protocols(predictor, default_model=settings.default_model), cors)
@@ -86,4 +97,4 @@ class Serving(NamedTuple):
     def wake(self) -> None:
         """After a restore: connections are dead, time has passed, releases may have moved."""
         self.store.reconnect()
-        self.predictor.expire()
+        self.predictor.reconnect()

@@ -1,5 +1,5 @@
 // Addresses are relative to the page, so that it works under any path prefix.
-const DOCUMENTS = { inference: "openapi.json", control: "control/openapi.json" };
+const DOCUMENTS = { inference: "openapi.json", control: "control/openapi.json", hooks: "hooks/openapi.json" };
 const asked = new URLSearchParams(location.search).get("document");
 const shown = Object.hasOwn(DOCUMENTS, asked) ? asked : "inference";
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from lastmile.capture import MAX_BYTES, Capture, Recording, is_sampled, read_line, write_line
+from lastmile.capture import MAX_BYTES, Capture, Recording, Tier, is_sampled, read_line, write_line
 from lastmile.errors import InvalidCapture
 from lastmile.manifest import Artefact, Manifest
 from lastmile.tensors import Array, Signature, TensorSpec
@@ -276,10 +276,10 @@ def test_a_line_reaches_standard_output_whole(capfd: pytest.CaptureFixture[str])
 def test_who_answered_is_told_where_a_version_has_a_heavy_side() -> None:
     x = {"x": np.ones((3, 2), np.float32)}
     assert read_line(line(x, {})).tier is None
-    told = {"tier": "cascade", "heavy_rows": 2, "heavy_ms": 7.5, "degraded": "asleep"}
-    record = read_line(line(x, {}, tier=told))
-    assert (record.tier, record.heavy_rows, record.heavy_ms, record.degraded) == tuple(told.values())
-    assert read_line(line(x, {}, tier={"tier": "light", "heavy_rows": 0, "heavy_ms": 0.0})).degraded is None
+    written = line(x, {}, tier=Tier("cascade", 2, 7.5, "asleep"))
+    record = read_line(written)
+    assert (record.tier, record.heavy_rows, record.heavy_ms, record.degraded) == ("cascade", 2, 7.5, "asleep")
+    assert read_line(line(x, {}, tier=Tier("light"))).degraded is None
     for wrong in ({"tier": "medium"}, {"heavy_rows": -1}, {"heavy_ms": "1"}, {"degraded": 1}):
         with pytest.raises(InvalidCapture, match=next(iter(wrong))):
-            read_line(line(x, {}, tier={**told, **wrong}))
+            read_line(json.dumps(json.loads(written) | wrong))

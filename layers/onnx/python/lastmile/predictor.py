@@ -8,17 +8,32 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from lastmile.capture import Recording
-from lastmile.errors import InvalidInput, LastmileError, NotFound, VersionNotFound, VersionRejected
+from lastmile.capture import Recording, Tier
+from lastmile.errors import (
+    AnswerLater,
+    InvalidArtefact,
+    InvalidInput,
+    LastmileError,
+    ModelFailed,
+    NotFound,
+    VersionNotFound,
+    VersionRejected,
+)
 from lastmile.manifest import Manifest
 from lastmile.model import OnnxModel
 from lastmile.registry import Registry, Release
+from lastmile.shelf import MODEL_FILE
 from lastmile.tensors import Array, TensorSpec, check_fits
 from lastmile.ulid import new_ulid
 
+if TYPE_CHECKING:
+    from lastmile.heavy.cascade import Tiers
+    from lastmile.heavy.opening import Heavy
+
 LABELS = ("champion", "challenger", "shadow", "previous")
+OLDEST_CAPTURE = 82_800.0  # seconds: whoever keeps captures takes none that is a day older than its line
 SESSION_COST = 2  # a session holds about twice the bytes of its file: the weights, and what optimising them leaves
 
 type Spawn = Callable[[Callable[[], None]], object]
@@ -31,15 +46,25 @@ def call_now(task: Callable[[], None]) -> None:
     task()
 
 
+class Backend(Protocol):
+    """What a version's graph runs on: ONNX Runtime in this process, or an endpoint of SageMaker."""
+
+    def run(self, outputs: list[str] | None, feeds: dict[str, Array]) -> list[Array]: ...
+
+    def warm(self) -> None: ...
+
+
 class Loaded(NamedTuple):
-    """A version in memory. In `plans` a protocol keeps what it need not work out again."""
+    """A version in memory. In `plans` a protocol keeps what it need not work out again; `tiers` are there where it has
+    a heavy side, and `model` is then the light one, or the heavy one where there is no other."""
 
     manifest: Manifest
-    model: OnnxModel
+    model: Backend
     inputs: dict[str, TensorSpec]
     outputs: dict[str, TensorSpec]
     recording: Recording
     plans: dict[bytes, Any]
+    tiers: "Tiers | None" = None
 
 
 class Served(NamedTuple):
@@ -53,7 +78,8 @@ class Served(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """One answer. `outputs` is in the order asked for; `milliseconds` is the time in the model alone."""
+    """One answer. `outputs` is in the order asked for; `milliseconds` is the time in the model alone; `tier` is which
+    side answered, where the version has a heavy one."""
 
     id: str
     model: str
@@ -61,6 +87,16 @@ class Prediction(NamedTuple):
     role: str
     outputs: dict[str, Array]
     milliseconds: float
+    tier: Tier | None = None
+
+
+class Later(NamedTuple):
+    """A prediction that is to be answered later: what an AnswerLater says of it."""
+
+    id: str
+    at: float
+    served: Served
+    feeds: dict[str, Array]
 
 
 class Predictor:
@@ -85,7 +121,9 @@ class Predictor:
         spawn: Spawn = call_now,
         spawn_shadow: Spawn | None = None,
         clock: Callable[[], float] = time.monotonic,
+        heavy: "Callable[[], Heavy] | None" = None,
     ) -> None:
+        """`heavy` makes what versions with a heavy side need; called once, when the first of them is loaded."""
         self._registry = registry
         self._threads = threads
         self._spinning = spinning
@@ -97,6 +135,9 @@ class Predictor:
         self._following: dict[str, _Followed] = {}
         self._sessions = _SessionCache(cache_bytes)
         self._opening = Lock()
+        self._make_heavy = heavy
+        self._making_heavy = Lock()
+        self._heavy: Heavy | None = None
 
     def resolve(
         self, model: str, *, version: int | None = None, label: str | None = None, routing_key: str | None = None
@@ -129,7 +170,10 @@ class Predictor:
         decide: Decide | None = None,
         checked: bool = False,
     ) -> Prediction:
-        """Check the feeds against the signature, unless they are, run, decide, capture, and start the shadow run."""
+        """Check the feeds against the signature, unless they are, run, decide, capture, and start the shadow run.
+
+        Raises AnswerLater, with a Later as its facts, where the version's heavy side answers, and not now.
+        """
         if not checked:
             check_feeds(served.loaded.inputs, feeds)
         names = list(served.loaded.outputs) if outputs is None else outputs
@@ -139,6 +183,60 @@ class Predictor:
             beside = Served(served.model, shadow.manifest.version, "shadow", shadow)
             self._spawn_shadow(lambda: self._run_quietly(beside, feeds, prediction.id))
         return prediction
+
+    def settle(
+        self,
+        later: Later,
+        answer: dict[str, Array] | str,
+        *,
+        tier: Tier,
+        is_first: Callable[[], bool],
+        decide: Decide | None = None,
+    ) -> Prediction:
+        """The prediction whose answer has come by now: its outputs, or why there are none, which raises ModelFailed.
+
+        It is captured where `is_first` says so, with no time in the model, since nobody here knows it.
+        """
+        served, outputs, error = later.served, {} if isinstance(answer, str) else answer, None
+        beside: dict[str, Any] = {"tier": tier}
+        if isinstance(answer, str):
+            error = answer
+        elif decide is not None:
+            beside["decisions"] = decide(outputs)
+        if self._capture is not None and is_first():
+            now = time.time()
+            self._capture(
+                prediction_id=later.id,
+                at=later.at if now - later.at < OLDEST_CAPTURE else now,
+                model=served.model,
+                version=served.version,
+                role=served.role,
+                milliseconds=0.0,
+                recording=served.loaded.recording,
+                inputs=later.feeds,
+                outputs=outputs,
+                error=error,
+                **beside,
+            )
+        if error is not None:
+            raise ModelFailed(error)
+        return Prediction(later.id, served.model, served.version, served.role, outputs, 0.0, tier)
+
+    @property
+    def heavy(self) -> "Heavy":
+        """What heavy versions share. Raises LastmileError in a process that cannot serve them."""
+        if self._heavy is None:
+            if self._make_heavy is None:
+                raise NotFound("nothing here has a heavy side")
+            with self._making_heavy:
+                self._heavy = self._heavy or self._make_heavy()
+        return self._heavy
+
+    def reconnect(self) -> None:
+        """After a snapshot was restored: connections are dead, and time has passed unseen."""
+        if self._heavy is not None:
+            self._heavy.reconnect()
+        self.expire()
 
     def release(self, model: str) -> Release:
         return self._followed(model).release
@@ -251,16 +349,23 @@ class Predictor:
         if version not in released and self._registry.rejection(release.model, version, release=release) is not None:
             raise VersionRejected(f"version {version} of model '{release.model}' was rejected and does not serve")
         manifest, pieces = self._registry.fetch(release.model, version, release=release)
-        size = manifest.artefact.bytes
-        opened = OnnxModel.receive(pieces, size, threads=self._threads, spinning=self._spinning)
-        opened.check(manifest.signature)
+        opened: OnnxModel | None = None
+        if manifest.artefact.path == MODEL_FILE:
+            size = manifest.artefact.bytes
+            opened = OnnxModel.receive(pieces, size, threads=self._threads, spinning=self._spinning)
+            opened.check(manifest.signature)
+        tiers = None if manifest.policy.get("heavy") is None else self.heavy.open(manifest, opened)
+        model: Backend | None = opened or (None if tiers is None else tiers.heavy)
+        if model is None:
+            raise InvalidArtefact(f"version {version} of model '{release.model}' has no {MODEL_FILE} and no heavy side")
         return Loaded(
             manifest,
-            opened,
+            model,
             {spec.name: spec for spec in manifest.signature.inputs},
             {spec.name: spec for spec in manifest.signature.outputs},
             self._recording(manifest),
             {},
+            tiers,
         )
 
     def _recording(self, manifest: Manifest) -> Recording:
@@ -286,23 +391,34 @@ class Predictor:
         prediction_id: str,
         decide: Decide | None = None,
     ) -> Prediction:
+        loaded = served.loaded
         at = time.time()
         started = time.perf_counter_ns()
         ended = 0
         outputs: dict[str, Array] = {}
-        decided: dict[str, Any] = {}
+        beside: dict[str, Any] = {}
+        tier: Tier | None = None
         failure: str | None = None
+        is_answer = True
         try:
-            outputs = dict(zip(names, served.loaded.model.run(names, feeds), strict=True))
+            if loaded.tiers is None:
+                outputs = dict(zip(names, loaded.model.run(names, feeds), strict=True))
+            else:
+                outputs, tier = loaded.tiers.answer(names, feeds, may_wait=served.role != "shadow")
+                beside["tier"] = tier
             ended = time.perf_counter_ns()
             if decide is not None:
-                decided["decisions"] = decide(outputs)
+                beside["decisions"] = decide(outputs)
+        except AnswerLater as later:
+            is_answer = False  # captured when there is one
+            later.facts = Later(prediction_id, at, served, feeds)
+            raise
         except LastmileError as error:
             failure = str(error)
             raise
         finally:
             milliseconds = ((ended or time.perf_counter_ns()) - started) / 1e6
-            if self._capture is not None:
+            if self._capture is not None and is_answer:
                 self._capture(
                     prediction_id=prediction_id,
                     at=at,
@@ -310,13 +426,13 @@ class Predictor:
                     version=served.version,
                     role=served.role,
                     milliseconds=milliseconds,
-                    recording=served.loaded.recording,
+                    recording=loaded.recording,
                     inputs=feeds,
                     outputs=outputs,
                     error=failure,
-                    **decided,
+                    **beside,
                 )
-        return Prediction(prediction_id, served.model, served.version, served.role, outputs, milliseconds)
+        return Prediction(prediction_id, served.model, served.version, served.role, outputs, milliseconds, tier)
 
 
 def choose(release: Release, routing_key: str | None) -> tuple[int | None, str]:
@@ -409,4 +525,4 @@ class _SessionCache:
 
 
 def _cost(loaded: Loaded) -> int:
-    return loaded.manifest.artefact.bytes * SESSION_COST
+    return loaded.manifest.artefact.bytes * SESSION_COST if loaded.manifest.artefact.path == MODEL_FILE else 0

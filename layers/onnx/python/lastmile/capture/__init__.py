@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from lastmile.capture.writing import MARKER, MAX_BYTES, PLAIN_ELEMENTS, Capture, Recording, is_sampled, write_line
+from lastmile.capture.writing import MARKER, MAX_BYTES, PLAIN_ELEMENTS, Capture, Recording, Tier, is_sampled, write_line
 
 if TYPE_CHECKING:
     from lastmile.capture.reading import Record, read_line
@@ -14,6 +14,7 @@ __all__ = [
     "Capture",
     "Record",
     "Recording",
+    "Tier",
     "is_sampled",
     "read_line",
     "write_line",

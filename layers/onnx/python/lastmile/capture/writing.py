@@ -37,6 +37,19 @@ def as_base64(data: Any) -> str:
     return b2a_base64(data, newline=False).decode()
 
 
+class Tier(NamedTuple):
+    """Which side of a version that has a heavy one answered: `name` is light, heavy, or cascade where both did.
+
+    `heavy_rows` are those that the heavy side answered, in so many milliseconds; `degraded` says why the light side's
+    answer stands for one that the heavy side should have given.
+    """
+
+    name: str
+    heavy_rows: int = 0
+    heavy_ms: float = 0.0
+    degraded: str | None = None
+
+
 class Recording(NamedTuple):
     """What is kept of a version's predictions; made once per version.
 
@@ -82,7 +95,7 @@ class Capture:
         outputs: Mapping[str, Array],
         error: str | None = None,
         decisions: list[dict[str, Any]] | None = None,
-        tier: Mapping[str, Any] | None = None,
+        tier: Tier | None = None,
     ) -> None:
         """`at` in seconds since 1970; `inputs` and `outputs` share their first axis, the rows. `tier` is who answered
         them, where a version has a heavy side."""
@@ -104,7 +117,7 @@ class Capture:
         if decisions is not None:
             record["decisions"] = decisions
         if tier is not None:
-            record.update(tier)
+            record.update(_answered(tier))
         if recording.rate < 1.0 and not is_sampled(prediction_id, recording.rate):
             record["sampled"] = False
             self.write(orjson.dumps(record, None, NEWLINE))
@@ -162,6 +175,11 @@ class Capture:
 def is_sampled(prediction_id: str, rate: float) -> bool:
     """The same for all that has one id: an answer and the shadow's beside it are kept together."""
     return zlib.crc32(prediction_id.encode()) < rate * 2.0**32
+
+
+def _answered(tier: Tier) -> dict[str, Any]:
+    facts = {"tier": tier.name, "heavy_rows": tier.heavy_rows, "heavy_ms": int(tier.heavy_ms * 1e4 + 0.5) / 1e4}
+    return facts if tier.degraded is None else facts | {"degraded": tier.degraded}
 
 
 def _are_small(arrays: Mapping[str, Array]) -> bool:

@@ -5,10 +5,11 @@ import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from lastmile.capture import Tier
 from lastmile.errors import (
     InvalidArtefact,
     InvalidInput,
@@ -21,6 +22,9 @@ from lastmile.errors import (
 )
 from lastmile.predictor import Prediction
 from lastmile.tensors import dump_json
+
+if TYPE_CHECKING:
+    from lastmile.heavy.pending import Meta
 
 MAX_BODY_BYTES = 6_000_000  # Lambda takes 6 MB a call, its own wrapping included
 MAX_UNPACKED_BYTES = 32_000_000
@@ -62,17 +66,24 @@ class Response:
 
 def json_response(document: Any, prediction: Prediction | None = None, status: int = 200) -> Response:
     headers = {"content-type": JSON} if prediction is None else {"content-type": JSON, **provenance(prediction)}
+    if prediction is not None and prediction.tier is not None:
+        headers.update(tier_headers(prediction.tier))
     return Response(status, headers, dump_json(document))
 
 
-def provenance(prediction: Prediction) -> dict[str, str]:
-    """Which version answered, in what role, and the id under which feedback can be given."""
+def provenance(prediction: "Prediction | Meta") -> dict[str, str]:
+    """Which version answers, in what role, and the id under which feedback can be given."""
     return {
         "lastmile-model": prediction.model,
         "lastmile-version": str(prediction.version),
         "lastmile-role": prediction.role,
         "lastmile-prediction-id": prediction.id,
     }
+
+
+def tier_headers(tier: Tier) -> dict[str, str]:
+    """Which side of the version answered, and why it was the light one where it should have been the other."""
+    return {"lastmile-tier": tier.name} | ({} if tier.degraded is None else {"lastmile-degraded": tier.degraded})
 
 
 # The one table from what happened to what HTTP says, first match wins. A third entry is said instead of the

@@ -18,6 +18,7 @@ from lastmile.protocols.messages import (
     json_response,
     parse_json,
     provenance,
+    tier_headers,
     version_number,
 )
 from lastmile.protocols.plans import Plan, remember
@@ -102,6 +103,8 @@ def _planned(plan: Plan, prediction: Prediction) -> Response | None:
 
 def _binary(prediction: Prediction, header: bytes, parts: list[bytes]) -> Response:
     headers = {"content-type": "application/octet-stream", HEADER_LENGTH: str(len(header)), **provenance(prediction)}
+    if prediction.tier is not None:
+        headers.update(tier_headers(prediction.tier))
     return Response(200, headers, b"".join((header, *parts)))
 
 

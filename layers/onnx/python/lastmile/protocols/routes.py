@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from lastmile.errors import LastmileError
+from lastmile.errors import AnswerLater, LastmileError
 from lastmile.predictor import Predictor
 from lastmile.protocols import open_inference, scoring, tensorflow_serving, torchserve
 from lastmile.protocols.messages import Request, Response, status_of
@@ -23,7 +23,7 @@ class Route(NamedTuple):
     error_response: ErrorResponse
 
 
-def _routes(default_model: str | None) -> list[Route]:
+def _routes(default_model: str | None, prediction: Endpoint) -> list[Route]:
     oip, tfs, torch, mlflow = open_inference, tensorflow_serving, torchserve, scoring
     invocations = partial(scoring.invocations, default_model=default_model)
     table: list[tuple[str, str, Endpoint, ErrorResponse]] = [
@@ -50,6 +50,7 @@ def _routes(default_model: str | None) -> list[Route]:
         ("POST", "/predictions/{model}", torch.predict, torch.error_response),
         ("POST", "/predictions/{model}/{version}", torch.predict, torch.error_response),
         ("POST", "/invocations", invocations, mlflow.error_response),
+        ("GET", "/v1/predictions/{prediction}", prediction, oip.error_response),
         ("GET", "/ping", torch.ping, torch.error_response),
     ]
     return [Route(*row) for row in table]
@@ -66,7 +67,7 @@ class Protocols:
 
     def __init__(self, predictor: Predictor, *, default_model: str | None = None) -> None:
         self._predictor = predictor
-        self.routes = tuple(_routes(default_model))
+        self.routes = tuple(_routes(default_model, self._look))
         self._by_length: dict[tuple[str, int], list[tuple[list[str], Route]]] = {}
         for route in self.routes:
             segments = _segments(route.template)
@@ -93,11 +94,30 @@ class Protocols:
     def call(self, route: Route, request: Request, parameters: dict[str, str]) -> Response:
         try:
             return route.endpoint(self._predictor, request, **parameters)
+        except AnswerLater as later:
+            return self.call(route._replace(endpoint=partial(self._accept, later=later)), request, {})
         except LastmileError as error:
             status, message = status_of(error)
             if status >= 500:
                 sys.stderr.write(f"lastmile: {request.method} {request.path}: {type(error).__name__}: {error}\n")
             return route.error_response(status, message)
+
+    def _accept(self, predictor: Predictor, request: Request, later: AnswerLater) -> Response:
+        from lastmile.protocols.later import accept  # only versions with a heavy side answer later
+
+        return accept(predictor, later, request)
+
+    def _look(self, predictor: Predictor, request: Request, prediction: str) -> Response:
+        """What has become of a prediction whose answer comes later."""
+        from lastmile.protocols.later import look
+
+        return look(predictor, prediction, self._answered)
+
+    def _answered(self, predictor: Any, request: Request) -> Response:
+        found = self.match(request.method, request.path)
+        assert found is not None  # it was, when the request came
+        route, parameters = found
+        return route.endpoint(predictor, request, **parameters)
 
 
 def _segments(path: str) -> list[str]:

@@ -1,0 +1,179 @@
+"""Predictions whose answer comes later: what was asked, and where the answer will be, as objects of the data bucket.
+
+    pending/<prediction id>/meta.json                  who predicts, for whom, and how the answer is to be written
+    pending/<prediction id>/asked.bin                  the body as the client sent it
+    pending/<prediction id>/request-<part>.bin         what the endpoint gets
+    pending/<prediction id>/placed-<part>-<n>.json     where the n-th attempt's answer will be
+    pending/<prediction id>/captured.json              there once it was captured
+
+All are written once. What could not be handed to the endpoint is handed over when somebody asks for the answer.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import orjson
+
+from lastmile.errors import EndpointUnavailable, NotFound
+from lastmile.heavy.breaker import Breaker
+from lastmile.heavy.client import Runtime
+from lastmile.heavy.wire import Payload, stored_type
+from lastmile.store import AlreadyExists, Store
+from lastmile.tensors import Array
+from lastmile.ulid import ulid_milliseconds
+
+FOLDER = "pending"
+ATTEMPTS = 3
+SUBMIT_SECONDS = 5.0
+# An endpoint forgets a request that waited 6 h, and one that it works on for 15 min: InvokeEndpointAsync's defaults.
+LOST_SECONDS = 6.5 * 3600
+
+type Decode = Callable[[str, bytes, int], list[Array]]
+
+
+class Meta(NamedTuple):
+    """`rows` are those the heavy side answers, None where it is all; `parts` the rows of each of its requests, with
+    their content types; `asked` is the client's request without its body."""
+
+    id: str
+    model: str
+    version: int
+    role: str
+    at: float
+    reason: str
+    endpoint: str
+    rows: list[int] | None
+    parts: list[tuple[int, str]]
+    asked: dict[str, Any]
+
+
+class Failed(NamedTuple):
+    """There will be no answer."""
+
+    error: str
+
+
+class Pending:
+    """Where answers are waited for. `uri` is the store's, s3://bucket, for the endpoint reads and writes there too."""
+
+    def __init__(self, store: Store, uri: str, runtime: Runtime, *, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._uri = uri.rstrip("/")
+        self._runtime = runtime
+        self._clock = clock
+        self._breakers: dict[str, Breaker] = {}
+
+    def accept(self, meta: Meta, body: bytes, payloads: list[Payload]) -> None:
+        """Raises StoreUnavailable; after that nothing of the request can be lost."""
+        folder = f"{FOLDER}/{meta.id}"
+        self._store.put(f"{folder}/asked.bin", body)
+        for part, payload in enumerate(payloads):
+            self._store.put(f"{folder}/request-{part}.bin", payload.body)
+        self._store.put(f"{folder}/meta.json", orjson.dumps(meta._asdict()))
+        for part in range(len(payloads)):
+            self._place(meta, part, 1)
+
+    def meta(self, prediction_id: str) -> Meta:
+        """Raises NotFound."""
+        try:
+            ulid_milliseconds(prediction_id)
+            data = self._store.get(f"{FOLDER}/{prediction_id}/meta.json").data
+        except (NotFound, ValueError):
+            raise NotFound(f"there is no prediction '{prediction_id:.40}' whose answer is waited for") from None
+        found: dict[str, Any] = orjson.loads(data)
+        return Meta(**{**found, "parts": [(rows, content_type) for rows, content_type in found["parts"]]})
+
+    def asked(self, meta: Meta) -> bytes:
+        return self._store.get(f"{FOLDER}/{meta.id}/asked.bin").data
+
+    def answers(self, meta: Meta, decode: Decode) -> list[list[Array]] | Failed | None:
+        """The outputs of each part, as `decode` reads them; None as long as one is missing."""
+        found: list[list[Array]] = []
+        is_waiting = False
+        for part in range(len(meta.parts)):
+            answer = self._answer(meta, part, decode)
+            if isinstance(answer, Failed):
+                return answer
+            if answer is None:
+                is_waiting = True  # and the parts behind it are looked after too
+            else:
+                found.append(answer)
+        return None if is_waiting else found
+
+    def is_first(self, meta: Meta) -> bool:
+        """Whether nobody has asked this before: who hears True captures the prediction."""
+        try:
+            self._store.create(f"{FOLDER}/{meta.id}/captured.json", orjson.dumps({"at": self._clock()}))
+        except AlreadyExists:
+            return False
+        return True
+
+    def _answer(self, meta: Meta, part: int, decode: Decode) -> list[Array] | Failed | None:
+        error = ""
+        for attempt in range(1, ATTEMPTS + 1):
+            placed = self._placed(meta, part, attempt)
+            if placed is None:
+                self._place(meta, part, attempt)
+                return None
+            output = self._read(placed["output"])
+            if output is not None:
+                try:
+                    return decode(stored_type(output), output, meta.parts[part][0])
+                except EndpointUnavailable as garbage:
+                    error = str(garbage)
+                    continue
+            failure = self._read(placed["failure"])
+            if failure is not None:
+                error = f"the endpoint failed: {failure[:300].decode(errors='replace')}"
+            elif placed["at"] + LOST_SECONDS < self._clock():
+                error = "the endpoint has lost the request"
+            else:
+                return None
+        return Failed(error)
+
+    def _placed(self, meta: Meta, part: int, attempt: int) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = orjson.loads(self._store.get(_placed_path(meta, part, attempt)).data)
+        except NotFound:
+            return None
+        return found
+
+    def _place(self, meta: Meta, part: int, attempt: int) -> None:
+        """Hand it to the endpoint; where that fails, whoever asks for the answer tries again."""
+        breaker = self._breakers.setdefault(meta.endpoint, Breaker())
+        try:
+            breaker.check()
+        except EndpointUnavailable:
+            return
+        try:
+            placed = self._runtime.invoke_async(
+                meta.endpoint,
+                f"{self._uri}/{FOLDER}/{meta.id}/request-{part}.bin",
+                content_type=meta.parts[part][1],
+                inference_id=f"{meta.id}-{part}-{attempt}",
+                seconds=SUBMIT_SECONDS,
+            )
+        except EndpointUnavailable as error:
+            breaker.failed(error)
+            return
+        breaker.succeeded()
+        document = {"output": placed.output, "failure": placed.failure, "at": self._clock()}
+        try:
+            self._store.create(_placed_path(meta, part, attempt), orjson.dumps(document))
+        except AlreadyExists:
+            return  # somebody else asked at the same time; their answer is as good
+
+    def _read(self, location: str | None) -> bytes | None:
+        """An object that the endpoint wrote, below our own folder and nowhere else."""
+        path = (location or "").removeprefix(f"{self._uri}/")
+        if not path.startswith(f"{FOLDER}/"):
+            return None
+        try:
+            return self._store.get(path).data
+        except NotFound:
+            return None
+
+
+def _placed_path(meta: Meta, part: int, attempt: int) -> str:
+    return f"{FOLDER}/{meta.id}/placed-{part}-{attempt}.json"

@@ -1,0 +1,130 @@
+"""Answers that come later, alike in every protocol: 202 and a place to ask, and there the protocol's own answer.
+
+The client's request is kept as it came. When the heavy side has answered, it is answered once more, by the same
+function of the same protocol, over a predictor that has the outputs already.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from lastmile.capture import Tier
+from lastmile.errors import AnswerLater, ModelFailed, NotFound
+from lastmile.heavy.backend import joined
+from lastmile.heavy.pending import Failed, Meta, Pending
+from lastmile.predictor import Decide, Later, Prediction, Predictor, Served, check_feeds
+from lastmile.protocols.messages import JSON, Request, Response, provenance
+from lastmile.tensors import Array, dump_json
+
+RETRY_SECONDS = 5
+KEPT = ("content-encoding", "content-type", "inference-header-content-length", "x-amzn-sagemaker-target-model")
+
+type Answer = Callable[[Any, Request], Response]
+
+
+def accept(predictor: Predictor, later: AnswerLater, request: Request) -> Response:
+    """Keep the request, hand it to the endpoint, say where its answer will be. Raises StoreUnavailable."""
+    waiting: Later = later.facts
+    served = waiting.served
+    tiers = served.loaded.tiers
+    assert tiers is not None
+    feeds = waiting.feeds
+    if later.rows is not None:
+        feeds = {name: array[later.rows] for name, array in feeds.items()}
+    parts = tiers.heavy.payloads(feeds, waiting.id)
+    meta = Meta(
+        id=waiting.id,
+        model=served.model,
+        version=served.version,
+        role=served.role,
+        at=waiting.at,
+        reason=later.reason,
+        endpoint=predictor.heavy.asynchronous(served.model, served.version),
+        rows=later.rows,
+        parts=[(rows, payload.content_type) for rows, payload in parts],
+        asked={
+            "method": request.method,
+            "path": request.path,
+            "query": request.query,
+            "headers": {name: request.headers[name] for name in KEPT if name in request.headers},
+        },
+    )
+    pending = predictor.heavy.pending
+    assert pending is not None  # nothing is answered later where it is not
+    pending.accept(meta, request.body, [payload for _, payload in parts])
+    return _pending(meta)
+
+
+def look(predictor: Predictor, prediction_id: str, answer: Answer) -> Response:
+    """202 while there is no answer, then what `answer` makes of the request kept; 200 and the reason where there will
+    be none. Raises NotFound."""
+    pending = predictor.heavy.pending
+    if pending is None:
+        raise NotFound("nothing is answered later here")
+    meta = pending.meta(prediction_id)
+    tiers = predictor.resolve(meta.model, version=meta.version).loaded.tiers
+    assert tiers is not None
+    found = pending.answers(meta, tiers.heavy.decoded)
+    if found is None:
+        return _pending(meta)
+    asked = Request(**meta.asked, body=pending.asked(meta))
+    try:
+        response = answer(_Settling(predictor, pending, meta, found), asked)
+    except ModelFailed as error:
+        return _state(meta, 200, "failed", error=str(error))
+    response.headers["lastmile-state"] = "answered"
+    return response
+
+
+class _Settling:
+    """A predictor for one request whose outputs are there, or for which there will be none."""
+
+    def __init__(self, predictor: Predictor, pending: Pending, meta: Meta, found: "list[list[Array]] | Failed") -> None:
+        self._predictor = predictor
+        self._pending = pending
+        self._meta = meta
+        self._found = found
+
+    def resolve(self, model: str, **_: Any) -> Served:
+        loaded = self._predictor.resolve(self._meta.model, version=self._meta.version).loaded
+        return Served(self._meta.model, self._meta.version, self._meta.role, loaded)
+
+    def run(
+        self,
+        served: Served,
+        feeds: dict[str, Array],
+        outputs: list[str] | None = None,
+        *,
+        decide: Decide | None = None,
+        checked: bool = False,
+    ) -> Prediction:
+        if not checked:
+            check_feeds(served.loaded.inputs, feeds)
+        meta, found, tiers = self._meta, self._found, served.loaded.tiers
+        assert tiers is not None
+        heavy_rows = sum(rows for rows, _ in meta.parts)
+        answered: dict[str, Array] | str
+        if isinstance(found, Failed):
+            answered = found.error
+        else:
+            names = list(served.loaded.outputs) if outputs is None else outputs
+            answered = tiers.settled(names, feeds, joined(found), meta.rows)
+        return self._predictor.settle(
+            Later(meta.id, meta.at, served, feeds),
+            answered,
+            tier=Tier("heavy" if meta.rows is None else "cascade", heavy_rows),
+            decide=decide,
+            is_first=lambda: self._pending.is_first(meta),
+        )
+
+
+def _pending(meta: Meta) -> Response:
+    response = _state(meta, 202, "pending", reason=meta.reason)
+    response.headers["location"] = f"/v1/predictions/{meta.id}"
+    response.headers["retry-after"] = str(RETRY_SECONDS)
+    return response
+
+
+def _state(meta: Meta, status: int, state: str, **more: str) -> Response:
+    headers = {"content-type": JSON, **provenance(meta), "lastmile-state": state}
+    document = {"prediction_id": meta.id, "state": state, "location": f"/v1/predictions/{meta.id}", **more}
+    return Response(status, headers, dump_json(document))

@@ -1,5 +1,7 @@
 """Training through the command line: on a machine of one's own, and what is refused before anything begins."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,28 @@ def test_a_model_is_trained_in_this_machine(lastmile: Any, place: Path) -> None:
     shown = lastmile("run", "show", runs[0]["id"], "--registry", place / "registry")
     assert "Metrics on held-out rows" in shown.out
     assert "training/valves/may.csv" in shown.out
+
+
+def test_a_recipe_of_ones_own_is_trained_as_the_shipped_ones_are(
+    lastmile: Any, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one of docs/recipes.md."""
+    (recipe,) = re.findall(r"```python\n(.*?)```", (CHECKOUT / "docs/recipes.md").read_text(), re.DOTALL)
+    (place / "functions").symlink_to(CHECKOUT / "functions")
+    (place / "models/valves").mkdir(parents=True)
+    (place / "models/valves/recipe.py").write_text(recipe)
+    (place / "models/valves/spec.toml").write_text(SPEC.replace('"tabular"', '"own"'))
+    monkeypatch.setattr("cli.train.CHECKOUT", place)
+    outcome = lastmile("train", "valves", place / "may.csv", "--here", "--registry", place / "registry")
+    assert outcome.code == 0, outcome.err
+    registry = Registry(Store.open((place / "registry").as_uri(), environ={}))
+    assert registry.release("valves").champion == 1
+    certificate = json.loads(registry.file(registry.manifest("valves", 1), "certificate.json"))
+    assert certificate["probes"] == 300
+    (place / "models/valves/recipe.py").unlink()
+    outcome = lastmile("train", "valves", place / "may.csv", "--here", "--registry", place / "registry")
+    assert outcome.code == 1
+    assert "'own' needs the file models/valves/recipe.py" in outcome.err
 
 
 def test_without_a_registry_nothing_is_trained_here(lastmile: Any, place: Path) -> None:

@@ -20,7 +20,7 @@ class Step:
 
     leads: Mapping[str, str | None]
     minutes: int = 5
-    attempts: int = 4
+    attempts: int = 5
 
 
 def _quick(**leads: str) -> Step:
@@ -142,7 +142,7 @@ def _retry(error: str, attempts: int) -> Document:
         return {"ErrorEquals": [error], "MaxAttempts": 0}
     return {
         "ErrorEquals": [error],
-        "IntervalSeconds": 2,
+        "IntervalSeconds": 1,
         "BackoffRate": 3,
         "MaxAttempts": attempts - 1,
         "JitterStrategy": "FULL",

@@ -25,7 +25,7 @@ class Step:
     name: str
     leads: Mapping[str, str | None]
     minutes: int = 5
-    attempts: int = 4
+    attempts: int = 5
 
 
 def _quick(name: str, **leads: str) -> Step:

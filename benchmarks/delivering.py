@@ -99,13 +99,13 @@ def prediction(event: Event) -> str:
     return str(json.loads(event["message"])["id"])
 
 
-def kill_one(folder: Path) -> bool:
-    """End a process of the capture function, whatever it is at; False where there is none. `folder` is the local
-    AWS's."""
+def kill_some(folder: Path) -> int:
+    """End the processes of the capture function, whatever they are at; how many. `folder` is the local AWS's."""
     mine = f"{folder}/tmp/ministack-lambda-lastmile-dev-capture"
+    killed = 0
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if mine in (process / "cmdline").read_text():
                 os.kill(int(process.name), signal.SIGKILL)
-                return True
-    return False
+                killed += 1
+    return killed

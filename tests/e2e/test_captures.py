@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from benchmarks.delivering import Event, Log, kill_one, prediction
+from benchmarks.delivering import Event, Log, kill_some, prediction
 from cli.local import LocalAws
 from cli.target import Target
 from cli.watching import data_store
@@ -133,7 +133,7 @@ def test_every_prediction_is_captured_and_counted_once(stack: Target, local_aws:
         streams = {"one": events[::2], "other": events[1::2]}  # as if two processes had answered all of them
         late = pool.submit(deliver, log, streams, cut=40)
         heard = send(range(UNHEARD, UNHEARD + HEARD))
-        kill_one(local_aws.folder)
+        kill_some(local_aws.folder)
         late.result()
     assert len(sent) == UNHEARD + HEARD
     streams |= {stream: of for stream, of in log.streams(started).items() if prediction(of[0]) in heard}

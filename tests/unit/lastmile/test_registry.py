@@ -77,6 +77,25 @@ def test_a_version_with_other_files_is_another_version(registry: Registry, push:
     assert registry.file(first, "profile.json") == b"1"
 
 
+def test_a_version_may_have_no_file_that_a_serving_process_could_load(registry: Registry, push: Push) -> None:
+    pushed = push(registry, b"packed", artefact="model.tar.gz")
+    assert pushed.artefact.path == "model.tar.gz"
+    assert registry.artefact(registry.manifest("fraud", 1)) == b"packed"
+    for artefact, files in (("manifest.json", {}), ("../a.gz", {}), ("model.tar.gz", {"model.tar.gz": b"2"})):
+        with pytest.raises(InvalidArtefact, match="no name for another file"):
+            push(registry, b"packed", artefact=artefact, files=files)
+
+
+def test_what_only_an_endpoint_loads_may_be_larger(memory: Store) -> None:
+    registry = Registry(memory, limit_bytes=4, heavy_limit_bytes=6)
+    registry.push(SPEC, b"1234", signature=GRAPH, files={"model.tar.gz": b"123456"}, **BY, **FACTS)
+    registry.push(SPEC, b"123456", signature=GRAPH, artefact="model.tar.gz", **BY, **FACTS)
+    with pytest.raises(InvalidArtefact, match="the model has 7 bytes, at most 6 are possible"):
+        registry.push(SPEC, b"1234567", signature=GRAPH, artefact="model.tar.gz", **BY, **FACTS)
+    with pytest.raises(InvalidArtefact, match="model.tar.gz has 7 bytes, at most 6 are possible"):
+        registry.push(SPEC, b"1234", signature=GRAPH, files={"model.tar.gz": b"1234567"}, **BY, **FACTS)
+
+
 def test_the_policy_of_the_spec_moves_with_the_version(registry: Registry, push: Push) -> None:
     policy = {"task": "classification", "capture": {"rate": 1.0}, "decision": None, "heavy": None}
     assert push(registry).policy == policy

@@ -23,7 +23,7 @@ from lastmile.errors import (
 from lastmile.ledger import Change, Ledger, rejection_path
 from lastmile.manifest import MODEL_NAME, Artefact, Manifest
 from lastmile.release import Release, promoted, registered, rolled_back, with_canary, with_shadow, without
-from lastmile.shelf import Shelf
+from lastmile.shelf import MODEL_FILE, Shelf
 from lastmile.store import Store
 from lastmile.tensors import Signature
 
@@ -34,10 +34,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Registry", "Release"]
 
-LIMIT_BYTES = 512 << 20
+LIMIT_BYTES = 512 << 20  # of what a serving process loads
+HEAVY_LIMIT_BYTES = 2_100_000_000  # of what only an endpoint does: a graph of protobuf's 2 GiB, and its package
 READS_AT_ONCE = 16
 FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[a-z0-9]+)+")
-OWN_FILES = ("model.onnx", "manifest.json", "claim.json", "rejected.json")
+OWN_FILES = (MODEL_FILE, "manifest.json", "claim.json", "rejected.json")
 
 
 class Registry:
@@ -47,11 +48,14 @@ class Registry:
     where it lists them.
     """
 
-    def __init__(self, store: Store, *, limit_bytes: int = LIMIT_BYTES) -> None:
+    def __init__(
+        self, store: Store, *, limit_bytes: int = LIMIT_BYTES, heavy_limit_bytes: int = HEAVY_LIMIT_BYTES
+    ) -> None:
         self._store = store
         self._shelf = Shelf(store)
         self._ledger = Ledger(store)
         self._limit = limit_bytes
+        self._heavy_limit = heavy_limit_bytes
 
     def models(self) -> list[str]:
         return self._store.list_folders("models")
@@ -132,25 +136,24 @@ class Registry:
         lineage: dict[str, Any],
         compression: dict[str, Any],
         files: Mapping[str, bytes] | None = None,
+        artefact: str = MODEL_FILE,
     ) -> Manifest:
         """Register a new version. `signature` is what the graph says, `files` are others to keep in its folder.
+
+        `artefact` is what the file is called: another name than `model.onnx` where only an endpoint can run it.
 
         Everything is checked before anything is written. A push that was cut short can be repeated: the same file
         goes on where it stopped, and until the end nothing of it is visible.
         """
         if MODEL_NAME.fullmatch(spec.name) is None:
             raise InvalidSpec(f"name: {spec.name!r} is no name of a model")
-        if not 0 < len(model_bytes) <= self._limit:
-            raise InvalidArtefact(f"the model has {len(model_bytes):,} bytes, at most {self._limit:,} are possible")
         others = dict(files or {})
-        for name in others:
-            if FILE_NAME.fullmatch(name) is None or name in OWN_FILES:
-                raise InvalidArtefact(f"{name!r} is no name for another file of a version")
+        self._check_files(artefact, model_bytes, others)
         draft = Manifest(
             model=spec.name,
             version=0,
             created_at=rfc3339(time.time_ns() // 1_000_000),
-            artefact=_described("model.onnx", model_bytes),
+            artefact=_described(artefact, model_bytes),
             signature=spec.signature(signature),
             metrics=_facts("metrics", metrics),
             lineage=_facts("lineage", lineage),
@@ -159,7 +162,7 @@ class Registry:
             files=tuple(_described(name, data) for name, data in sorted(others.items())),
         )
         release = self._ledger.open(spec.name, Order("create", None, actor, why))
-        contents = {draft.artefact.path: model_bytes, **others}
+        contents = {artefact: model_bytes, **others}
         manifest = self._shelf.write_version(draft, contents, release.latest + 1)
         self._shelf.write_spec(spec)
         if any(tensor.pii == "hash" for tensor in spec.inputs):
@@ -243,6 +246,18 @@ class Registry:
         from lastmile.chain import verify_chain  # nobody who predicts asks
 
         return verify_chain(self._store, self._ledger, _named(model))
+
+    def _check_files(self, artefact: str, model_bytes: bytes, others: Mapping[str, bytes]) -> None:
+        limit = self._limit if artefact == MODEL_FILE else self._heavy_limit
+        if not 0 < len(model_bytes) <= limit:
+            raise InvalidArtefact(f"the model has {len(model_bytes):,} bytes, at most {limit:,} are possible")
+        if artefact != MODEL_FILE and artefact in others:
+            raise InvalidArtefact(f"{artefact!r} is no name for another file of a version: the model has it")
+        for name, data in {**others, **({} if artefact == MODEL_FILE else {artefact: model_bytes})}.items():
+            if FILE_NAME.fullmatch(name) is None or name in OWN_FILES:
+                raise InvalidArtefact(f"{name!r} is no name for another file of a version")
+            if len(data) > self._heavy_limit:
+                raise InvalidArtefact(f"{name} has {len(data):,} bytes, at most {self._heavy_limit:,} are possible")
 
     def _move(self, model: str, order: Order, change: Change, expected_revision: int | None) -> Release:
         def checked(release: Release) -> Release:

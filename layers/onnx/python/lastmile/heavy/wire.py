@@ -38,7 +38,8 @@ def encode(
     for name, array in feeds.items():
         data = array_to_binary(array)
         size = {"binary_data_size": len(data)}
-        described = {"name": name, "datatype": inputs[name].datatype, "shape": array.shape, "parameters": size}
+        shape = array.shape if array.ndim > 1 else (*array.shape, 1)  # as in its config: heavy/triton.py, row_shape
+        described = {"name": name, "datatype": inputs[name].datatype, "shape": shape, "parameters": size}
         tensors.append(described)
         parts.append(data)
     wanted = [{"name": name, "parameters": {"binary_data": True}} for name in names]
@@ -113,6 +114,8 @@ def _promised(found: Mapping[str, Array], spec: TensorSpec, rows: int) -> Array:
     if spec.name not in found:
         raise InvalidInput(f"output '{spec.name}' is missing")
     array = found[spec.name]
+    if len(spec.shape) == 1 and array.shape == (rows, 1):  # as Triton's config says: heavy/triton.py, row_shape
+        array = array.reshape(rows)
     check_fits(spec, array, f"output '{spec.name}'")
     if array.shape[:1] != (rows,):
         raise InvalidInput(f"output '{spec.name}' has shape {list(array.shape)} for {rows} rows")

@@ -87,7 +87,9 @@ class Api(Construct):
                 authorization_scopes=[f"lastmile/{route.scope}"] if route.scope else None,
             )
             if not route.scope:
-                accept(added, "AwsSolutions-APIG4", SIGNED if route.door == "hook" else PUBLIC)
+                accept(
+                    added, "AwsSolutions-APIG4", SIGNED if (route.door, route.method) == ("hook", "POST") else PUBLIC
+                )
             routes.append(added)
         return routes
 

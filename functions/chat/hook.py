@@ -10,6 +10,7 @@ import orjson
 from aws_lambda_powertools import Logger
 
 from functions.chat.message import Answer, Incoming, Malformed
+from functions.chat.openapi import PATH as DOCUMENT
 from functions.chat.platforms import PLATFORMS, Platform
 from functions.chat.queues import QueueUnavailable
 from functions.chat.secrets import Secrets, SecretsUnavailable
@@ -41,9 +42,18 @@ class HookDoor:
     503, upon which every platform delivers again.
     """
 
-    def __init__(self, secrets: Secrets, queue: Queue, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        secrets: Secrets,
+        queue: Queue,
+        *,
+        document: Callable[[], Mapping[str, Any]] = dict,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`document` describes the hooks to people, at `/hooks/openapi.json`."""
         self._secrets = secrets
         self._queue = queue
+        self._document = document
         self._clock = clock
 
     def warm_up(self) -> None:
@@ -68,6 +78,8 @@ class HookDoor:
 
     def _answer(self, name: str, event: Event) -> tuple[Answer, int, str | None]:
         """The answer, how many messages were queued, and for the log alone why there were none."""
+        if _is_read(event) and DOCUMENT.endswith(f"/{name}"):
+            return Answer(self._document()), 0, None
         platform = PLATFORMS.get(name)
         if platform is None:
             return NOT_FOUND, 0, "no such platform"
@@ -102,6 +114,10 @@ class HookDoor:
         checked = known or [DUMMY[platform.secret]]
         found = [platform.verify(headers, body, secret, self._clock()) for secret in checked]
         return any(found) and bool(known)
+
+
+def _is_read(event: Event) -> bool:
+    return bool(event.get("requestContext", {}).get("http", {}).get("method") == "GET")
 
 
 def _body(event: Event) -> bytes:

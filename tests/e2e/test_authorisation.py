@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cli.local import LocalAws
 from cli.target import SCOPES, Target
 
-DOCUMENTS = ("/openapi.json", "/control/openapi.json")
+DOCUMENTS = ("/openapi.json", "/control/openapi.json", "/hooks/openapi.json")
+SIGNED = "signed"  # by a chat platform, in place of a token
 METHODS = {"get", "post", "put", "patch", "delete"}
 
 type Claims = dict[str, Any]
@@ -60,10 +61,12 @@ def documented(stack: Target) -> Iterator[Operation]:
 
 
 def scope_of(operation: dict[str, Any]) -> str | None:
-    """An operation needs one scope, or says that it needs none."""
+    """An operation needs one scope, or a platform's signature, or says that it needs neither."""
     if operation["security"] == []:
         return None
-    [[scopes]] = [list(requirement.values()) for requirement in operation["security"]]
+    [(scheme, scopes)] = [item for requirement in operation["security"] for item in requirement.items()]
+    if scheme != "oauth2":
+        return SIGNED
     [scope] = scopes
     return str(scope).removeprefix("lastmile/")
 
@@ -75,7 +78,7 @@ def operations(stack: Target) -> list[Operation]:
 
 @pytest.fixture(scope="module")
 def protected(operations: list[Operation]) -> list[Operation]:
-    return [operation for operation in operations if operation.scope]
+    return [operation for operation in operations if operation.scope not in (None, SIGNED)]
 
 
 def answers(
@@ -105,6 +108,14 @@ def test_with_its_scope_alone_every_protected_route_lets_in(stack: Target, prote
     assert not {operation: status for operation, status in found.items() if status in refused or status >= 500}
 
 
+def test_no_token_opens_a_route_that_wants_a_signature(stack: Target, operations: list[Operation]) -> None:
+    signed = [operation for operation in operations if operation.scope == SIGNED]
+    assert len(signed) == 6
+    every = stack.token(list(SCOPES))
+    assert set(answers(stack, signed, lambda _: None).values()) == {401}
+    assert set(answers(stack, signed, lambda _: every).values()) == {401}
+
+
 def test_the_public_routes_need_no_token(stack: Target, operations: list[Operation]) -> None:
     public = [operation for operation in operations if operation.scope is None]
     assert {operation.path for operation in public} >= {"/health", "/docs"}
@@ -116,7 +127,12 @@ def test_every_deployed_route_without_a_token_is_documented_as_such(stack: Targe
     routes = stack.client("apigatewayv2").get_paginator("get_routes").paginate(ApiId=stack.api_id)
     open_keys = {route["RouteKey"] for page in routes for route in page["Items"] if route["AuthorizationType"] != "JWT"}
     public = {f"{operation.method} {operation.path}" for operation in operations if operation.scope is None}
-    signed = {"POST /hooks/{platform}"}  # for chat platforms, each of which has a protocol of its own
+    signed = {
+        f"{operation.method} {operation.path.rpartition('/')[0]}/{{platform}}"
+        for operation in operations
+        if operation.scope == SIGNED
+    }
+    assert signed == {"POST /hooks/{platform}"}
     assert {key for key in open_keys if not key.startswith("OPTIONS ")} == public | signed
 
 

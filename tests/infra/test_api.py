@@ -30,6 +30,7 @@ TABLE = {
     "POST /invocations": ("Inference", "infer"),
     "GET /ping": ("Inference", "infer"),
     "POST /hooks/{platform}": ("Hook", OPEN),
+    "GET /hooks/openapi.json": ("Hook", OPEN),
     "POST /v1/feedback": ("Control", "feedback"),
     "GET /control/models/{model}/runs": ("Control", "read"),
     "GET /control/models/{model}/runs/{run}": ("Control", "read"),

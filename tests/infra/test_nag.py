@@ -50,7 +50,7 @@ def test_every_acceptance_is_known_here_and_says_why(stacks: Stacks) -> None:
     accepted = acceptances(stacks.folder)
     assert all(len(reason) > 40 for reason in accepted.values())
     public = ["GET--health", "GET--docs", "GET--docs--{asset}", "GET--openapi.json", "GET--control--openapi.json"]
-    public += ["POST--hooks--{platform}"]  # a signature in place of a token
+    public += ["GET--hooks--openapi.json", "POST--hooks--{platform}"]  # a signature in place of a token
     if stacks.stage == "dev":  # its web pages may call
         public += [f"OPTIONS--{path}" for path in ("ping", "invocations", "v2", "v2--{proxy+}", "v1--{proxy+}")]
         public += ["OPTIONS--predictions--{proxy+}"]

@@ -75,11 +75,13 @@ def _message(document: Document, event: Document) -> Received:
 
 
 def _reaction(document: Document, event: Document) -> Incoming:
+    """Of the thread of its message; Slack does not say which one a message within a thread is in."""
     team, channel, about = needed(document, "team_id"), needed(event, "item", "channel"), needed(event, "item", "ts")
+    thread = None if _is_direct(channel) else about
     return Incoming(
         platform="slack",
         event_id=needed(document, "event_id"),
-        conversation=f"slack:{team}:{channel}:{about}",
+        conversation=":".join(filter(None, ("slack", team, channel, thread))),
         kind="reaction",
         user=f"{team}:{needed(event, 'user')}",
         text="",
@@ -95,7 +97,7 @@ def _interaction(payload: Document) -> Received:
         return Received()
     team, channel = needed(payload, "team", "id"), needed(payload, "channel", "id")
     message = payload.get("message") or {}
-    thread = message.get("thread_ts") or message.get("ts")
+    thread = message.get("thread_ts") or (None if _is_direct(channel) else message.get("ts"))
     return Received(
         messages=tuple(
             Incoming(
@@ -130,6 +132,11 @@ def _command(form: Document) -> Incoming:
         value=needed(form, "command"),
         reply={"channel": channel, "response_url": form.get("response_url")},
     )
+
+
+def _is_direct(channel: object) -> bool:
+    """Between one person and us, where all that is not in a thread is one conversation."""
+    return str(channel).startswith("D")
 
 
 def _plain(text: str) -> str:

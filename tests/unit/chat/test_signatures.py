@@ -3,6 +3,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 from nacl.signing import SigningKey, VerifyKey
@@ -84,6 +86,19 @@ def test_standard_webhooks_sdk_and_ours_agree() -> None:
     headers = {"webhook-id": "msg_1", "webhook-timestamp": str(int(now)), "webhook-signature": f"v1,AAAA {theirs}"}
     assert signatures.standard(headers, BODY, secret, now)
     assert not signatures.standard(headers | {"webhook-signature": theirs.replace("v1,", "v2,")}, BODY, secret, now)
+
+
+def test_cryptography_and_ours_agree_on_discord() -> None:
+    """Another implementation than the one that verifies."""
+    key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(private("discord")))
+    stamp = str(int(NOW))
+    headers = {"x-signature-timestamp": stamp, "x-signature-ed25519": key.sign(stamp.encode() + BODY).hex()}
+    assert signatures.discord(headers, BODY, known("discord"), NOW)
+    ours = SIGN["discord"](BODY, private("discord"), NOW)
+    signed = ours["x-signature-timestamp"].encode() + BODY
+    key.public_key().verify(bytes.fromhex(ours["x-signature-ed25519"]), signed)
+    with pytest.raises(InvalidSignature):
+        key.public_key().verify(bytes.fromhex(ours["x-signature-ed25519"]), signed + b" ")
 
 
 def test_pynacl_and_ours_agree_on_discord() -> None:

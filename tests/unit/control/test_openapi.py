@@ -71,7 +71,10 @@ def test_no_name_of_a_model_breaks_it(case: Case[Any]) -> None:
 
 def validate(case: Case[Any]) -> None:
     """Which labels and times are acceptable no schema can say: that depends on the model, and on the clock."""
-    case.call_and_validate(excluded_checks=[positive_data_acceptance] if case.path == "/v1/feedback" else [])
+    answer = case.call()
+    case.validate_response(answer, excluded_checks=[positive_data_acceptance] if case.path == "/v1/feedback" else [])
+    assert 200 <= answer.status_code < 500
+    assert answer.content
 
 
 def document() -> dict[str, Any]:

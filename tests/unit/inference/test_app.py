@@ -49,7 +49,7 @@ def test_the_page_works_below_any_prefix(app: Door) -> None:
                 assert app(Sent("GET", name)).status == 200, name
     script = app(Sent("GET", "/docs/page.js")).body.decode()
     documents = re.findall(r'"([\w/]+\.json)"', script)
-    assert documents == ["openapi.json", "control/openapi.json"]
+    assert documents == ["openapi.json", "control/openapi.json", "hooks/openapi.json"]
 
 
 def test_the_page_runs_under_its_own_policy(app: Door) -> None:

@@ -151,7 +151,7 @@ ASSETS = {
         _function(
             "inference",
             layers=("onnx-layer",),
-            # The server door, which runs in a container.
+            # The server door, which runs in a container, and the endpoint of the local AWS.
             elsewhere=(
                 "background.py",
                 "captures.py",
@@ -159,6 +159,8 @@ ASSETS = {
                 "container.py",
                 "lines.py",
                 "listening.py",
+                "local_endpoint.py",
+                "local_models.py",
                 "metrics.py",
                 "outbox.py",
                 "pace.py",
@@ -174,6 +176,7 @@ ASSETS = {
                 "models/tickets/assistant.toml",
                 "models/tickets/faq.toml",
                 "models/recommendations/catalogue.csv",
+                "events/chat",
             ),
         ),
         _function("capture", layers=("onnx-layer",)),

@@ -1,0 +1,468 @@
+"""Versions with a heavy side through the doors, against the local endpoint and an S3 on this machine."""
+
+import io
+import json
+import tarfile
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import numpy as np
+import pytest
+from botocore.config import Config
+
+from functions.inference.door import LambdaDoor
+from functions.inference.examples import TWO
+from functions.inference.local_endpoint import LocalEndpoint
+from functions.inference.serving import Serving
+from lastmile.capture import Capture, read_line
+from lastmile.errors import LastmileError, MissingSettings
+from lastmile.policies import Decision, Heavy
+from lastmile.registry import Registry
+from lastmile.spec import ModelSpec
+from lastmile.store import Store
+from tests.unit.inference.doors import (
+    DIGITS,
+    WHO,
+    Answer,
+    Door,
+    Sent,
+    every_door,
+    listening,
+    open_serving,
+    session,
+    through_event,
+)
+from tests.unit.inference.graphs import classifier
+from tests.unit.inference.test_doors import binary, post, tensor, v2
+
+LIGHT, HEAVY = 1, 2  # seeds of the two sides
+CASCADE, ALWAYS, LATER, BOTH = "cascade", "always", "later", "both"
+READ = Decision("route", {"sure_from": 0.15, "unsure": "person", "review": ["person"]})
+ROWS = np.stack([np.roll(TWO, shift) for shift in range(40)]).astype(np.float32)
+THRESHOLD = float(np.median(session(LIGHT)(ROWS)[1].max(axis=1)))
+
+type World = "Room"
+
+
+def package(model: bytes) -> bytes:
+    """A Triton model repository, as far as this matters here."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        member = tarfile.TarInfo("model/1/model.onnx")
+        member.size = len(model)
+        archive.addfile(member, io.BytesIO(model))
+    return file.getvalue()
+
+
+class Room:
+    """A serving, the endpoint behind it, and what was captured."""
+
+    def __init__(
+        self, serving: Serving, endpoint: LocalEndpoint, lines: list[bytes], environ: Mapping[str, str]
+    ) -> None:
+        self.serving = serving
+        self.endpoint = endpoint
+        self.lines = lines
+        self.environ = environ
+        self.door: Door = through_event(LambdaDoor(serving))
+
+    def ask(self, model: str, rows: Any = ROWS[:1], **more: Any) -> Answer:
+        return self.door(post(f"/v2/models/{model}/infer", v2(tensor(rows), **more)))
+
+    def wait(self, location: str, seconds: float = 10.0) -> Answer:
+        deadline = time.monotonic() + seconds
+        while (got := self.door(Sent("GET", location))).status == 202:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return got
+
+    def rested(self) -> None:
+        """What failed may be asked again."""
+        pending = self.serving.predictor.heavy.pending
+        assert pending is not None
+        pending._breakers.clear()
+
+    def records(self) -> list[Any]:
+        return [read_line(line) for line in self.lines]
+
+
+@contextmanager
+def opened(artifacts: str, environ: Mapping[str, str], lines: list[bytes], **more: str) -> Iterator[Serving]:
+    settings = {"LASTMILE_ARTIFACTS": artifacts, "LASTMILE_STAGE": "test", **environ, **more}
+    serving = open_serving(settings, record=Capture(lines.append))
+    yield serving
+    if serving.predictor._heavy is not None:
+        serving.predictor.heavy.reconnect()
+
+
+@pytest.fixture(scope="module")
+def environ(s3_environ: dict[str, str]) -> dict[str, str]:
+    client = boto3.client("s3", endpoint_url=s3_environ["AWS_ENDPOINT_URL"], **KEYS)
+    bucket = f"bucket-{uuid4()}"
+    client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    client.close()
+    return {**s3_environ, "LASTMILE_DATA": f"s3://{bucket}"}
+
+
+KEYS: Any = {"region_name": "eu-west-1", "aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+
+
+@pytest.fixture(scope="module")
+def artifacts(environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Four models whose light side is one classifier and whose heavy side is another."""
+    uri = tmp_path_factory.mktemp("registry").as_uri()
+    registry = Registry(Store.open(uri, environ={}))
+    policies = {
+        CASCADE: Heavy("cascade", threshold=THRESHOLD, asleep="degraded", deadline_seconds=0.5, max_batch=8),
+        BOTH: Heavy("cascade", threshold=THRESHOLD, asleep="accepted", deadline_seconds=0.5, max_batch=8),
+        ALWAYS: Heavy("always", asleep="degraded", deadline_seconds=0.5, realtime_bytes=64 * 4 * 20),
+        LATER: Heavy("always", asleep="accepted", deadline_seconds=0.5, max_batch=8),
+    }
+    for name, heavy in policies.items():
+        spec = ModelSpec(
+            name, "classification", "", DIGITS.inputs, DIGITS.outputs, backend="sagemaker", heavy=heavy, decision=READ
+        )
+        files = {"model.tar.gz": package(classifier(HEAVY))}
+        facts: Any = {"metrics": {}, "lineage": {}, "compression": {}, **WHO}
+        registry.push(spec, classifier(LIGHT), signature=DIGITS, files=files, **facts)
+        registry.promote(name, 1, **WHO)
+    return uri
+
+
+@pytest.fixture(scope="module")
+def endpoint(artifacts: str, environ: dict[str, str]) -> Iterator[tuple[LocalEndpoint, str]]:
+    app = LocalEndpoint({"LASTMILE_ARTIFACTS": artifacts, "LASTMILE_STAGE": "test", **environ})
+    with listening(app, http="httptools") as port:
+        yield app, f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def room(artifacts: str, endpoint: tuple[LocalEndpoint, str], environ: dict[str, str]) -> Iterator[Room]:
+    app, url = endpoint
+    for name in app.counts:
+        app.counts[name] = 0
+    lines: list[bytes] = []
+    with opened(artifacts, environ, lines, AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME=url) as serving:
+        yield Room(serving, app, lines, {**environ, "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": url})
+    app.set({"asleep": False, "slow_seconds": 0, "fail": 0, "garbage": False, "throttle": False, "wake_seconds": 0})
+
+
+def outputs(got: Answer) -> tuple[Any, Any]:
+    label, probabilities = json.loads(got.body)["outputs"]
+    return np.array(label["data"]), np.array(probabilities["data"], np.float32).reshape(probabilities["shape"])
+
+
+def expected(rows: Any) -> tuple[Any, Any, Any]:
+    """Each row by the side that it belongs to, and which rows are the heavy side's."""
+    light, heavy = session(LIGHT)(rows), session(HEAVY)(rows)
+    is_heavy = light[1].max(axis=1) < THRESHOLD
+    return np.where(is_heavy, heavy[0], light[0]), np.where(is_heavy[:, None], heavy[1], light[1]), is_heavy
+
+
+def same(got: Answer, wanted: tuple[Any, ...]) -> None:
+    assert got.status == 200, got.body
+    label, probabilities = outputs(got)
+    np.testing.assert_array_equal(label, wanted[0])
+    np.testing.assert_allclose(probabilities, wanted[1], rtol=1e-6)
+
+
+def test_each_row_is_answered_by_its_own_side(room: Room) -> None:
+    got = room.ask(CASCADE, ROWS)
+    label, probabilities, is_heavy = expected(ROWS)
+    same(got, (label, probabilities))
+    assert 0 < is_heavy.sum() < 40
+    assert got.headers["lastmile-tier"] == "cascade"
+    assert "lastmile-degraded" not in got.headers
+    assert room.endpoint.counts["invocations"] == -(-is_heavy.sum() // 8)  # in parts of a batch
+    (record,) = room.records()
+    assert (record.tier, record.heavy_rows, record.degraded) == ("cascade", is_heavy.sum(), None)
+    assert record.heavy_ms > 0
+    for row, heavy in zip(ROWS[:8], is_heavy[:8], strict=True):
+        got = room.ask(CASCADE, row[None])
+        same(got, session(HEAVY if heavy else LIGHT)(row[None]))
+        assert got.headers["lastmile-tier"] == ("heavy" if heavy else "light")
+
+
+def test_outputs_are_in_the_order_asked_for_also_without_the_confidence(room: Room) -> None:
+    got = room.ask(CASCADE, ROWS, outputs=[{"name": "label"}])
+    (label,) = json.loads(got.body)["outputs"]
+    assert label["data"] == expected(ROWS)[0].tolist()
+
+
+def test_binary_tensors_go_all_the_way(room: Room) -> None:
+    sent = binary(ROWS, parameters={"binary_data_output": True})
+    for _ in range(2):  # the second time by a plan
+        got = room.door(Sent("POST", f"/v2/models/{CASCADE}/infer", sent.body, sent.headers))
+        assert got.status == 200
+        at = int(got.headers["inference-header-content-length"])
+        found = np.frombuffer(got.body[at : at + 320], np.int64)
+        np.testing.assert_array_equal(found, expected(ROWS)[0])
+        assert got.headers["lastmile-tier"] == "cascade"
+
+
+def test_without_rows_nobody_is_asked(room: Room) -> None:
+    for model in (CASCADE, ALWAYS):
+        got = room.ask(model, ROWS[:0])
+        assert [output["shape"] for output in json.loads(got.body)["outputs"]] == [[0], [0, 10]]
+    assert room.endpoint.counts["invocations"] == 0
+
+
+def test_more_rows_than_can_be_asked_are_refused_whoever_would_answer_them(room: Room) -> None:
+    got = room.ask(CASCADE, np.zeros((8 * 64 + 1, 64), np.float32))
+    assert got.status == 413
+    assert b"513 rows are too many" in got.body
+
+
+WRONG: Any = [
+    ({"asleep": True, "wake_seconds": 60}, "asleep"),
+    ({"slow_seconds": 1.0}, "slow"),
+    ({"fail": 500}, "failing"),
+    ({"fail": 424}, "failing"),
+    ({"garbage": True}, "garbage"),
+    ({"throttle": True}, "throttled"),
+]
+
+
+@pytest.mark.parametrize(("switches", "reason"), WRONG, ids=str)
+def test_the_light_answer_stands_and_says_so(room: Room, switches: Any, reason: str) -> None:
+    room.endpoint.set(switches)
+    for model, rows in ((CASCADE, ROWS), (ALWAYS, ROWS[:1])):
+        got = room.ask(model, rows)
+        same(got, session(LIGHT)(rows))
+        assert (got.headers["lastmile-tier"], got.headers["lastmile-degraded"]) == ("light", reason)
+    assert [record.degraded for record in room.records()] == [reason] * 2
+
+
+@pytest.mark.parametrize(
+    ("model", "switches", "reason"), [*((LATER, *wrong) for wrong in WRONG), (BOTH, *WRONG[0])], ids=str
+)
+def test_an_answer_that_comes_later_is_the_protocols_own(room: Room, switches: Any, reason: str, model: str) -> None:
+    room.endpoint.set(switches)
+    got = room.ask(model, ROWS, id="mine")
+    assert got.status == 202
+    document = json.loads(got.body)
+    assert (document["state"], document["reason"]) == ("pending", reason)
+    assert got.headers["location"] == f"/v1/predictions/{got.headers['lastmile-prediction-id']}"
+    assert room.door(Sent("GET", got.headers["location"])).status == 202
+    assert not room.lines
+    room.endpoint.set({"asleep": False, "slow_seconds": 0, "fail": 0, "garbage": False, "throttle": False})
+    room.rested()
+    answered = room.wait(got.headers["location"])
+    same(answered, session(HEAVY)(ROWS) if model == LATER else expected(ROWS))
+    assert json.loads(answered.body)["id"] == "mine"
+    assert answered.headers["lastmile-state"] == "answered"
+    assert answered.headers["lastmile-tier"] == ("heavy" if model == LATER else "cascade")
+    assert answered.headers["lastmile-prediction-id"] == document["prediction_id"]
+    assert room.wait(got.headers["location"]).body == answered.body
+    (record,) = room.records()  # once, however often one asks
+    assert (record.id, record.rows) == (document["prediction_id"], 40)
+
+
+def test_every_protocol_answers_later(room: Room) -> None:
+    frame = {"instances": ROWS[:2].tolist()}
+    sent = {
+        "tfs": post(f"/v1/models/{LATER}:predict", frame),
+        "tfs columns": post(f"/v1/models/{LATER}/versions/1:predict", {"inputs": ROWS[:2].tolist()}),
+        "torch": post(f"/predictions/{LATER}", ROWS[:2].tolist()),
+        "scoring": Sent("POST", "/invocations", json.dumps(frame).encode(), {}, query=f"model={LATER}"),
+        "decide": post(f"/v1/models/{LATER}:decide", frame),
+        "v2 binary": Sent(
+            "POST", f"/v2/models/{LATER}/infer", *both(binary(ROWS[:2], parameters={"binary_data_output": True}))
+        ),
+    }
+    at_once = {name: room.door(one) for name, one in sent.items()}
+    room.lines.clear()
+    room.endpoint.set({"asleep": True, "wake_seconds": 0.5})
+    accepted = {name: room.door(one) for name, one in sent.items()}
+    assert {one.status for one in accepted.values()} == {202}
+    for name, one in accepted.items():
+        got, wanted = room.wait(one.headers["location"]), at_once[name]
+        told = json.loads(got.body) if name == "decide" else None
+        if told is not None:
+            now = json.loads(wanted.body)
+            assert told["decisions"] == now["decisions"]
+            assert told["prediction_id"] == one.headers["lastmile-prediction-id"]
+        else:
+            assert got.body == wanted.body, name
+        assert got.headers["content-type"] == wanted.headers["content-type"]
+        assert got.headers.get("inference-header-content-length") == wanted.headers.get(
+            "inference-header-content-length"
+        )
+        assert got.headers["lastmile-role"] == wanted.headers["lastmile-role"]
+    assert len(room.lines) == len(sent)
+    assert sum(bool(record.decisions) for record in room.records()) == 1
+
+
+def both(sent: Sent) -> tuple[bytes, Mapping[str, str]]:
+    return sent.body, sent.headers
+
+
+def test_what_is_too_large_for_now_comes_later_whatever_the_policy(room: Room) -> None:
+    got = room.ask(ALWAYS, ROWS)
+    assert (got.status, json.loads(got.body)["reason"]) == (202, "large")
+    same(room.wait(got.headers["location"]), session(HEAVY)(ROWS))
+
+
+def test_where_nothing_can_be_kept_the_light_side_answers_what_is_too_large(
+    artifacts: str, endpoint: Any, environ: dict[str, str]
+) -> None:
+    elsewhere = {name: value for name, value in environ.items() if name != "LASTMILE_DATA"}
+    with opened(artifacts, elsewhere, [], AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME=endpoint[1]) as serving:
+        door = through_event(LambdaDoor(serving))
+        got = door(post(f"/v2/models/{ALWAYS}/infer", v2(tensor(ROWS))))
+        assert (got.status, got.headers["lastmile-degraded"]) == (200, "large")
+        with pytest.raises(MissingSettings, match="LASTMILE_DATA"):
+            serving.predictor.resolve(LATER)
+        unknown = door(Sent("GET", "/v1/predictions/01KAJ4Y5N8V3W6Q2T9XZ7RMBDC"))
+        assert (unknown.status, json.loads(unknown.body)["error"]) == (404, "nothing is answered later here")
+
+
+def test_an_endpoint_that_goes_on_failing_is_told_in_the_end(room: Room) -> None:
+    room.endpoint.set({"fail": 424})
+    got = room.ask(LATER)
+    failed = room.wait(got.headers["location"])
+    assert (failed.status, failed.headers["lastmile-state"]) == (200, "failed")
+    document = json.loads(failed.body)
+    assert document["state"] == "failed"
+    assert "crashed" in document["error"]
+    room.endpoint.set({"fail": 0})
+    assert json.loads(room.wait(got.headers["location"]).body) == document  # it stays what it was
+    assert room.endpoint.counts["asynchronous"] == 3
+    (record,) = room.records()
+    assert "crashed" in record.error
+
+
+@pytest.mark.parametrize("name", ["01KAJ4Y5N8V3W6Q2T9XZ7RMBDC", "x", "..", "a" * 300, "%2e%2e"])
+def test_a_prediction_nobody_waits_for_is_not_found(room: Room, name: str) -> None:
+    assert room.door(Sent("GET", f"/v1/predictions/{name}")).status == 404
+
+
+def test_an_endpoint_that_fails_is_left_alone_and_found_again(room: Room) -> None:
+    room.endpoint.set({"asleep": True, "wake_seconds": 60})
+    for _ in range(20):
+        assert room.ask(ALWAYS).headers["lastmile-degraded"] == "asleep"
+    assert room.endpoint.counts["invocations"] == 3
+    loaded = room.serving.predictor.resolve(ALWAYS).loaded
+    assert loaded.tiers is not None
+    breaker = loaded.tiers.heavy._breaker
+    breaker._until = 0.0
+    room.endpoint.set({"asleep": False})
+    assert room.ask(ALWAYS).headers["lastmile-tier"] == "heavy"
+
+
+def test_nothing_is_lost_through_a_wake_up(room: Room) -> None:
+    """A thousand requests while the endpoint wakes: each is answered rightly, degraded and marked, or later."""
+    room.endpoint.set({"asleep": True, "wake_seconds": 0.5})
+    models = (LATER, BOTH, *[CASCADE] * 15, *[ALWAYS] * 15)
+
+    def ask(number: int) -> tuple[str, Any, Answer]:
+        model, row = models[number % 32], ROWS[number % 40][None]
+        return model, row, room.ask(model, row)
+
+    def check(model: str, row: Any, got: Answer) -> str:
+        if got.status == 202:
+            got = room.wait(got.headers["location"], 30)
+            state = "later"
+        else:
+            state = "degraded" if "lastmile-degraded" in got.headers else "now"
+        if state == "degraded":
+            same(got, session(LIGHT)(row))
+        else:
+            same(got, session(HEAVY)(row) if model in (LATER, ALWAYS) else expected(row))
+        return state
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = list(pool.map(ask, range(1000)))
+        states = list(pool.map(lambda one: check(*one), asked))
+    assert {one.status for _, _, one in asked} <= {200, 202}
+    assert {"later", "degraded", "now"} == set(states)
+    assert len({record.id for record in room.records()}) == len(room.lines) == 1000
+
+
+def test_every_door_says_the_same(room: Room) -> None:
+    room.endpoint.set({"asleep": True, "wake_seconds": 60})
+    with every_door(room.serving) as doors:
+        for name, door in doors.items():
+            degraded = door(post(f"/v2/models/{CASCADE}/infer", v2(tensor(ROWS))))
+            assert (degraded.status, degraded.headers["lastmile-degraded"]) == (200, "asleep"), name
+            later = door(post(f"/v2/models/{LATER}/infer", v2(tensor())))
+            assert (later.status, later.headers["lastmile-state"]) == (202, "pending"), name
+            location = f"/v1/predictions/{later.headers['lastmile-prediction-id']}"
+            assert door(Sent("GET", location)).status == 202, name
+
+
+def test_a_shadow_waits_for_nothing(room: Room, artifacts: str) -> None:
+    registry = Registry(room.serving.store)
+    facts: Any = {"metrics": {}, "lineage": {}, "compression": {}, **WHO}
+    spec = ModelSpec("plain", "classification", "", DIGITS.inputs, DIGITS.outputs)
+    plain = registry.push(spec, classifier(3), signature=DIGITS, **facts)
+    heavy = Heavy("always", asleep="accepted")
+    files = {"model.tar.gz": package(classifier(HEAVY))}
+    later = ModelSpec("plain", "classification", "", DIGITS.inputs, DIGITS.outputs, backend="sagemaker", heavy=heavy)
+    shadow = registry.push(later, classifier(LIGHT), signature=DIGITS, files=files, **facts)
+    registry.promote("plain", plain.version, **WHO)
+    registry.shadow("plain", shadow.version, **WHO)
+    room.endpoint.set({"asleep": True, "wake_seconds": 60})
+    assert "lastmile-tier" not in room.ask("plain").headers
+    first, beside = room.records()
+    assert (first.role, first.tier) == ("champion", None)
+    assert (beside.role, beside.tier, beside.degraded) == ("shadow", "light", "asleep")
+    assert room.endpoint.counts["asynchronous"] == 0
+
+
+def test_boto3_speaks_to_the_local_endpoint(room: Room, environ: dict[str, str]) -> None:
+    client = boto3.client(
+        "sagemaker-runtime",
+        endpoint_url=room.environ["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"],
+        config=Config(proxies={}, retries={"total_max_attempts": 1}),
+        **KEYS,
+    )
+    asked = {"EndpointName": "lastmile-test-heavy", "ContentType": "application/json", "Body": v2(tensor(ROWS[:2]))}
+    component = {"InferenceComponentName": f"lastmile-test-{LATER}-v1"}
+    answer = json.loads(client.invoke_endpoint(**asked, **component)["Body"].read())
+    assert answer["outputs"][0]["data"] == session(HEAVY)(ROWS[:2])[0].tolist()
+    store = Store.open(environ["LASTMILE_DATA"], environ=environ)
+    store.put("pending/x/in.json", asked["Body"])  # type: ignore[arg-type]
+    placed = client.invoke_endpoint_async(
+        EndpointName=f"lastmile-test-{LATER}-v1-async",
+        ContentType="application/json",
+        InputLocation=f"{environ['LASTMILE_DATA']}/pending/x/in.json",
+    )
+    path = placed["OutputLocation"].removeprefix(f"{environ['LASTMILE_DATA']}/")
+    deadline = time.monotonic() + 10
+    while not store.exists(path):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert json.loads(store.get(path).data)["outputs"] == answer["outputs"]
+
+    def code(**changes: Any) -> str:
+        with pytest.raises(client.exceptions.ClientError) as raised:
+            client.invoke_endpoint(**{**asked, **component, **changes})
+        return str(raised.value.response["Error"]["Code"])
+
+    assert code(EndpointName="other") == code(InferenceComponentName="other") == "ValidationError"
+    assert code(Body=b"{}") == code(Body=v2(tensor(ROWS))) == "ModelError"
+    for switches, said in (
+        ({"throttle": True}, "ThrottlingException"),
+        ({"throttle": False, "fail": 500}, "InternalFailure"),
+        ({"fail": 424}, "ModelError"),
+        ({"asleep": True}, "ValidationError"),
+    ):
+        room.endpoint.set(switches)
+        room.endpoint._awake_at = None if "asleep" not in switches else float("inf")
+        if "asleep" not in switches:
+            room.endpoint._awake_at = 0.0
+        assert code() == said
+    client.close()
+
+
+def test_a_switch_that_is_none_is_refused(room: Room) -> None:
+    wrong_ones: list[Any] = [{"speed": 1}, {"asleep": 2.5}, [], {"slow_seconds": -1}]
+    for wrong in wrong_ones:
+        with pytest.raises(LastmileError):
+            room.endpoint.set(wrong)

@@ -86,8 +86,8 @@ def _records(store: Store, model: str, wanted: set[str], damaged: list[str]) -> 
 
 def _hours(model: str, wanted: Iterable[str]) -> list[str]:
     offsets = (-BORDER_SECONDS, 0.0, BORDER_SECONDS)
-    moments = (ulid_milliseconds(one) / 1e3 + offset for one in wanted for offset in offsets)
-    hours = sorted({int(moment // 3600) for moment in moments})
+    times = [ulid_milliseconds(one) / 1e3 for one in wanted]
+    hours = sorted({int((at + offset) // 3600) for at in times for offset in offsets})
     return [hour_folder(model, hour * 3600) for hour in hours]
 
 

@@ -5,6 +5,8 @@ import time
 from functools import lru_cache
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32
+_LETTERS = frozenset(_ALPHABET)
+_PYTHONS = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")  # base 32 as int() reads it
 _CHARACTERS = (_ALPHABET * 8).encode()  # for each byte, the character of its last five bits
 
 
@@ -27,9 +29,6 @@ def _half_minute(number: int) -> bytes:
 
 def ulid_milliseconds(ulid: str) -> int:
     """The time in a ULID, in milliseconds since 1970; raises ValueError when it is no ULID."""
-    if len(ulid) != 26 or ulid[0] > "7":
+    if len(ulid) != 26 or ulid[0] > "7" or not _LETTERS.issuperset(ulid):
         raise ValueError(f"{ulid!r} is no ULID")
-    value = 0
-    for character in ulid:
-        value = value << 5 | _ALPHABET.index(character)
-    return value >> 80
+    return int(ulid[:10].translate(_PYTHONS), 32)

@@ -12,6 +12,7 @@ SECONDS = {
     "loading": (15, 200),
     "threads": (15, 250),
     "growth": (5, 10),
+    "chat": (5, 60),
 }
 OTHERS = (10, 60)
 LEAST_ROUNDS = 3  # are measured even when the time is over

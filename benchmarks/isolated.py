@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,13 @@ class WorkerFailed(Exception):
 
 @dataclass(frozen=True)
 class Isolated:
-    """`paths` is what Python searches besides its standard library; `artifacts` is the registry's address."""
+    """`paths` is what Python searches besides its standard library; `artifacts` is the registry's address; `also` is
+    what a function has in its environment beside the others'."""
 
     paths: tuple[Path, ...]
     artifacts: str
     capture: bool = True
+    also: Mapping[str, str] = field(default_factory=dict)
 
     def command(self, worker: str, arguments: Sequence[str] = (), *, flags: Sequence[str] = ()) -> list[str]:
         script = str(WORKERS / f"{worker}.py")
@@ -48,6 +50,7 @@ class Isolated:
             "AWS_LAMBDA_FUNCTION_NAME": "benchmark",
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(MEMORY_MB),
             "_X_AMZN_TRACE_ID": "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+            **self.also,
         }
 
     def run(self, worker: str, *arguments: str, flags: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
@@ -103,9 +106,9 @@ class Turns:
         return json.loads(line)
 
 
-def built() -> tuple[Path, Path]:
-    """The inference function and its layer for this machine, up to date."""
+def built(name: str = "inference") -> tuple[Path, Path]:
+    """A function and its first layer for this machine, up to date."""
     ensure(every_target())
     architecture = {"x86_64": "x86_64", "aarch64": "arm64"}[platform.machine()]
-    function, layer = ASSETS["inference"], ASSETS["onnx-layer"]
+    function, layer = ASSETS[name], ASSETS["onnx-layer"]
     return OUT / f"{function.name}-{architecture}", OUT / f"{layer.name}-{architecture}" / layer.packages

@@ -38,7 +38,7 @@ def banking77() -> list[Prepared]:
         {"name": "probabilities", "datatype": "FP32", "shape": [-1, len(names)], "columns": names},
     ]
     inputs = [{"name": "text", "datatype": "BYTES", "shape": [-1]}]
-    spec = _spec("classification", inputs, outputs, {"recipe": "text", "target": "category"})
+    spec = spec_of("classification", inputs, outputs, {"recipe": "text", "target": "category"})
     return [Prepared(spec, training, held_out)]
 
 
@@ -50,14 +50,14 @@ def ai4i2020() -> list[Prepared]:
     numbers = [name for name in rows[0] if name not in left_out]
     columns = {name: np.array([float(row[name]) for row in rows]) for name in numbers}
     failed = np.array([int(row[target]) for row in rows])
-    table = Table(columns | {"Type": _texts(row["Type"] for row in rows), target: failed})
+    table = Table(columns | {"Type": texts(row["Type"] for row in rows), target: failed})
     air, process, speed, torque, wear = numbers
     options = {"products": [[speed, torque], [torque, wear]], "differences": [[process, air]]}
     inputs = [
         {"name": "sensors", "datatype": "FP32", "shape": [-1, len(numbers)], "columns": numbers},
         {"name": "Type", "datatype": "BYTES", "shape": [-1]},
     ]
-    spec = _spec(
+    spec = spec_of(
         "classification", inputs, [LABEL, PROBABILITIES], {"recipe": "tabular", "target": target, "options": options}
     )
     fold = folds(table.rows, 5, 0, table[target])
@@ -82,7 +82,7 @@ def fraud_handbook() -> list[Prepared]:
         held_out |= (day == first + 14 + number) & ~np.isin(customer, list(known))
     table = Table(columns | {"TX_FRAUD": fraud})
     inputs = [{"name": "features", "datatype": "FP32", "shape": [-1, len(numbers)], "columns": numbers}]
-    spec = _spec("classification", inputs, [LABEL, PROBABILITIES], {"recipe": "tabular", "target": "TX_FRAUD"})
+    spec = spec_of("classification", inputs, [LABEL, PROBABILITIES], {"recipe": "tabular", "target": "TX_FRAUD"})
     return [Prepared(spec, table.take(training), table.take(held_out))]
 
 
@@ -90,13 +90,13 @@ def movietweetings() -> list[Prepared]:
     """Whoever rated a film wanted it. The newest fifth of the ratings is held out, of all users who are in it."""
     lines = (FOLDER / "movietweetings_100k/ratings.dat").read_text().splitlines()
     users, items, _, times = zip(*(line.split("::") for line in lines), strict=True)
-    table = Table({"user": _texts(users), "item": _texts(items), "at": np.array(times, float)})
+    table = Table({"user": texts(users), "item": texts(items), "at": np.array(times, float)})
     inputs = [{"name": "history", "datatype": "BYTES", "shape": [-1, -1]}]
     outputs = [
         {"name": "items", "datatype": "BYTES", "shape": [-1, 20]},
         {"name": "scores", "datatype": "FP32", "shape": [-1, 20]},
     ]
-    spec = _spec("recommendation", inputs, outputs, {"recipe": "recommender", "time": "at"})
+    spec = spec_of("recommendation", inputs, outputs, {"recipe": "recommender", "time": "at"})
     held_out = table["at"] >= np.sort(table["at"])[int(0.8 * table.rows)]
     training = table.take(~held_out)
 
@@ -128,7 +128,7 @@ def bike_sharing() -> list[Prepared]:
     training = {"recipe": "forecast", "target": "cnt", "time": "at", "options": {"horizon": 1}}
     table = Table(columns | {"at": time})
     held_out = time >= datetime(2012, 10, 1, tzinfo=UTC).timestamp()
-    return [Prepared(_spec("forecast", inputs, outputs, training), table.take(~held_out), table.take(held_out))]
+    return [Prepared(spec_of("forecast", inputs, outputs, training), table.take(~held_out), table.take(held_out))]
 
 
 def bike_sharing_without_history() -> list[Prepared]:
@@ -139,19 +139,19 @@ def bike_sharing_without_history() -> list[Prepared]:
     table = Table({name: np.array([float(row[name]) for row in rows]) for name in (*numbers, "cnt")})
     inputs = [{"name": "known", "datatype": "FP32", "shape": [-1, len(numbers)], "columns": numbers}]
     outputs = [{"name": "value", "datatype": "FP32", "shape": [-1]}]
-    spec = _spec("regression", inputs, outputs, {"recipe": "tabular", "target": "cnt"})
+    spec = spec_of("regression", inputs, outputs, {"recipe": "tabular", "target": "cnt"})
     held_out = np.array([row["dteday"] >= "2012-10-01" for row in rows])
     return [Prepared(spec, table.take(~held_out), table.take(held_out))]
 
 
-def _spec(task: str, inputs: list[Any], outputs: list[Any], training: dict[str, Any]) -> ModelSpec:
+def spec_of(task: str, inputs: list[Any], outputs: list[Any], training: dict[str, Any]) -> ModelSpec:
     known = {"name": "measured", "task": task, "description": "A public data set."}
     return validate(known | {"inputs": inputs, "outputs": outputs, "training": training})
 
 
 def _banking(path: str) -> Table:
     rows = _csv(path)
-    return Table({name: _texts(row[name] for row in rows) for name in ("text", "category")})
+    return Table({name: texts(row[name] for row in rows) for name in ("text", "category")})
 
 
 def _csv(path: str, encoding: str = "utf-8") -> list[dict[str, str]]:
@@ -159,7 +159,7 @@ def _csv(path: str, encoding: str = "utf-8") -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _texts(values: Any) -> Array:
+def texts(values: Any) -> Array:
     found = list(values)
     column = np.empty(len(found), object)
     column[:] = found

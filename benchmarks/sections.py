@@ -20,6 +20,7 @@ NAMES = (
     "electricity",
     "learning",
     "drift",
+    "chat",
 )
 
 

@@ -73,25 +73,53 @@ def answers_of(stack: Target, versions: tuple[int, ...]) -> dict[int, Any]:
     return answers
 
 
-def settle(stack: Target, token: str, version: int) -> None:
-    """Wait until the release is known to the function; dev reads it every 5 seconds."""
-    deadline = time.monotonic() + 60
-    while ask(stack, token).headers["lastmile-version"] != str(version):
-        assert time.monotonic() < deadline, f"version {version} never served"
-        time.sleep(0.2)
-
-
-def test_a_promotion_and_a_rollback_under_traffic_fail_no_request(
+def test_a_canary_a_promotion_and_a_rollback_fail_none_of_1000_requests(
     stack: Target, tokens: dict[str, str], released: dict[str, Any]
 ) -> None:
     champion, other = released["champion"], 1 if released["champion"] != 1 else 2
+    keys = [f"user-{n}" for n in range(250)]
+    move(stack, tokens, "/canary", version=other, weight=0.25)
+    wait_for_challenger(stack, tokens["infer"], keys[:40])
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        first, again = (list(pool.map(lambda key: ask(stack, tokens["infer"], key), keys)) for _ in range(2))
+    assert sides(first) == sides(again), "a routing key moved to the other side"
+    deviation = math.sqrt(len(keys) * 0.25 * 0.75)
+    assert abs(sides(first).count(other) - len(keys) * 0.25) < 4 * deviation
+
+    answers = first + again + under_traffic(stack, tokens, champion, other)
+    assert len(answers) >= 1000
+    assert {answer.status for answer in answers} == {200}
     expected = answers_of(stack, (champion, other))
+    for answer in answers:
+        (row,) = answer.json()["predictions"]
+        wanted = expected[int(answer.headers["lastmile-version"])]
+        assert row["label"] == wanted["label"]
+        np.testing.assert_array_equal(
+            np.array(row["probabilities"], np.float32), np.array(wanted["probabilities"], np.float32)
+        )
+
+
+def wait_for_challenger(stack: Target, token: str, keys: list[str]) -> None:
+    deadline = time.monotonic() + 60
+    while not any(ask(stack, token, key).headers["lastmile-role"] == "challenger" for key in keys):
+        assert time.monotonic() < deadline, "the challenger never served"
+        time.sleep(0.5)
+    time.sleep(6)  # every copy of the function has read the release by now
+
+
+def sides(answers: list[Answer]) -> list[int]:
+    return [int(answer.headers["lastmile-version"]) for answer in answers]
+
+
+def under_traffic(stack: Target, tokens: dict[str, str], champion: int, other: int) -> list[Answer]:
+    """The answers to some 500 requests during which `other` is promoted, serves, and is rolled back."""
     seen: Counter[int] = Counter()
     turn = threading.Event()
 
     def traffic(_: int) -> list[Answer]:
         answers: list[Answer] = []
-        while len(answers) < 1000 // CONNECTIONS or not turn.is_set():
+        while len(answers) < 500 / CONNECTIONS or not turn.is_set():
             answer = ask(stack, tokens["infer"])
             answers.append(answer)
             seen[int(answer.headers.get("lastmile-version", 0))] += 1
@@ -113,46 +141,7 @@ def test_a_promotion_and_a_rollback_under_traffic_fail_no_request(
             wait_for(champion)
         finally:
             turn.set()
-        answers = [answer for future in running for answer in future.result()]
-
-    assert len(answers) >= 1000
-    assert {answer.status for answer in answers} == {200}
-    assert set(seen) == {champion, other}
-    for answer in answers:
-        (row,) = answer.json()["predictions"]
-        wanted = expected[int(answer.headers["lastmile-version"])]
-        assert row["label"] == wanted["label"]
-        np.testing.assert_array_equal(
-            np.array(row["probabilities"], np.float32), np.array(wanted["probabilities"], np.float32)
-        )
-
-
-def test_a_canary_keeps_its_weight_and_nobody_flips(
-    stack: Target, tokens: dict[str, str], released: dict[str, Any]
-) -> None:
-    champion, other = released["champion"], 1 if released["champion"] != 1 else 2
-    weight, people = 0.25, 400
-    move(stack, tokens, "/canary", version=other, weight=weight)
-    deadline = time.monotonic() + 60
-    keys = [f"user-{n}" for n in range(people)]
-    while not any(ask(stack, tokens["infer"], key).headers["lastmile-role"] == "challenger" for key in keys[:40]):
-        assert time.monotonic() < deadline, "the challenger never served"
-        time.sleep(0.5)
-    time.sleep(6)  # every copy of the function has read the release by now
-
-    def sides() -> dict[str, int]:
-        with ThreadPoolExecutor(CONNECTIONS) as pool:
-            answers = pool.map(lambda key: ask(stack, tokens["infer"], key), keys)
-            return {key: int(answer.headers["lastmile-version"]) for key, answer in zip(keys, answers, strict=True)}
-
-    first = sides()
-    assert set(first.values()) == {champion, other}
-    deviation = math.sqrt(people * weight * (1 - weight))
-    assert abs(list(first.values()).count(other) - people * weight) < 4 * deviation
-    assert sides() == first
-
-    move(stack, tokens, "/canary", version=other, weight=0)
-    settle(stack, tokens["infer"], champion)
+        return [answer for future in running for answer in future.result()]
 
 
 def test_of_two_promotions_at_once_one_wins_and_the_audit_shows_both(

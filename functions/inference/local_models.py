@@ -1,7 +1,5 @@
 """Heavy sides of versions, run here: what the local endpoint has behind it instead of Triton on a GPU."""
 
-import io
-import tarfile
 from collections.abc import Callable
 from threading import Lock
 from typing import Any
@@ -10,6 +8,8 @@ from lastmile.capture import Recording
 from lastmile.errors import InvalidInput, NotFound
 from lastmile.heavy import names
 from lastmile.heavy.backend import rows_of
+from lastmile.heavy.packaging import PACKAGE, unpacked
+from lastmile.heavy.triton import row_shape
 from lastmile.heavy.wire import BINARY, HEADER_SIZE, Payload
 from lastmile.manifest import Manifest
 from lastmile.model import OnnxModel
@@ -17,9 +17,7 @@ from lastmile.predictor import Loaded, Prediction, Served, check_feeds
 from lastmile.protocols.messages import Request
 from lastmile.protocols.open_inference import HEADER_LENGTH, infer
 from lastmile.registry import Registry
-from lastmile.tensors import Array
-
-PACKAGE = "model.tar.gz"
+from lastmile.tensors import Array, TensorSpec
 
 type Naming = Callable[[str, str, int], str]
 
@@ -56,26 +54,16 @@ class LocalModels:
         raise NotFound(f"{name} not found")
 
     def _open(self, manifest: Manifest) -> Loaded:
-        packed = manifest.artefact.path == PACKAGE
-        data = self._registry.artefact(manifest) if packed else self._registry.file(manifest, PACKAGE)
+        is_alone = manifest.artefact.path == PACKAGE
+        data = self._registry.artefact(manifest) if is_alone else self._registry.file(manifest, PACKAGE)
         return Loaded(
             manifest,
-            OnnxModel.open(unpacked(data), threads=1),
+            OnnxModel.open(unpacked(data).onnx, threads=1),
             {spec.name: spec for spec in manifest.signature.inputs},
             {spec.name: spec for spec in manifest.signature.outputs},
             Recording.of(manifest),
             {},
         )
-
-
-def unpacked(package: bytes) -> bytes:
-    """The graph in a Triton model repository; raises NotFound."""
-    with tarfile.open(fileobj=io.BytesIO(package)) as archive:
-        for member in archive:
-            file = archive.extractfile(member) if member.name.endswith("model.onnx") else None
-            if file is not None:
-                return file.read()
-    raise NotFound("the package holds no model.onnx")
 
 
 def run(loaded: Loaded, content_type: str, body: bytes) -> Payload:
@@ -103,10 +91,23 @@ class _Only:
     def run(
         self, served: Served, feeds: dict[str, Array], outputs: list[str] | None = None, *, checked: bool = False
     ) -> Prediction:
+        feeds = {name: _as_graph(array, served.loaded.inputs[name]) for name, array in feeds.items()}
         check_feeds(served.loaded.inputs, feeds)
         most = served.loaded.manifest.policy["heavy"]["max_batch"]
         if rows_of(feeds) > most:
             raise InvalidInput(f"inference request batch-size must be <= {most} for '{served.model}'")
         wanted = list(served.loaded.outputs) if outputs is None else outputs
-        found = dict(zip(wanted, served.loaded.model.run(wanted, feeds), strict=True))
+        found = {
+            name: array.reshape(-1, *row_shape(served.loaded.outputs[name])) if array.ndim == 1 else array
+            for name, array in zip(wanted, served.loaded.model.run(wanted, feeds), strict=True)
+        }
         return Prediction("", served.model, served.version, served.role, found, 0.0)
+
+
+def _as_graph(array: Array, spec: TensorSpec) -> Array:
+    """Triton has an axis more where a row is one value, and takes it away for the graph."""
+    if len(spec.shape) > 1:
+        return array
+    if array.shape[1:] != row_shape(spec):
+        raise InvalidInput(f"unexpected shape for input '{spec.name}': {list(array.shape)}, [-1, 1] is wanted")
+    return array.reshape(-1)

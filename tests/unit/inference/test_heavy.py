@@ -1,8 +1,6 @@
 """Versions with a heavy side through the doors, against the local endpoint and an S3 on this machine."""
 
-import io
 import json
-import tarfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +19,8 @@ from functions.inference.local_endpoint import LocalEndpoint
 from functions.inference.serving import Serving
 from lastmile.capture import Capture, read_line
 from lastmile.errors import LastmileError, MissingSettings
+from lastmile.heavy.packaging import Repository, packed
+from lastmile.heavy.triton import config
 from lastmile.policies import Decision, Heavy
 from lastmile.registry import Registry
 from lastmile.spec import ModelSpec
@@ -41,7 +41,7 @@ from tests.unit.inference.graphs import classifier
 from tests.unit.inference.test_doors import binary, post, tensor, v2
 
 LIGHT, HEAVY = 1, 2  # seeds of the two sides
-CASCADE, ALWAYS, LATER, BOTH = "cascade", "always", "later", "both"
+CASCADE, ALWAYS, LATER, BOTH, ALONE = "cascade", "always", "later", "both", "alone"
 READ = Decision("route", {"sure_from": 0.15, "unsure": "person", "review": ["person"]})
 ROWS = np.stack([np.roll(TWO, shift) for shift in range(40)]).astype(np.float32)
 THRESHOLD = float(np.median(session(LIGHT)(ROWS)[1].max(axis=1)))
@@ -50,13 +50,7 @@ type World = "Room"
 
 
 def package(model: bytes) -> bytes:
-    """A Triton model repository, as far as this matters here."""
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as archive:
-        member = tarfile.TarInfo("model/1/model.onnx")
-        member.size = len(model)
-        archive.addfile(member, io.BytesIO(model))
-    return file.getvalue()
+    return packed(Repository("model", config("model", DIGITS, Heavy("always")), model))
 
 
 class Room:
@@ -114,7 +108,7 @@ KEYS: Any = {"region_name": "eu-west-1", "aws_access_key_id": "testing", "aws_se
 
 @pytest.fixture(scope="module")
 def artifacts(environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Four models whose light side is one classifier and whose heavy side is another."""
+    """Models whose light side is one classifier and whose heavy side is another."""
     uri = tmp_path_factory.mktemp("registry").as_uri()
     registry = Registry(Store.open(uri, environ={}))
     policies = {
@@ -131,6 +125,11 @@ def artifacts(environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory)
         facts: Any = {"metrics": {}, "lineage": {}, "compression": {}, **WHO}
         registry.push(spec, classifier(LIGHT), signature=DIGITS, files=files, **facts)
         registry.promote(name, 1, **WHO)
+    spec = ModelSpec(
+        ALONE, "classification", "", DIGITS.inputs, DIGITS.outputs, backend="sagemaker", heavy=policies[LATER]
+    )
+    registry.push(spec, package(classifier(HEAVY)), signature=DIGITS, artefact="model.tar.gz", **facts)
+    registry.promote(ALONE, 1, **WHO)
     return uri
 
 
@@ -261,6 +260,16 @@ def test_an_answer_that_comes_later_is_the_protocols_own(room: Room, switches: A
     assert room.wait(got.headers["location"]).body == answered.body
     (record,) = room.records()  # once, however often one asks
     assert (record.id, record.rows) == (document["prediction_id"], 40)
+
+
+def test_a_version_may_have_no_light_side(room: Room) -> None:
+    assert room.serving.predictor.preload([ALONE]) == [ALONE]
+    assert room.endpoint.counts["invocations"] == 0  # nothing is woken before somebody asks
+    same(room.ask(ALONE, ROWS), session(HEAVY)(ROWS))
+    room.endpoint.set({"asleep": True, "wake_seconds": 0.2})
+    got = room.ask(ALONE)
+    assert got.status == 202
+    same(room.wait(got.headers["location"]), session(HEAVY)(ROWS[:1]))
 
 
 def test_every_protocol_answers_later(room: Room) -> None:

@@ -147,7 +147,10 @@ def _maker(spec: ModelSpec, encoding: Encoding, options: Options) -> Callable[..
     direction = {"increasing": 1, "decreasing": -1, None: 0}
     monotonic = {name: direction[feature.monotonic] for name, feature in spec.features.items()}
     constraints = [monotonic.get(name, 0) for name in encoding.names]
-    shared = {"categorical_features": [*encoding.codes] or None, "monotonic_cst": constraints}
+    shared = {
+        "categorical_features": [*encoding.codes] or None,
+        "monotonic_cst": constraints if any(constraints) else None,  # zeros alone are refused for three classes
+    }
     if spec.task == "classification":
         return partial(HistGradientBoostingClassifier, **shared)
     return partial(HistGradientBoostingRegressor, loss=options.loss, **shared)

@@ -4,10 +4,11 @@ import numpy as np
 
 from functions.retraining.recipes import load
 from functions.retraining.recipes.tabular import Tabular
+from functions.retraining.table import Table
 from lastmile.model import OnnxModel
 from lastmile.spec import ModelSpec
 from lastmile.tensors import Array
-from tests.unit.retraining.recipes.examples import classified, rows, texts
+from tests.unit.retraining.recipes.examples import KIND, LABEL, NUMBERS, classified, rows, spec, texts
 
 
 def fitted(wanted: ModelSpec) -> Tabular:
@@ -32,6 +33,19 @@ def test_a_monotonic_feature_never_turns() -> None:
     steps = [[a, 0.3] for a in np.linspace(-4, 4, 200).tolist()]
     rising = probabilities(model, steps, ["k3"] * 200)[:, 1]
     assert (np.diff(rising) <= 1e-7).all()
+
+
+def test_three_classes_are_learnt() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 600))
+    probabilities_of_three = {"name": "probabilities", "datatype": "FP32", "shape": [-1, 3], "columns": ["0", "1", "2"]}
+    training = {"recipe": "tabular", "target": "y", "options": {"seconds": 1, "trees": 30}}
+    wanted = spec("classification", [NUMBERS, KIND], [LABEL, probabilities_of_three], training)
+    y = np.digitize(a, [-0.5, 0.5])
+    model = load(wanted).fit(Table({"a": a, "b": b, "kind": texts(["k"] * 600), "y": y}), wanted)
+    feeds = {"numbers": np.array([[-2, 0], [0, 0], [2, 0]], np.float32), "kind": texts(["k"] * 3)}
+    (label,) = OnnxModel.open(model.onnx, threads=1).run(["label"], feeds)
+    assert label.tolist() == [0, 1, 2]
 
 
 def test_calibration_keeps_the_order_and_balancing_keeps_the_mean() -> None:

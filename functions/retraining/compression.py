@@ -123,7 +123,7 @@ def _judged(
         return Row(name, reason=reasons[name])
     metric = find(spec.compression.metric) if spec.compression.metric else primary(spec.task)
     score, before = scores[name], scores["fp32"]
-    loss = None if score is None or before is None else -gain(metric, score, before)
+    loss = None if score is None or before is None else 0.0 - gain(metric, score, before)
     single, each = times[name]
     row = Row(name, len(sizes[name]), single, each, score, loss)
     return Row(**{**asdict(row), "reason": "" if name == "fp32" else _objection(row, sizes, times["fp32"], spec)})

@@ -1,6 +1,5 @@
 """How a run ends: a report for people and programs, an event, the model free for the next run, and the last record."""
 
-from html import escape
 from typing import Any
 
 import orjson
@@ -14,6 +13,8 @@ FAILURES = ("failed", "refused")
 
 def conclude(job: Job, state: str, problem: dict[str, str] | None = None) -> None:
     """Everything before the record can be done twice; with the record the run is over."""
+    from functions.retraining.runpage import page  # which draws tables of what was measured
+
     report = _report(job, state, problem)
     path = f"reports/{job.run.model}/run/{job.run.id}"
     job.desk.data.put(f"{path}.html", page(report).encode())
@@ -96,39 +97,3 @@ def _report(job: Job, state: str, problem: dict[str, str] | None) -> dict[str, A
         "seconds": round(now - run.started_at, 1),
         "steps": {name: {"at": step["at"], "facts": step["facts"]} for name, step in run.steps.items()},
     }
-
-
-def page(report: dict[str, Any]) -> str:
-    """The report for people."""
-    problem = report["problem"]
-    said = (
-        f"<p><b>{escape(problem['step'])}</b>: {escape(problem['reason'])}.</p><p>{escape(problem['advice'])}</p>"
-        if problem
-        else ""
-    )
-    steps = "".join(
-        f"<h2>{escape(name)}</h2><table>{''.join(_rows(step['facts']))}</table>"
-        for name, step in report["steps"].items()
-    )
-    title = f"{report['model']}: run {report['run']} — {report['state']}"
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style><h1>{escape(title)}</h1>{said}"
-        f"<p>{escape(report['key'])}, {report['bytes']:,} bytes, uploaded {report['uploaded_at']}; "
-        f"ended {report['ended_at']} after {report['seconds']} s.</p>{steps}</html>"
-    )
-
-
-STYLE = "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}td{padding:.1rem 1rem .1rem 0}"
-
-
-def _rows(facts: dict[str, Any], prefix: str = "") -> list[str]:
-    rows = []
-    for name, value in facts.items():
-        label = f"{prefix}{name}"
-        if isinstance(value, dict):
-            rows += _rows(value, f"{label} · ")
-        else:
-            shown = value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY).decode()
-            rows.append(f"<tr><td>{escape(label)}</td><td>{escape(shown[:300])}</td></tr>")
-    return rows

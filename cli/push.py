@@ -17,6 +17,7 @@ from cli.progress import Progress
 from cli.target import Options
 
 if TYPE_CHECKING:
+    from cli.packing import HeavySide
     from lastmile.manifest import Manifest
     from lastmile.registry import Registry
     from lastmile.spec import ModelSpec
@@ -30,7 +31,31 @@ class Candidate:
     spec: "ModelSpec"
     data: bytes
     signature: "Signature"  # what the graph says
-    sha256: str
+    sha256: str  # of the graph
+    heavy: "HeavySide | None" = None
+
+    @property
+    def artefact(self) -> str:
+        """What the file is called: without a light model it is the package for the endpoint."""
+        from lastmile.heavy.packaging import PACKAGE
+        from lastmile.shelf import MODEL_FILE
+
+        return PACKAGE if self.heavy is not None and self.data is self.heavy.package else MODEL_FILE
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Of the version's folder, beside the artefact."""
+        if self.heavy is None:
+            return {}
+        import orjson
+
+        from cli.packing import CERTIFICATE
+        from lastmile.heavy.packaging import PACKAGE
+
+        certificate = self.heavy.certificate
+        return ({} if self.artefact == PACKAGE else {PACKAGE: self.heavy.package}) | (
+            {} if certificate is None else {CERTIFICATE: orjson.dumps(certificate, option=orjson.OPT_INDENT_2)}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +69,16 @@ class Report:
 
 def push(
     context: typer.Context,
-    model: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The ONNX file.")],
+    *,
+    model: Annotated[
+        Path | None, typer.Argument(exists=True, dir_okay=False, help="The ONNX file that a function can hold.")
+    ] = None,
+    heavy: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="The ONNX file for the spec's GPU endpoint.")
+    ] = None,
+    rows: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="CSV or JSON rows that certify --heavy's fp16.")
+    ] = None,
     spec: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The model's spec.toml.")],
     why: Annotated[str | None, typer.Option(help="The reason, for the audit.")] = None,
     metrics: Annotated[
@@ -60,14 +94,16 @@ def push(
     """
     options: Options = context.obj
     progress = Progress()
-    with progress.step(f"Checking {model.name}"):
-        candidate = check(model, spec)
+    name = " and ".join(path.name for path in (model, heavy) if path is not None)
+    with progress.step(f"Checking {name or spec.name}"):
+        candidate = check(model, spec, heavy=heavy, rows=rows)
     report = read_report(metrics, candidate.sha256)
-    reason = why or f"push of {model.name}"
+    reason = why or f"push of {name}"
     store = open_registry(options, registry, create=True)
     existing = same_version(store, candidate)
     if existing is None:
-        with progress.step(f"Registering {size(len(candidate.data))}"):
+        contents = [candidate.data, *candidate.files.values()]
+        with progress.step(f"Registering {size(sum(map(len, contents)))}"):
             manifest = store.push(
                 candidate.spec,
                 candidate.data,
@@ -76,7 +112,9 @@ def push(
                 why=reason,
                 metrics=report.metrics,
                 lineage=report.lineage | source_of(spec),
-                compression=report.compression,
+                compression=report.compression | ({} if candidate.heavy is None else {"heavy": candidate.heavy.facts}),
+                files=candidate.files,
+                artefact=candidate.artefact,
             )
     else:
         manifest = existing
@@ -87,18 +125,50 @@ def push(
     say(options, store, manifest, pushed=existing is None)
 
 
-def check(model: Path, spec: Path) -> Candidate:
+def check(model: Path | None, spec: Path, *, heavy: Path | None = None, rows: Path | None = None) -> Candidate:
     """Everything that can be known before anything is written; the first thing wrong is raised as one sentence."""
+    from cli.packing import pack
     from cli.trial import try_out
     from lastmile.artefact import inspect
+    from lastmile.errors import InvalidArtefact
     from lastmile.model import OnnxModel
     from lastmile.spec import ModelSpec
 
     declared = ModelSpec.from_toml(spec)
+    check_sides(declared, model, heavy, rows)
+    if model is None:
+        assert heavy is not None
+        side = pack(heavy, declared, rows)
+        return Candidate(declared, side.package, side.signature, hashlib.sha256(heavy.read_bytes()).hexdigest(), side)
     data = inspect(model)
     opened = OnnxModel.open(data, threads=1)
-    try_out(opened, declared.signature(opened.signature))
-    return Candidate(declared, data, opened.signature, hashlib.sha256(data).hexdigest())
+    signature = declared.signature(opened.signature)
+    try_out(opened, signature)
+    beside = None if heavy is None else pack(heavy, declared, rows)
+    if beside is not None and declared.signature(beside.signature) != signature:
+        raise InvalidArtefact(
+            f"{model} and {heavy} differ in the lengths of their tensors: one version has one signature"
+        )
+    return Candidate(declared, data, opened.signature, hashlib.sha256(data).hexdigest(), beside)
+
+
+def check_sides(spec: "ModelSpec", model: Path | None, heavy: Path | None, rows: Path | None) -> None:
+    """Whether the spec's `[heavy]` and the files given go together."""
+    if heavy is None and rows is not None:
+        raise CommandFailed("--rows are for the heavy model.", next_step="Give it with --heavy, or leave --rows out.")
+    if spec.heavy is None and heavy is not None:
+        raise CommandFailed(
+            "The spec has no [heavy].", next_step='Set backend = "sagemaker" and [heavy], or leave --heavy out.'
+        )
+    if spec.heavy is not None and heavy is None:
+        raise CommandFailed("The spec has a [heavy] side.", next_step="Give its ONNX file with --heavy.")
+    if model is not None:
+        return
+    if spec.heavy is None:
+        raise CommandFailed("There is no model to push.", next_step="Name an ONNX file.")
+    if spec.heavy.mode == "cascade" or spec.heavy.asleep == "degraded":
+        wanted = 'mode "cascade"' if spec.heavy.mode == "cascade" else 'asleep "degraded"'
+        raise CommandFailed(f"The spec's {wanted} needs a light model.", next_step="Name its ONNX file too.")
 
 
 def read_report(path: Path | None, sha256: str) -> Report:
@@ -151,7 +221,12 @@ def same_version(registry: "Registry", candidate: Candidate) -> "Manifest | None
         same_spec = registry.spec(candidate.spec.name) == candidate.spec
     except NotFound:
         return None
-    return newest[0] if newest and same_spec and newest[0].artefact.sha256 == candidate.sha256 else None
+    if not newest or not same_spec:
+        return None
+    mine = {candidate.artefact: candidate.data, **candidate.files}
+    theirs = {file.path: file.sha256 for file in (newest[0].artefact, *newest[0].files) if file.path in mine}
+    is_same = theirs == {path: hashlib.sha256(data).hexdigest() for path, data in mine.items()}
+    return newest[0] if is_same else None
 
 
 def say(options: Options, registry: "Registry", manifest: "Manifest", *, pushed: bool) -> None:
@@ -165,6 +240,7 @@ def say(options: Options, registry: "Registry", manifest: "Manifest", *, pushed:
             ("version", manifest.version),
             ("sha256", manifest.artefact.sha256),
             ("size", size(manifest.artefact.bytes)),
+            *((file.path, size(file.bytes)) for file in manifest.files),
             *((name, value) for name, value in flat(manifest.metrics)),
             ("champion", "this version" if champion == manifest.version else champion),
         ]

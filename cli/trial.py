@@ -28,6 +28,15 @@ def try_out(model: OnnxModel, signature: Signature) -> None:
             check_answer(spec, answer, rows)
 
 
+def runs_on_zeros(model: OnnxModel, signature: Signature) -> bool:
+    """Whether a server may warm it up with them."""
+    try:
+        model.run(None, {spec.name: zeros(spec, 1) for spec in signature.inputs})
+    except (ModelFailed, InvalidInput):
+        return False
+    return True
+
+
 def zeros(spec: TensorSpec, rows: int) -> Array:
     shape = [FREE_LENGTH if length == -1 else length for length in spec.shape]
     if spec.shape[:1] == (-1,):

@@ -78,7 +78,7 @@ def _telling() -> aws_iam.PolicyStatement:
     )
 
 
-INFERENCE = Duty(reads=("models", "keys"))
+INFERENCE = Duty(reads=("models", "keys"), data_reads=("pending",), data_writes=("pending/*",))
 CAPTURE = Duty(
     reads=("models",),
     data_writes=("captures/*", "profiles/*", "quarantine/captures/*"),
@@ -103,5 +103,13 @@ RETRAINING = Duty(
     data_writes=("runs/*", "approvals/*", "quarantine/training/*", "reports/*"),
     tells=True,
 )
+BATCH = Duty(reads=("models", "keys"), data_reads=("batches",), data_writes=("batches/*",))
 HOOK = Duty()
 CHAT = Duty(reads=("models",), data_writes=("feedback/*",), tells=True)
+OPERATIONS = Duty(
+    reads=("models", "audit"),
+    writes=("models/*/release.json", "models/*/versions/*/rejected.json", "audit/*"),
+    data_reads=("runs", "approvals", "reports", "decisions"),
+    data_writes=("approvals/*", "decisions/*", "feedback/*"),
+    tells=True,
+)

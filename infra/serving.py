@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from aws_cdk import CfnOutput, Stack, aws_iam
+from aws_cdk import Aws, CfnOutput, Stack, aws_iam
 from constructs import Construct
 
 from infra.api import Api
@@ -10,12 +10,14 @@ from infra.assets import Assets
 from infra.config import Size, Stage
 from infra.dashboard import Dashboard
 from infra.duties import CONTROL, INFERENCE, Duty
-from infra.function import Function
+from infra.function import NOTHING, Function
 from infra.identity import Identity
 from infra.layers import Layers
 from infra.learning import waking
 from infra.routes import Door
 from infra.storage import Storage
+
+ENDPOINTS = ("endpoint", "inference-component")
 
 
 class Serving(Stack):
@@ -50,6 +52,11 @@ class Serving(Stack):
                 "LASTMILE_CORS_ORIGINS": ",".join(stage.cors_origins),
                 "LASTMILE_TOKEN_URL": identity.token_url,
             },
+            statements=[asking(stage)],
+            accepted={
+                f"AwsSolutions-IAM5[Resource::{arn}]": "Versions of heavy models get endpoints after the deployment."
+                for arn in endpoints("<AWS::Partition>", "<AWS::Region>", "<AWS::AccountId>", stage=stage)
+            },
         )
         control = self._function(
             "control",
@@ -75,6 +82,7 @@ class Serving(Stack):
         duty: Duty,
         environment: Mapping[str, str],
         statements: Sequence[aws_iam.PolicyStatement] = (),
+        accepted: Mapping[str, str] = NOTHING,
     ) -> Function:
         return Function(
             self,
@@ -88,4 +96,19 @@ class Serving(Stack):
             storage=self._storage,
             alarms=self._alarms,
             statements=statements,
+            accepted=accepted,
         )
+
+
+def asking(stage: Stage) -> aws_iam.PolicyStatement:
+    """Heavy models, at once or later."""
+    return aws_iam.PolicyStatement(
+        sid="Endpoints",
+        actions=["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointAsync"],
+        resources=endpoints(Aws.PARTITION, Aws.REGION, Aws.ACCOUNT_ID, stage=stage),
+    )
+
+
+def endpoints(partition: str, region: str, account: str, *, stage: Stage) -> list[str]:
+    """The ARNs of all that is deployed for heavy models."""
+    return [f"arn:{partition}:sagemaker:{region}:{account}:{kind}/lastmile-{stage.name}-*" for kind in ENDPOINTS]

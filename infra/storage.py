@@ -7,6 +7,7 @@ from infra.alarms import Alarms
 from infra.config import Stage
 
 WRITTEN_ONCE = ("audit/*", "models/*/versions/*")
+PENDING_DAYS = 7  # that an answer is kept for whoever was to come back for it
 KEYS = "keys/*"  # with which personal data are hashed: deleting one cuts the link to the persons, and may be wanted
 
 
@@ -22,6 +23,7 @@ class Storage(Stack):
         self.artifacts = self._bucket("Artifacts")
         self.data = self._bucket("Data")
         self._keep_history(self.artifacts)
+        self.data.add_lifecycle_rule(prefix="pending/", expiration=Duration.days(PENDING_DAYS))
         announce_uploads(self.data)
         self.alarms = Alarms(self, key=self.key)  # one topic for all stacks, so that a pager subscribes once
         CfnOutput(self, "ArtifactsBucket", value=self.artifacts.bucket_name)

@@ -69,10 +69,21 @@ def using_the_key(*actions: str) -> dict[str, Any]:
     }
 
 
-def test_inference_reads_models_and_the_keys_it_hashes_with_and_writes_nothing(stacks: Stacks) -> None:
+def test_inference_reads_models_and_keys_asks_endpoints_and_keeps_what_is_answered_later(stacks: Stacks) -> None:
+    endpoints = "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}"
     assert statements(stacks, "Inference") == [
         *reading(ARTIFACTS, "models", "keys"),
-        using_the_key("kms:Decrypt"),
+        *reading(DATA, "pending"),
+        {"Sid": "WriteData", "Effect": "Allow", "Action": "s3:PutObject", "Resource": f"{DATA}/pending/*"},
+        using_the_key("kms:Decrypt", "kms:GenerateDataKey"),
+        {
+            "Sid": "Endpoints",
+            "Effect": "Allow",
+            "Action": ["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointAsync"],
+            "Resource": [
+                f"{endpoints}:{kind}/lastmile-{stacks.stage}-*" for kind in ("endpoint", "inference-component")
+            ],
+        },
         *telemetry("Inference"),
     ]
 
@@ -120,6 +131,9 @@ def test_capture_reads_models_and_writes_what_was_predicted(stacks: Stacks) -> N
         ("Inference", "s3:PutObject", f"{ARTIFACTS}/models/digits/release.json", False),
         ("Inference", "s3:GetObject", f"{ARTIFACTS}/audit/2026/01/01/a.json", False),
         ("Inference", "s3:GetObject", f"{DATA}/captures/a", False),
+        ("Inference", "s3:PutObject", f"{DATA}/captures/a", False),
+        ("Inference", "s3:PutObject", f"{DATA}/pending/01/meta.json", True),
+        ("Inference", "s3:GetObject", f"{DATA}/pending/outputs/a.out", True),
         ("Inference", "s3:GetObject", f"{ARTIFACTS}/keys/digits.key", True),
         ("Inference", "s3:PutObject", f"{ARTIFACTS}/keys/digits.key", False),
         ("Control", "s3:GetObject", f"{ARTIFACTS}/keys/digits.key", False),

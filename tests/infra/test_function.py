@@ -76,6 +76,7 @@ def test_the_environment_is_complete(dev: Stacks) -> None:
     }
     assert environment(dev, "inference") == common | {
         "POWERTOOLS_SERVICE_NAME": "inference",
+        "LASTMILE_DATA": "s3://${Data}",
         "LASTMILE_RELEASE_SECONDS": "5",
         "LASTMILE_DEFAULT_MODEL": "digits",
         "LASTMILE_CAPTURE": "on",

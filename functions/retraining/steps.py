@@ -99,6 +99,7 @@ def evaluate(job: Job) -> Outcome:
         raise Refused(
             f"{len(failed)} of {len(facts['gates'])} gates are not passed: {'; '.join(failed)}",
             "The champion goes on serving. Look at the data report; more or better rows may help, or another recipe.",
+            facts,
         )
     return Outcome(facts=facts)
 
@@ -155,21 +156,26 @@ def compress(job: Job) -> Outcome:
 def certify(job: Job) -> Outcome:
     """Hold the converted graph against what the trained object answered, on held-out rows and on probing ones."""
     from functions.retraining.answers import Remembered
+    from functions.retraining.certificate import CertificateRefused
     from functions.retraining.certificate import certify as compare
 
     spec, onnx = job.spec, read(job, "trained.onnx")
     remembered = Remembered.from_bytes(onnx, read(job, "answers.bin"))
-    report = compare(remembered, onnx, held_out(job, spec).feeds, spec)
+    refused: str | None = None
+    try:
+        report = compare(remembered, onnx, held_out(job, spec).feeds, spec)
+    except CertificateRefused as refusal:
+        report, refused = refusal.report, str(refusal)
     keep(job, "certificate.json", orjson.dumps(report.to_document(), option=orjson.OPT_SERIALIZE_NUMPY))
-    largest = max((found.largest_difference for found in report.compared), default=0.0)
-    return Outcome(
-        facts={
-            "certificate": "certificate.json",
-            "rows": report.rows,
-            "probes": report.probes,
-            "largest_difference": largest,
-        }
-    )
+    facts = {
+        "certificate": "certificate.json",
+        "rows": report.rows,
+        "probes": report.probes,
+        "largest_difference": max((found.largest_difference for found in report.compared), default=0.0),
+    }
+    if refused is not None:
+        raise Refused(refused, facts=facts)
+    return Outcome(facts=facts)
 
 
 def held_out(job: Job, spec: ModelSpec) -> "Examples":

@@ -61,11 +61,15 @@ class Desk:
 
 
 class Refused(LastmileError):
-    """The run cannot go on, for a reason that repeating it would not change; `advice` says what would."""
+    """The run cannot go on, for a reason that repeating it would not change; `advice` says what would.
 
-    def __init__(self, reason: str, advice: str) -> None:
+    `facts` are what the step has found all the same.
+    """
+
+    def __init__(self, reason: str, advice: str = "", facts: dict[str, Any] | None = None) -> None:
         super().__init__(reason)
         self.advice = advice
+        self.facts = facts or {}
 
 
 class Overtaken(LastmileError):
@@ -137,6 +141,11 @@ class Job:
         except Conflict:
             raise StoreUnavailable(f"another attempt writes run {self.run.id}; look again") from None
 
+    def refuse(self, step: str, problem: dict[str, str], facts: dict[str, Any]) -> None:
+        """Keep why the run cannot go on, and what the step found."""
+        done = {"at": self.desk.clock(), "outcome": pipeline.REFUSED, "facts": facts}
+        self.write(problem=problem, steps={**self.run.steps, step: done} if facts else self.run.steps)
+
     def finish(self, step: str, outcome: "Outcome") -> None:
         """Keep what the step found."""
         done = {"at": self.desk.clock(), "outcome": outcome.name, "facts": outcome.facts}
@@ -179,7 +188,7 @@ def perform(step: str, job: Job, act: Act, conclude: Conclude) -> Answer:
     except Overtaken as error:
         outcome = Outcome(pipeline.END, state=_overtaken_as(job), why=str(error), advice="Nothing.")
     except (LastmileError, MemoryError) as error:
-        job.write(problem=problem(step, error))
+        job.refuse(step, problem(step, error), getattr(error, "facts", {}))
         return Answer(pipeline.REFUSED, job.address)
     if outcome.name == pipeline.END:
         assert outcome.state is not None

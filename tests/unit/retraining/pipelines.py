@@ -129,7 +129,7 @@ def stand_ins(*, bias: int = 0, refuse: str | None = None) -> dict[str, Act]:
     def heavy(name: str, facts: Callable[[Job], dict[str, Any]]) -> Act:
         def act(job: Job) -> Outcome:
             if name == refuse:
-                raise Refused(f"{name} is not good enough", "Do better.")
+                raise Refused(f"{name} is not good enough", "Do better.", {"seen": name})
             return Outcome(facts=facts(job))
 
         return act

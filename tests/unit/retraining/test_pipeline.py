@@ -91,6 +91,7 @@ def test_a_refusal_ends_in_a_report_an_event_and_an_unchanged_release(step: str)
     assert run.state == "refused"
     assert run.problem == {"step": step, "reason": f"{step} is not good enough", "advice": "Do better."}
     assert place.report(run)["problem"] == run.problem
+    assert place.report(run)["steps"][step]["facts"] == {"seen": step}
     assert place.bus.events[-1][0] == "RunFailed"
     assert place.registry.release("fraud") == before
     if step == "certify":

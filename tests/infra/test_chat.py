@@ -1,5 +1,6 @@
 from typing import Any
 
+from functions.chat.records import DAY, DONE_DAYS
 from infra.chat import BATCH, TRIES
 from tests.infra.templates import Stacks
 
@@ -30,8 +31,27 @@ def test_a_message_stays_hidden_for_longer_than_the_worker_may_take(stacks: Stac
     assert stacks.one("SQS::Queue", "Messages")["VisibilityTimeout"] == 6 * timeout
 
 
+def test_dead_letters_outlast_messages_and_what_was_done_is_remembered_as_long(stacks: Stacks) -> None:
+    """A dead letter keeps the time of its message, and may be sent to the worker again on its last day."""
+    kept = {name: stacks.one("SQS::Queue", name)["MessageRetentionPeriod"] for name in ("Messages", "DeadLetters")}
+    assert kept["DeadLetters"] > kept["Messages"] >= 4 * DAY
+    assert kept["DeadLetters"] <= DONE_DAYS * DAY
+    assert 2 * TRIES * stacks.one("SQS::Queue", "Messages")["VisibilityTimeout"] < kept["Messages"]
+
+
+def test_ids_come_from_the_platforms_and_not_from_what_is_said(stacks: Stacks) -> None:
+    """Who says the same twice has said it twice."""
+    for name in ("Messages", "DeadLetters"):
+        assert "ContentBasedDeduplication" not in stacks.one("SQS::Queue", name)
+
+
+def test_the_gateway_waits_for_the_hook(stacks: Stacks) -> None:
+    """HTTP APIs give up after 30 seconds."""
+    assert stacks.one("Lambda::Function", "HookFunction")["Timeout"] < 30
+
+
 def test_the_worker_reports_each_message_that_failed(stacks: Stacks) -> None:
-    mapping = stacks.one("Lambda::EventSourceMapping")
+    mapping = stacks.one("Lambda::EventSourceMapping", "Feed")
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["BatchSize"] == BATCH
     assert mapping["EventSourceArn"] == "${Messages.Arn}"
@@ -48,7 +68,8 @@ def test_the_hook_can_read_secrets_and_queue_and_nothing_else(stacks: Stacks) ->
     granted = statements(stacks, "HookRole")
     assert granted.keys() == {"Key", "Secrets", "Send"}
     assert granted["Secrets"]["Resource"].endswith(f":secret:lastmile/{stacks.stage}/chat/*")
-    assert (granted["Send"]["Action"], granted["Send"]["Resource"]) == ("sqs:SendMessage", "${Messages.Arn}")
+    assert granted["Send"]["Action"] == "sqs:SendMessage"
+    assert granted["Send"]["Resource"] == ["${Messages.Arn}", "${OperatingOrders.Arn}"]
 
 
 def test_the_worker_deletes_nothing_but_messages(stacks: Stacks) -> None:

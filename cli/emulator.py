@@ -12,10 +12,11 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO
 
 from cli import interrupts
@@ -61,12 +62,14 @@ class Process:
 class Emulator:
     """Everything it writes lies in `folder`. With a certificate it enforces IAM, as AWS does.
 
-    A guest ends with the thread that started it, even when that is killed; tests are such hosts.
+    A guest ends with the thread that started it, even when that is killed; tests are such hosts. `environ` is what the
+    handlers find in their environment besides.
     """
 
     folder: Path
     certificate: Certificate | None = None
     guest: bool = False
+    environ: Mapping[str, str] = MappingProxyType({})
 
     @property
     def log(self) -> Path:
@@ -219,7 +222,7 @@ class Emulator:
                 "AWS_CA_BUNDLE": certificate,
                 "SSL_CERT_FILE": certificate,
             }
-        return settings
+        return settings | dict(self.environ)
 
     def _recorded(self) -> Process | None:
         try:

@@ -15,10 +15,11 @@ from typing import IO, Any
 from cli.answers import refused
 from cli.connections import local_connections
 from cli.deployment import Deployment
-from cli.emulator import REGION, ROOT_KEY, Certificate, Emulator, Process, alone
+from cli.emulator import HOST, REGION, ROOT_KEY, Certificate, Emulator, Process, alone
 from cli.environment import local_aws_python
 from cli.errors import CommandFailed, Unreachable
 from cli.first_model import MODEL, FirstModel
+from cli.local_endpoint import SETTING, LocalEndpoint
 from cli.progress import Progress
 from cli.target import CHECKOUT, LOCAL_FOLDER, STACKS, Access, Credentials, Target
 
@@ -44,6 +45,11 @@ class LocalAws:
     def emulator(self) -> Emulator:
         return Emulator(self.folder, self.certificate, self.guest)
 
+    @property
+    def endpoint(self) -> LocalEndpoint:
+        """Where heavy models run."""
+        return LocalEndpoint(self.folder, self.checkout, self.guest)
+
     def up(self, progress: Progress) -> Target:
         """Start what is not running, deploy what is not deployed. A failure leaves nothing running that was not."""
         with self._alone():
@@ -51,28 +57,34 @@ class LocalAws:
             try:
                 process = self._deployed(progress)
                 target = local_target(self.stage, self.access(process))
+                with progress.step("Starting the endpoint of heavy models"):
+                    runtime = self.endpoint.start(endpoint_environ(target))
                 FirstModel(self.checkout).serve(target, progress)
                 with progress.step("Waiting for the API"):
                     wait_until_answering(target)
             except BaseException:
                 if not was_running:
                     self._forget_target()
+                    self.endpoint.stop()
                     self.emulator.kill()  # a deployment cut short must not be saved
                 raise
             chat = local_connections(target, self._read("chat.json"))
             self._write("chat.json", chat)  # secrets outlive a `down`, as the stack that knows them does
-            self._write("local.json", describe(target, process) | {"chat": chat})
+            described = describe(target, process) | {"sagemaker_runtime_url": runtime.url, "chat": chat}
+            self._write("local.json", described)
             return target
 
     def down(self) -> bool:
         """End every process; False when there was none. What is deployed and stored stays for the next time."""
         with self._alone():
             self._forget_target()
+            self.endpoint.stop()
             return self.emulator.stop()
 
     def erase(self) -> None:
         with self._alone():
             self._forget_target()
+            self.endpoint.stop()
             self.emulator.erase()
             (self.folder / "deployed.json").unlink(missing_ok=True)
 
@@ -91,7 +103,11 @@ class LocalAws:
     def _deployed(self, progress: Progress) -> Process:
         python = local_aws_python(self.checkout)
         with progress.step("Starting the local AWS"):
-            process = self.emulator.start(python)
+            port, has_changed = self.endpoint.reserve()
+            emulator = replace(self.emulator, environ={SETTING: f"http://{HOST}:{port}"})
+            if has_changed:  # what runs knows the port of before
+                emulator.stop()
+            process = emulator.start(python)
         access = self.access(process)
         deployment = local_deployment(
             self.checkout, self.stage, environ=environ(access, self.folder), log=self.folder / "deploy.log"
@@ -103,7 +119,7 @@ class LocalAws:
         (self.folder / "deployed.json").unlink(missing_ok=True)
         self._deploy(deployment, access, progress=progress)
         with progress.step("Saving the deployment"):
-            process = self.emulator.save(python)
+            process = emulator.save(python)
         self._write("deployed.json", {"digest": digest})
         return process
 
@@ -186,6 +202,11 @@ def local_target(stage: str, access: Access) -> Target:
     target = Target.of_stage(stage, access)
     url = f"{access.endpoint_url}/_aws/execute-api/{target.api_id}"
     return replace(target, api_url=url, token_url=f"{access.endpoint_url}/oauth2/token")
+
+
+def endpoint_environ(target: Target) -> dict[str, str]:
+    """The registry whose heavy sides it runs, and the AWS that their requests are in."""
+    return target.environ | {"LASTMILE_ARTIFACTS": target.artifacts, "LASTMILE_STAGE": target.stage}
 
 
 def describe(target: Target, process: Process) -> dict[str, Any]:

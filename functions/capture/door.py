@@ -10,11 +10,12 @@ from snapshot_restore_py import register_after_restore
 
 from functions.capture import telling
 from functions.capture.delivery import Delivery
-from functions.capture.environment import Environment
-from functions.capture.reviews import Reviews, reviews
+from functions.capture.reviews import KIND, reviews
 from lastmile import figures
+from lastmile.bus import Bus, Client
 from lastmile.keeping import Keeper
 from lastmile.registry import Registry
+from lastmile.settings import WatchSettings
 from lastmile.store import Store
 
 type Event = Mapping[str, Any]
@@ -25,33 +26,40 @@ def write_line(line: str) -> None:
     os.write(sys.stdout.fileno(), line.encode())
 
 
+def connect() -> Client:
+    import boto3
+
+    client: Client = boto3.client("events")
+    return client
+
+
 class Door:
     """May be called again with the same event, at any time and after any failure: it writes the same objects."""
 
     def __init__(
         self,
         keeper: Keeper,
-        reviews: Reviews,
+        bus: Bus,
         *,
         stage: str,
         write: Callable[[str], object] = write_line,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keeper = keeper
-        self._reviews = reviews
+        self._bus = bus
         self._stage = stage
         self._write = write
         self._clock = clock
 
     @classmethod
     def open(cls, environ: Mapping[str, str]) -> "Door":
-        environment = Environment.from_env(environ)
-        artifacts = Store.open(environment.artifacts, environ=environ)
-        data = Store.open(environment.data, environ=environ)
-        announcing = Reviews(environment.bus)
-        for part in (artifacts, data, announcing):
+        settings = WatchSettings.from_env(environ)
+        artifacts = Store.open(settings.artifacts, environ=environ)
+        data = Store.open(settings.data, environ=environ)
+        bus = Bus(settings.bus, connect)
+        for part in (artifacts, data, bus):
             register_after_restore(part.reconnect)
-        return cls(Keeper(Registry(artifacts), data), announcing, stage=environment.stage)
+        return cls(Keeper(Registry(artifacts), data), bus, stage=settings.stage)
 
     def __call__(self, event: Event, context: Any) -> dict[str, int]:
         """Raises what the store or the bus says, so that Lambda tries again; a poisoned line stops nothing."""
@@ -59,7 +67,7 @@ class Door:
         if delivery is None:
             return {"captures": 0, "quarantined": 0, "others": 0, "reviews": 0}
         kept = self._keeper.keep(delivery.stream, delivery.lines)
-        announced = self._reviews.announce(reviews(kept.records))
+        announced = self._bus.tell_all(KIND, reviews(kept.records))
         told = figures.line(
             {"Captures": len(kept.records), "QuarantinedCaptures": kept.refused, "Reviews": announced},
             dimensions={"stage": self._stage},

@@ -9,11 +9,11 @@ from typing import Any
 
 from snapshot_restore_py import register_after_restore
 
-from functions.drift.bus import Bus
-from functions.drift.environment import Environment
 from functions.drift.watch import QUALITY_DAYS, Watch
+from lastmile.bus import Bus, Client
 from lastmile.errors import InvalidInput, LastmileError
 from lastmile.registry import Registry
+from lastmile.settings import WatchSettings
 from lastmile.store import Store
 
 KEYS = {"tick", "model", "window_hours", "quality", "days"}
@@ -29,6 +29,13 @@ def write_line(line: str) -> None:
     os.write(sys.stdout.fileno(), line.encode())
 
 
+def connect() -> Client:
+    import boto3
+
+    client: Client = boto3.client("events")
+    return client
+
+
 class Door:
     """`{"tick": time}` or EventBridge's own scheduled event looks at all models, `{"model": name}` at one of them,
     `{"model": name, "quality": true}` at its labels."""
@@ -39,13 +46,13 @@ class Door:
 
     @classmethod
     def open(cls, environ: Mapping[str, str]) -> "Door":
-        environment = Environment.from_env(environ)
-        artifacts = Store.open(environment.artifacts, environ=environ)
-        data = Store.open(environment.data, environ=environ)
-        bus = Bus(environment.bus)
+        settings = WatchSettings.from_env(environ)
+        artifacts = Store.open(settings.artifacts, environ=environ)
+        data = Store.open(settings.data, environ=environ)
+        bus = Bus(settings.bus, connect)
         for part in (artifacts, data, bus):
             register_after_restore(part.reconnect)
-        return cls(Watch(Registry(artifacts), data, bus, stage=environment.stage, write=write_line))
+        return cls(Watch(Registry(artifacts), data, bus, stage=settings.stage, write=write_line))
 
     def __call__(self, event: Event, context: Any) -> Document:
         if event.get("detail-type") == "Scheduled Event":

@@ -6,9 +6,9 @@ from contextlib import suppress
 
 import orjson
 
-from functions.drift.bus import Bus
 from functions.drift.records import Document, move, read
 from lastmile.audit import rfc3339
+from lastmile.bus import Bus
 from lastmile.feedback import at_once
 from lastmile.labelled import Labelled
 from lastmile.quality import training_rows

@@ -8,7 +8,6 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from functions.drift import checking
-from functions.drift.bus import Bus
 from functions.drift.checking import Checking, Look, Window, moment
 from functions.drift.estimating import estimate
 from functions.drift.page import page
@@ -17,6 +16,7 @@ from functions.drift.retraining import Retraining
 from functions.drift.telling import Told, figures, gates, newest
 from lastmile import feedback
 from lastmile import figures as lines
+from lastmile.bus import Bus
 from lastmile.drift.budget import Budget
 from lastmile.drift.verdict import ALPHA
 from lastmile.errors import LastmileError

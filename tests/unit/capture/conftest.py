@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from functions.capture.door import Door
-from functions.capture.reviews import Entry, Reviews
+from lastmile.bus import Bus, Entry
 from lastmile.keeping import Keeper
 from lastmile.registry import Registry
 from lastmile.spec import ModelSpec
@@ -22,7 +22,7 @@ SIGNATURE = Signature(
 )
 
 
-class Bus:
+class Broker:
     """EventBridge, as far as it is used: refuses the events whose turn is in `refuses`."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Bus:
 class World:
     def __init__(self) -> None:
         self.data = Store.open("memory://", environ={})
-        self.bus = Bus()
+        self.bus = Broker()
         self.lines: list[str] = []
         registry = Registry(Store.open("memory://", environ={}))
         registry.push(
@@ -65,10 +65,8 @@ class World:
             lineage={},
             compression={},
         )
-        reviews = Reviews("default", connect=lambda: self.bus, pause=lambda seconds: None)
-        self.door = Door(
-            Keeper(registry, self.data), reviews, stage="dev", write=self.lines.append, clock=lambda: 1.8e9
-        )
+        bus = Bus("default", connect=lambda: self.bus, pause=lambda seconds: None)
+        self.door = Door(Keeper(registry, self.data), bus, stage="dev", write=self.lines.append, clock=lambda: 1.8e9)
 
     def paths(self) -> list[str]:
         return sorted(path for prefix in ("captures", "profiles", "quarantine") for path in self.data.list(prefix))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from functions.capture.delivery import InvalidDelivery
-from functions.capture.reviews import ReviewNotAnnounced
+from lastmile.bus import EventRefused
 from tests.unit.capture.conftest import World, recorded
 
 CHECKOUT = Path(__file__).parents[3]
@@ -42,7 +42,7 @@ def test_the_same_delivery_again_writes_the_same_objects_and_the_same_event_ids(
 
 def test_captures_are_kept_before_anybody_hears_of_a_review(world: World) -> None:
     world.bus.refuses = set(range(100))
-    with pytest.raises(ReviewNotAnnounced, match="InternalFailure, try again"):
+    with pytest.raises(EventRefused, match="InternalFailure, try again"):
         world.door(recorded("logs"), None)
     assert len(world.paths()) == 3
 

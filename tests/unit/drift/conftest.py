@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from functions.drift.bus import Bus
 from functions.drift.watch import Watch
+from lastmile.bus import Bus
 from lastmile.policies import Drift
 from lastmile.profile import Layout, Profile, reference
 from lastmile.profiles import ProfileStore

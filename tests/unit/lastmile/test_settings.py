@@ -1,7 +1,7 @@
 import pytest
 
 from lastmile.errors import MissingSettings
-from lastmile.settings import InvalidSetting, Settings
+from lastmile.settings import InvalidSetting, Settings, WatchSettings
 
 MINIMAL = {"LASTMILE_ARTIFACTS": "memory://"}
 
@@ -48,3 +48,15 @@ def test_an_unreadable_value_is_named(name: str, value: str) -> None:
 def test_the_stage_is_the_deployments_and_local_elsewhere() -> None:
     assert Settings.from_env(MINIMAL).stage == "local"
     assert Settings.from_env(MINIMAL | {"LASTMILE_STAGE": "prod"}).stage == "prod"
+
+
+def test_those_who_watch_name_all_that_is_missing_at_once() -> None:
+    with pytest.raises(MissingSettings, match="LASTMILE_ARTIFACTS, LASTMILE_DATA"):
+        WatchSettings.from_env({})
+
+
+def test_those_who_watch_need_no_cloud_and_no_bus() -> None:
+    needed = {"LASTMILE_ARTIFACTS": "s3://a", "LASTMILE_DATA": "s3://d"}
+    assert WatchSettings.from_env(needed) == WatchSettings("s3://a", "s3://d", "local", None)
+    full = WatchSettings.from_env({**needed, "LASTMILE_STAGE": "prod", "LASTMILE_BUS": "default"})
+    assert full == WatchSettings("s3://a", "s3://d", "prod", "default")

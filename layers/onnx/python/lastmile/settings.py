@@ -49,6 +49,31 @@ class Settings(NamedTuple):
         )
 
 
+class WatchSettings(NamedTuple):
+    """What the functions need to know that look after predictions.
+
+    `artifacts`: where the registry is. `data`: captures, profiles, feedback and reports. `stage`: a dimension of the
+    figures. `bus`: the EventBridge bus that hears of reviews and of drift; without one they are only logged.
+    """
+
+    artifacts: str
+    data: str
+    stage: str
+    bus: str | None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "WatchSettings":
+        missing = [name for name in ("LASTMILE_ARTIFACTS", "LASTMILE_DATA") if not environ.get(name)]
+        if missing:
+            raise MissingSettings(missing)
+        return cls(
+            artifacts=environ["LASTMILE_ARTIFACTS"],
+            data=environ["LASTMILE_DATA"],
+            stage=environ.get("LASTMILE_STAGE") or "local",
+            bus=environ.get("LASTMILE_BUS") or None,
+        )
+
+
 def _number(environ: Mapping[str, str], name: str, default: float) -> float:
     text = environ.get(name)
     if not text:

@@ -1,7 +1,6 @@
 """A run may break off anywhere, be delivered twice, and come too late: one version, and a champion that serves."""
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -12,10 +11,9 @@ from functions.retraining.door import Door
 from functions.retraining.here import follow
 from functions.retraining.lease import SECONDS
 from functions.retraining.pipeline import FIRST, TABLE
-from lastmile.errors import LastmileError
 from lastmile.runs import Run
 from lastmile.store import Store
-from tests.unit.retraining.pipelines import KEY, SPEC, Killed, KillingStore, Place, manual
+from tests.unit.retraining.pipelines import KEY, SPEC, Killed, KillingStore, Place
 
 
 def killable() -> tuple[Place, KillingStore, KillingStore]:
@@ -197,104 +195,3 @@ def test_runs_of_one_model_queue_and_those_of_another_do_not() -> None:
     assert door({**event, "run": waiting["run"]})["outcome"] == "wait"
     place.run("training/fraud/one.csv", execution="first", door=door)
     assert door({**event, "run": waiting["run"]})["outcome"] == "done"
-
-
-MOVES: dict[str, Callable[[Place], object]] = {
-    "promote": lambda place: place.registry.promote("fraud", 2, actor="ann", why="now"),
-    "rollback": lambda place: place.registry.rollback("fraud", actor="ann", why="no"),
-    "reject": lambda place: place.registry.reject("fraud", 2, actor="ann", why="never"),
-    "shadow": lambda place: place.registry.shadow("fraud", 2, actor="ann", why="look"),
-}
-
-
-@pytest.mark.parametrize("move", MOVES)
-def test_a_person_who_moves_the_release_during_the_canary_has_the_last_word(move: str) -> None:
-    place = Place()
-    place.train()
-    done: list[Any] = []
-
-    def meanwhile() -> None:
-        if place.registry.release("fraud").challenger == 2 and not done:
-            done.append(MOVES[move](place))
-
-    place.clock.meanwhile = meanwhile
-    run = place.train(bias=1)
-    assert run.state == ("rejected" if move == "reject" else "overtaken")
-    after = place.registry.release("fraud")
-    assert after.head.actor == "ann"
-    assert after == done[0]
-
-
-def test_a_canary_of_somebody_else_is_left_alone() -> None:
-    place = Place()
-    place.train()
-    place.train(bias=1)
-    place.registry.canary("fraud", 1, weight=0.2, actor="ann", why="compare")
-    before = place.registry.release("fraud")
-    run = place.train(bias=2)
-    assert run.state == "overtaken"
-    assert place.registry.release("fraud").serving == before.serving
-
-
-def test_a_yes_releases_the_version_and_names_the_person() -> None:
-    place = Place(manual())
-    place.clock.meanwhile = lambda: answer(place, "approve")
-    run = place.train()
-    assert run.state == "promoted"
-    assert "approved by ann: because" in place.registry.release("fraud").head.why
-    assert [kind for kind, _ in place.bus.events] == ["ApprovalWanted", "RunFinished"]
-
-
-def answer(place: Place, what: str) -> None:
-    with suppress(LastmileError):
-        place.door().desk.approvals.answer("fraud", 1, what, actor="ann", why="because", now=place.clock())
-
-
-def test_a_no_leaves_the_version_unreleased() -> None:
-    place = Place(manual())
-    place.clock.meanwhile = lambda: answer(place, "reject")
-    run = place.train()
-    assert run.state == "rejected"
-    assert (place.registry.release("fraud").champion, place.registry.release("fraud").latest) == (None, 1)
-
-
-def test_a_version_rejected_in_the_registry_is_not_released_either() -> None:
-    place = Place(manual())
-    place.clock.meanwhile = lambda: reject(place)
-    assert place.train().state == "rejected"
-
-
-def reject(place: Place) -> None:
-    if place.registry.rejection("fraud", 1) is None:
-        place.registry.reject("fraud", 1, actor="ann", why="unfair")
-
-
-def test_a_question_that_nobody_answers_expires() -> None:
-    place = Place(manual(hours=0.5))
-    run = place.train()
-    assert run.state == "expired"
-    assert place.clock.now - run.started_at < 0.5 * 3600 + 60
-    assert place.registry.release("fraud").champion is None
-    answer(place, "approve")
-    assert place.door().desk.approvals.read("fraud", 1).answer is None
-
-
-def test_while_a_person_is_asked_the_model_is_free_for_the_next_run() -> None:
-    place = Place(manual())
-    place.upload("training/fraud/one.csv")
-    seen: list[str | None] = []
-    place.clock.meanwhile = lambda: seen.append(place.door().desk.leases.read("fraud").run)
-    place.run("training/fraud/one.csv")
-    assert set(seen) == {None}
-
-
-def test_a_token_that_is_left_after_the_answer_wakes_the_run_at_once() -> None:
-    place = Place(manual())
-    place.upload()
-    door = place.door()
-    place.clock.meanwhile = lambda: answer(place, "approve")
-    run = place.run(door=door)
-    assert run.version == 1
-    answered = door({"step": "ask", "run": {"model": "fraud", "id": run.id, "execution": "first"}, "token": "t"})
-    assert answered["outcome"] == "done"
-    assert place.executions.woken == ["t"]

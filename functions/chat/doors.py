@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
@@ -13,7 +13,9 @@ from functions.chat.hook import HookDoor
 from functions.chat.platforms import PLATFORMS
 from functions.chat.queues import DeadLetters, FifoQueue
 from functions.chat.secrets import Secrets
-from functions.chat.worker import Worker
+
+if TYPE_CHECKING:
+    from functions.chat.worker import Worker
 
 OWN_SECRETS = ("tickets", "shop")  # of the ticket sink's receiver, and of the services that actions call
 
@@ -26,7 +28,7 @@ def open_hook(environ: Mapping[str, str]) -> HookDoor:
     return HookDoor(secrets, queue, document=lambda: openapi.describe(folder))
 
 
-def open_worker(environ: Mapping[str, str]) -> Worker:
+def open_worker(environ: Mapping[str, str]) -> "Worker":
     from functions.chat.actions import Actions
     from functions.chat.assistant.assistant import Assistant
     from functions.chat.assistant.book import Book
@@ -36,6 +38,7 @@ def open_worker(environ: Mapping[str, str]) -> Worker:
     from functions.chat.team import Team
     from functions.chat.tickets import All, Bus, Webhook, Zendesk
     from functions.chat.web import Internet
+    from functions.chat.worker import Worker
     from lastmile.capture import Capture
     from lastmile.model import threads_for
     from lastmile.predictor import Predictor

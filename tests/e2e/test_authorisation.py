@@ -33,7 +33,7 @@ class Operation:
     def url(self) -> str:
         """With every parameter filled in; what it asks for need not exist to be refused."""
         words = {"{model}": "digits", "{version}": "1", "{label}": "champion", "{asset}": "swagger-ui.css"}
-        words["{run}"] = "0123456789abcdef"
+        words |= {"{run}": "0123456789abcdef", "{prediction}": "01KAJ4Y5N8V3W6Q2T9XZ7RMBDC"}
         path = self.path
         for parameter, word in words.items():
             path = path.replace(parameter, word)

@@ -1,3 +1,5 @@
+import json
+import subprocess
 import sys
 from typing import Any
 
@@ -8,7 +10,11 @@ from lastmile.errors import MissingSettings
 from tests.unit.chat.conftest import Hook
 from tests.unit.chat.test_environment import WORKER
 
-HOOK = {"LASTMILE_CHAT_SECRETS": "lastmile/dev/chat", "LASTMILE_CHAT_QUEUE": "https://sqs/messages.fifo"}
+HOOK = {
+    "LASTMILE_CHAT_SECRETS": "lastmile/dev/chat",
+    "LASTMILE_CHAT_QUEUE": "https://sqs/messages.fifo",
+    "LASTMILE_OPERATIONS_QUEUE": "https://sqs/operations.fifo",
+}
 
 
 def test_a_client_is_made_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,3 +47,11 @@ def test_warming_up_queues_nothing(hook: Hook) -> None:
     hook.door.warm_up()
     assert hook.queue.taken == []
     assert hook.manager.reads > 0
+
+
+def test_the_hook_waits_for_nothing_that_only_the_worker_needs() -> None:
+    """A platform waits for three seconds; what the assistant, the model and AWS need comes later or never."""
+    script = "import functions.chat.doors, json, sys; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
+    assert not loaded & {"boto3", "nacl", "numpy", "onnxruntime", "obstore", "pydantic", "urllib3"}

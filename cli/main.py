@@ -9,6 +9,8 @@ import typer
 
 from cli import (
     audit,
+    batch,
+    batches,
     chat,
     decide,
     deploy,
@@ -55,6 +57,8 @@ app.add_typer(runs.app, name="run")
 app.command()(runs.approve)
 app.command()(runs.reject)
 app.command()(predict.predict)
+app.command()(batch.batch)
+app.command()(batches.batches)
 app.command()(decide.decide)
 app.command()(models.models)
 app.command()(models.versions)

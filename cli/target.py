@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 LOCAL_FOLDER = CHECKOUT / ".lastmile"
-STACKS = ("Storage", "Layers", "Identity", "Chat", "Serving", "Watching", "Learning")
+STACKS = ("Storage", "Layers", "Identity", "Chat", "Serving", "Watching", "Learning", "Batch")
 SCOPES = ("infer", "feedback", "read", "operate", "approve")
 
 
@@ -135,6 +135,7 @@ class Target:
     log_group_prefix: str
     functions: Mapping[str, str]
     learning_state_machine_arn: str | None = None
+    batch_state_machine_arn: str | None = None
 
     @classmethod
     def local(cls, folder: Path = LOCAL_FOLDER) -> Self:
@@ -174,6 +175,7 @@ class Target:
                 key.removesuffix("Function").lower(): name for key, name in outputs.items() if key.endswith("Function")
             },
             learning_state_machine_arn=outputs.get("LearningStateMachine"),
+            batch_state_machine_arn=outputs.get("BatchStateMachine"),
         )
 
     def to_document(self) -> dict[str, Any]:

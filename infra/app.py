@@ -4,6 +4,7 @@ from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
 
 from infra.assets import Assets
+from infra.batch import Batch
 from infra.chat import Chat
 from infra.config import choose
 from infra.identity import Identity
@@ -31,6 +32,7 @@ def build() -> App:
     for watched in (serving, chat):
         watching.add_stack_dependency(watched)  # its log groups must be there
     Learning(app, stage=stage, assets=assets, layers=layers, storage=storage)
+    Batch(app, stage=stage, assets=assets, layers=layers, storage=storage)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
     return app
 

@@ -37,6 +37,9 @@ class Stage:
     capturing: Size
     drift: Size
     retraining: Size
+    batch: Size
+    batches_at_once: int  # slices of a batch that are done together, each by a function of its own
+    batch_buckets: tuple[str, ...]  # beside the data bucket: where batches may read from and write to
     largest_upload_mb: int  # what the retraining function can hold, in memory and in its /tmp of 512 MB
     hook: Size
     chat: Size
@@ -66,6 +69,9 @@ DEV = Stage(
     drift=Size(memory_mb=1769, timeout_seconds=900, p99_alarm_ms=600_000),
     retraining=Size(memory_mb=3008, timeout_seconds=900, p99_alarm_ms=840_000),
     largest_upload_mb=400,
+    batch=Size(memory_mb=1769, timeout_seconds=900, p99_alarm_ms=600_000),
+    batches_at_once=20,
+    batch_buckets=(),
     hook=Size(memory_mb=512, timeout_seconds=10, p99_alarm_ms=2_000),
     chat=Size(memory_mb=1769, timeout_seconds=60, p99_alarm_ms=20_000),
     zendesk_groups={},
@@ -91,6 +97,7 @@ PROD = replace(
     architecture="arm64",
     inference=Size(memory_mb=1769, timeout_seconds=29, p99_alarm_ms=1_000),
     control=Size(memory_mb=1024, timeout_seconds=29, p99_alarm_ms=5_000),
+    batches_at_once=100,
     throttle=Throttle(rate=2_000, burst=4_000),
     log_retention="THREE_MONTHS",
     release_seconds=30,

@@ -56,7 +56,12 @@ def _layer(
 
 
 def _function(
-    name: str, *, layers: tuple[str, ...], elsewhere: tuple[str, ...] = (), also: tuple[str, ...] = ()
+    name: str,
+    *,
+    layers: tuple[str, ...],
+    elsewhere: tuple[str, ...] = (),
+    also: tuple[str, ...] = (),
+    pruned: tuple[str, ...] = (),
 ) -> Asset:
     """`also` are files beside the function's folder, which keep their paths."""
     sources = ("functions/__init__.py", f"functions/{name}", *also)
@@ -68,6 +73,7 @@ def _function(
         mount="/var/task",
         layers=layers,
         elsewhere=tuple(f"functions/{name}/{file}" for file in elsewhere),
+        pruned=pruned,
     )
 
 
@@ -181,6 +187,33 @@ ASSETS = {
         ),
         _function("capture", layers=("onnx-layer",)),
         _function("drift", layers=("onnx-layer",)),
+        _function(
+            "batch",
+            layers=("onnx-layer",),
+            elsewhere=("here.py", "local.py", "progress.py"),  # on the user's own machine
+            pruned=(
+                "pyarrow/*.pxi",
+                "pyarrow/*.pyx",
+                "pyarrow/_azurefs.*",
+                "pyarrow/_dataset*",
+                "pyarrow/_flight.*",
+                "pyarrow/_gcsfs.*",
+                "pyarrow/_hdfs.*",
+                "pyarrow/_orc.*",
+                "pyarrow/_parquet_encryption.*",
+                "pyarrow/_s3fs.*",
+                "pyarrow/_substrait.*",
+                "pyarrow/include/*",
+                "pyarrow/libarrow_flight.*",  # what is linked with the others stays, used or not
+                "pyarrow/libarrow_python.so",
+                "pyarrow/libarrow_python.so.*.*",
+                "pyarrow/libarrow_python_flight.*",
+                "pyarrow/libarrow_python_parquet_encryption.*",
+                "pyarrow/libarrow_s3.*",
+                "pyarrow/src/*",
+                "pyarrow/tests/*",
+            ),
+        ),
         _function("retraining", layers=("onnx-layer", "training-layer"), also=OWN_RECIPES),
     )
 }

@@ -12,7 +12,17 @@ from tests.infra.templates import Stacks
 def tiny_assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders where the app looks for assets, with one file each: synthesis does not look inside."""
     root = tmp_path_factory.mktemp("assets")
-    for name in ("onnx-layer", "training-layer", "inference", "control", "chat", "capture", "drift", "retraining"):
+    for name in (
+        "onnx-layer",
+        "training-layer",
+        "inference",
+        "control",
+        "chat",
+        "capture",
+        "drift",
+        "retraining",
+        "batch",
+    ):
         for architecture in ("x86_64", "arm64"):
             folder = root / f"{name}-{architecture}"
             folder.mkdir()

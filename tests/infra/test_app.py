@@ -17,6 +17,7 @@ OUTPUTS = {
     "Layers": set(),
     "Watching": {"CaptureFunction", "DriftFunction"},
     "Learning": {"LearningStateMachine", "RetrainingFunction"},
+    "Batch": {"BatchStateMachine", "BatchFunction"},
 }
 CFN_LINT = Path(sysconfig.get_path("scripts")) / "cfn-lint"
 

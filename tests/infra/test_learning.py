@@ -21,7 +21,7 @@ def test_the_state_machine_and_the_function_have_the_same_table() -> None:
 @pytest.fixture
 def machine(stacks: Stacks) -> dict[str, Any]:
     """The definition as the template has it."""
-    definition: dict[str, Any] = json.loads(stacks.one("StepFunctions::StateMachine")["DefinitionString"])
+    definition: dict[str, Any] = json.loads(stacks.one("StepFunctions::StateMachine", "Machine")["DefinitionString"])
     return definition
 
 
@@ -68,7 +68,7 @@ def test_a_wait_for_a_person_ends_with_a_token_or_looks_again(machine: dict[str,
 
 
 def test_executions_are_logged_and_traced(stacks: Stacks) -> None:
-    found = stacks.one("StepFunctions::StateMachine")
+    found = stacks.one("StepFunctions::StateMachine", "Machine")
     assert found["TracingConfiguration"] == {"Enabled": True}
     assert found["LoggingConfiguration"]["Level"] == "ALL"
     group = stacks.one("Logs::LogGroup", "MachineLogs")

@@ -18,10 +18,12 @@ PATHS = (
     ("Retraining", ARTIFACTS, ("models/*", "audit/*", "keys/*")),
     ("Retraining", DATA, ("training/*", "runs/*", "approvals/*", "profiles/*", "captures/*")),
     ("Retraining", DATA, ("quarantine/training/*", "reports/*")),
+    ("Batch", ARTIFACTS, ("models/*", "keys/*")),
+    ("Batch", DATA, ("batches/*",)),
     ("Chat", ARTIFACTS, ("models/*",)),
     ("Chat", DATA, ("feedback/*",)),
 )
-FUNCTIONS = ("Inference", "Control", "Capturing/Capture", "Drifting/Drift", "Chat", "Hook", "Retraining")
+FUNCTIONS = ("Inference", "Control", "Capturing/Capture", "Drifting/Drift", "Chat", "Hook", "Retraining", "Batch")
 SECRETS = "arn:<AWS::Partition>:secretsmanager:<AWS::Region>:<AWS::AccountId>:secret:lastmile"
 EXECUTIONS = "arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:lastmile"
 WITH_A_FAULT = """
@@ -67,6 +69,12 @@ def test_every_acceptance_is_known_here_and_says_why(stacks: Stacks) -> None:
         *((f"{name}/Role", f"IAM5[Resource::{SECRETS}/{stacks.stage}/chat/*]") for name in ("Chat", "Hook")),
         ("Retraining/Role", f"IAM5[Resource::{EXECUTIONS}-{stacks.stage}-learning:*]"),
         ("MachineRole/DefaultPolicy", "IAM5[Resource::*]"),
+        ("BatchMachineRole/DefaultPolicy", "IAM5[Resource::*]"),
+        ("BatchMachineRole", f"IAM5[Resource::{EXECUTIONS}-{stacks.stage}-batch/*]"),
+        (
+            "BatchMachineRole",
+            f"IAM5[Resource::Lastmile-{stacks.stage}-Storage:ExportsOutputFnGetAtt{DATA}/batches/*/items.json]",
+        ),
         ("DeadLetters", "SQS3"),
         ("Unheard", "SQS3"),
     }

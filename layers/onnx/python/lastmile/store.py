@@ -123,6 +123,10 @@ class Store:
         else:
             yield from self._in_turn(path, 0, size)
 
+    def part(self, path: str, start: int, end: int) -> "Buffer":
+        """Some bytes of an object; `end` may not be beyond its own. Raises NotFound."""
+        return self._piece(path, start, end)
+
     def create(self, path: str, data: bytes) -> str:
         """Write what must not be there yet; returns the etag. Raises AlreadyExists."""
         for attempt in range(CONFLICTS):
@@ -328,6 +332,11 @@ class _Directory(Store):
     def pieces(self, path: str, size: int | None = None) -> "Iterator[Buffer]":
         with self._errors(path):
             yield (self._root / checked(path)).read_bytes()
+
+    def part(self, path: str, start: int, end: int) -> "Buffer":
+        with self._errors(path), (self._root / checked(path)).open("rb") as file:
+            file.seek(start)
+            return file.read(end - start)
 
     def create(self, path: str, data: bytes) -> str:
         target = self._root / checked(path)

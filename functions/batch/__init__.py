@@ -1,0 +1,1 @@
+"""Many rows at once: files in, files with predictions out; slice by slice, each done once."""

@@ -1,0 +1,75 @@
+"""The Lambda door: the state machine names a job and a step, and is told what is next."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from functions.batch import joining, planning, slicing
+from functions.batch.desk import Desk, Job
+from functions.batch.environment import Environment
+from lastmile.batches import Batches
+from lastmile.errors import InvalidInput, LastmileError, NotFound
+from lastmile.predictor import Predictor
+from lastmile.registry import Registry
+from lastmile.store import Store
+
+type Event = dict[str, Any]
+
+logger = Logger(service="batch")
+
+
+class Door:
+    """Steps: plan, slice, failed (of a slice), join. An exception is a failure that the state machine repeats."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    @classmethod
+    def open(cls, environ: Mapping[str, str], *, clock: Callable[[], float] = time.time) -> "Door":
+        environment = Environment.from_env(environ)
+        predictor = Predictor(Registry(Store.open(environment.artifacts, environ=environ)), threads=environment.threads)
+        data, _, bucket = environment.data.partition("s3://")
+        store = Store.open(environment.data, environ=environ)
+        return cls(Desk(predictor, store, bucket.partition("/")[0] if not data else None, environ, clock))
+
+    def __call__(self, event: Event, context: Any = None) -> Event:
+        started = time.perf_counter()
+        step, attempt = event["step"], event["attempt"]
+        job = Job(self.desk, Batches(self.desk.data).read(event["job"]["model"], event["job"]["id"]))
+        answer = self._step(step, attempt, job, event)
+        took = round(time.perf_counter() - started, 3)
+        logger.info("step", extra={"step": step, "took": took, **event["job"], **answer})
+        return answer
+
+    def _step(self, step: str, attempt: str, job: Job, event: Event) -> Event:
+        match step:
+            case "plan":
+                return self._plan(job)
+            case "slice":
+                made = slicing.make(job, event["slice"])
+                return {"outcome": "found"} if made is None else {"outcome": "made", "rows": made.rows, "bad": made.bad}
+            case "failed":
+                slicing.note_failure(job, attempt, event["slice"], _error(event["error"]))
+                return {"outcome": "noted"}
+            case "join":
+                report = joining.join(
+                    job, attempt, tolerated=event["job"].get("tolerated", 0.0), error=_error(event.get("error"))
+                )
+                return {"outcome": report["state"]}
+            case _:
+                raise LastmileError(f"there is no step '{step}'")
+
+    def _plan(self, job: Job) -> Event:
+        """What cannot be done is an outcome: nothing is gained by trying it again."""
+        try:
+            missing = planning.plan(job)
+        except (InvalidInput, NotFound) as error:
+            joining.refuse(job, str(error))
+            return {"outcome": "refused", "items": job.batch.path("items.json")}
+        return {"outcome": "planned" if missing else "ready", "items": job.batch.path("items.json")}
+
+
+def _error(given: Any) -> Event:
+    return given if isinstance(given, dict) else {}

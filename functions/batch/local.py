@@ -1,0 +1,202 @@
+"""A batch on this machine: one thread reads, the others predict and write parts, and the parts become one file."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from functions.batch import results
+from functions.batch.files import Csv, Parquet, Slice, opened
+from functions.batch.progress import Parts, Progress
+from functions.batch.results import PREFIX, Format, Layout, Writer
+from functions.batch.scoring import Scorer, check_decides
+from lastmile.errors import InvalidInput
+from lastmile.predictor import Predictor
+from lastmile.registry import Registry
+from lastmile.ulid import new_ulid
+
+MEASURED_ROWS = 16_384
+SUFFIXES: dict[str, Format] = {".csv": "csv", ".parquet": "parquet"}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    model: str
+    input: Path
+    output: Path
+    version: int | None = None
+    keep: tuple[str, ...] = ()
+    decides: bool = False
+    batch_rows: int | None = None
+    workers: int | None = None
+
+    @property
+    def format(self) -> Format:
+        if self.output.suffix not in SUFFIXES:
+            raise InvalidInput(f"{self.output.name} ends neither in {' nor in '.join(SUFFIXES)}")
+        return SUFFIXES[self.output.suffix]
+
+    @property
+    def errors(self) -> Path:
+        return self.output.with_name(f"{self.output.name}.errors.jsonl")
+
+
+class State(NamedTuple):
+    """Of a job: rows done, the bad ones among them, the share of the file, and how many were there already."""
+
+    rows: int
+    bad: int
+    share: float
+    found: int
+    version: int
+    batch_rows: int
+
+
+class Done(NamedTuple):
+    number: int
+    table: pa.Table
+    bad: int
+    share: float
+    is_new: bool
+
+
+type Tell = Callable[[State], None]
+
+
+def run(job: Job, registry: Registry, *, uri: str, tell: Tell) -> State:
+    """Raises InvalidInput for what cannot be done; a job that was cut short goes on where it stopped."""
+    kind, parts = job.format, Parts.beside(job.output)
+    if not job.input.is_file():
+        raise InvalidInput(f"there is no file {job.input}")
+    if job.output.exists() and not (parts.folder / "progress.json").exists():
+        raise InvalidInput(f"{job.output} exists already")
+    with parts.alone(), job.input.open("rb") as file:
+        begun = parts.begun()
+        if begun is not None and (difference := begun.differs(asked(job, uri, begun))) is not None:
+            raise InvalidInput(f"{parts.folder} holds parts of another job ({difference}); remove it to begin anew")
+        version = begun.version if begun is not None else job.version
+        predictor = Predictor(registry, threads=1, release_seconds=float("inf"))
+        served = predictor.resolve(job.model, version=version)
+        if job.decides:
+            check_decides(served)
+        scorer = Scorer(predictor, served, job.decides)
+        table = opened(file, job.input.name, scorer.inputs, job.keep, size=job.input.stat().st_size)
+        scorer.layout(table.keep)
+        if begun is None:
+            speed = job.batch_rows or measured(scorer, table, file)
+            made = Progress(job.model, uri, served.version, new_ulid()[:PREFIX], speed, "", 0, 0, None, (), False)
+            begun = asked(job, uri, made)
+            parts.begin(begun)
+        work = Work(replace(scorer, batch_rows=begun.batch_rows), table, parts, begun.prefix)
+        state = joined(job, kind, work, file, tell)
+        parts.clear()
+        return state
+
+
+def asked(job: Job, uri: str, made: Progress) -> Progress:
+    """`made`, as if it had been asked for now."""
+    found = job.input.stat()
+    return replace(
+        made,
+        model=job.model,
+        registry=uri,
+        input=str(job.input.resolve()),
+        size=found.st_size,
+        modified=found.st_mtime_ns,
+        asked_version=job.version,
+        keep=job.keep,
+        decides=job.decides,
+    )
+
+
+def measured(scorer: Scorer, table: Csv | Parquet, file: BinaryIO) -> int:
+    for slice_ in table.slices(file):
+        rows = table.rows(slice_)
+        if rows.places is None or len(rows.places):
+            return scorer.measured({name: array[:MEASURED_ROWS] for name, array in rows.feeds.items()}).batch_rows
+    return scorer.batch_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    scorer: Scorer
+    table: Csv | Parquet
+    parts: Parts
+    prefix: str
+
+    @property
+    def layout(self) -> Layout:
+        return self.scorer.layout(self.table.keep)
+
+    def part(self, number: int, slice_: Slice) -> Done:
+        """Predicted and written, or as it was found."""
+        path = self.parts.part(number)
+        if path.exists() and (found := self._found(path, slice_)) is not None:
+            return Done(number, found, found.num_rows - found.column("error").null_count, slice_.share, False)
+        rows = self.table.rows(slice_)
+        table, rows = self.scorer.score(rows, self.layout, prefix=self.prefix, first=slice_.first)
+        self.parts.write(number, results.encoded(table, "parquet"), results.errors(rows, slice_.first))
+        return Done(number, table, len(rows.problems), slice_.share, True)
+
+    def _found(self, path: Path, slice_: Slice) -> pa.Table | None:
+        """None where a machine that lost its power left something else."""
+        try:
+            table = pq.ParquetFile(path).read()
+        except (pa.ArrowException, OSError):
+            return None
+        fits = table.num_rows == slice_.rows and table.column("row")[0].as_py() == slice_.first + 1
+        return table if fits and table.schema.equals(self.layout.schema) else None
+
+
+def joined(job: Job, kind: Format, work: Work, file: BinaryIO, tell: Tell) -> State:
+    """All parts in order as one file, which appears when it is whole; the list of bad rows before it."""
+    state = State(0, 0, 0.0, 0, work.scorer.served.version, work.scorer.batch_rows)
+    new = job.output.with_name(f"{job.output.name}.new")
+    bad = job.errors.with_name(f"{job.errors.name}.new")
+    with (
+        new.open("wb") as whole,
+        bad.open("wb") as errors,
+        closing(Writer(whole, work.layout.schema, kind)) as writer,
+    ):
+        tell(state)
+        for done in in_order(work, file, job.workers or os.cpu_count() or 1):
+            writer.write(done.table)
+            if done.bad:
+                errors.write(work.parts.errors(done.number).read_bytes())
+            state = state._replace(
+                rows=state.rows + done.table.num_rows,
+                bad=state.bad + done.bad,
+                share=done.share,
+                found=state.found + (0 if done.is_new else done.table.num_rows),
+            )
+            tell(state)
+    if state.bad:
+        bad.replace(job.errors)
+    else:
+        bad.unlink()
+        job.errors.unlink(missing_ok=True)
+    new.replace(job.output)
+    return state
+
+
+def in_order(work: Work, file: BinaryIO, workers: int) -> Iterator[Done]:
+    """Parts as they are done, first to last; few slices are in memory at a time, however long the file is."""
+    under_way: deque[Future[Any]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for number, slice_ in enumerate(work.table.slices(file)):
+                under_way.append(pool.submit(work.part, number, slice_))
+                while len(under_way) > workers + 1:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            for waiting in under_way:
+                waiting.cancel()

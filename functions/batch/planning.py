@@ -1,0 +1,118 @@
+"""The plan of a job: where its input is cut into slices, each of them some seconds of work for one function."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+import orjson
+
+from functions.batch.cutting import Block, blocks
+from functions.batch.desk import Job
+from functions.batch.files import Csv, Parquet
+from functions.batch.scoring import Scorer, Speed
+from lastmile.batches import Place, done_parts
+from lastmile.errors import InvalidInput
+from lastmile.store import AlreadyExists
+
+SLICE_SECONDS = 60.0  # a function may take fifteen times as long
+MOST_BYTES = 32 << 20  # of a CSV, in one slice
+LEAST_BYTES = 64 << 10
+MOST_ROWS = 262_144
+MOST_SLICES = 10_000
+HEAD_ROWS = 4096
+
+type Document = dict[str, Any]
+
+
+def plan(job: Job) -> list[int]:
+    """The slices that are still to be done; the plan itself is made once."""
+    job.batches.write(job.batch, "report.json", {"state": "running", "since": job.desk.clock()})
+    own(job)
+    found = job.batches.document(job.batch, "plan.json")
+    if found is None:
+        found = made(job)
+        job.batches.write(job.batch, "plan.json", found)
+    done = set(done_parts(job.output, job.batch))
+    missing = [number for number in range(len(found["slices"])) if number not in done]
+    job.batches.write(job.batch, "items.json", [{"slice": number} for number in missing])
+    return missing
+
+
+def own(job: Job) -> None:
+    """Raises InvalidInput where another job has written: its parts would be taken for this one's."""
+    path, ours = f"{Place.of(job.batch.output).path}/_batch.json", {"model": job.batch.model, "batch": job.batch.id}
+    try:
+        job.output.create(path, orjson.dumps(ours))
+    except AlreadyExists:
+        if orjson.loads(job.output.get(path).data) != ours:
+            raise InvalidInput(f"{job.batch.output} holds the output of another batch") from None
+
+
+def made(job: Job) -> Document:
+    scorer, file = job.scorer(), job.input()
+    table = job.table(file, scorer)
+    scorer.layout(table.keep)
+    speed = measured(scorer, table, file)
+    if job.batch.batch_rows is not None:
+        speed = replace(speed, batch_rows=job.batch.batch_rows)
+    rows = int(min(MOST_ROWS, max(scorer.fixed or 1, speed.rows_per_second * SLICE_SECONDS)))
+    slices = list(cut_csv(table, file, rows) if isinstance(table, Csv) else cut_parquet(table, rows))
+    return {
+        "rows": sum(one["rows"] for one in slices),
+        "batch_rows": speed.batch_rows,
+        "rows_per_second": round(speed.rows_per_second, 1),
+        "header": head(table),
+        "slices": slices,
+    }
+
+
+def measured(scorer: Scorer, table: Csv | Parquet, file: BinaryIO) -> Speed:
+    if isinstance(table, Csv):
+        slices = table.slices(file, bytes_=1 << 20, most_rows=HEAD_ROWS)
+    else:
+        slices = iter(
+            [table.between(file, 0, min(HEAD_ROWS, table.metadata.num_rows))] if table.metadata.num_rows else []
+        )
+    for slice_ in slices:
+        rows = table.rows(slice_)
+        if rows.places is None or len(rows.places):
+            return scorer.measured(rows.feeds)
+    return Speed(1024, 1000.0)
+
+
+def cut_csv(table: Csv, file: BinaryIO, rows: int) -> Iterator[Document]:
+    """Between records, so that each slice holds at most so many; the file is read once from end to end."""
+    size = max(LEAST_BYTES, min(MOST_BYTES, table.size))
+    size = max(size, table.size // MOST_SLICES)
+    file.seek(table.header.start)
+    for block in blocks(file, table.header.delimiter, start=table.header.start, size=size, most_rows=rows):
+        yield {"start": block.start, "end": block.start + len(block.data), "line": block.line, "first": block.row,
+               "rows": block.rows}  # fmt: skip
+
+
+def cut_parquet(table: Parquet, rows: int) -> Iterator[Document]:
+    """Along row groups where they are small enough, else within them."""
+    groups = [table.metadata.row_group(group).num_rows for group in range(table.metadata.num_row_groups)]
+    rows = max(rows, sum(groups) // MOST_SLICES)
+    first = count = 0
+    for group in (one for one in groups if one):
+        if count and count + group > rows:
+            yield {"first": first, "rows": count}
+            first, count = first + count, 0
+        count += group
+        while count > rows:
+            yield {"first": first, "rows": rows}
+            first, count = first + rows, count - rows
+    if count:
+        yield {"first": first, "rows": count}
+
+
+def head(table: Csv | Parquet) -> Document | None:
+    if isinstance(table, Parquet):
+        return None
+    return {"names": list(table.header.names), "delimiter": table.header.delimiter, "start": table.header.start}
+
+
+def block_of(slice_: Document, data: bytes) -> Block:
+    whole = data if data.endswith(b"\n") else data + b"\n"
+    return Block(whole, slice_["start"], slice_["line"], slice_["first"], slice_["rows"])

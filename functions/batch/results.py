@@ -1,0 +1,176 @@
+"""What comes out: a row for each row that went in, in the same order, with its prediction id.
+
+A bad row has empty outputs and its reason in `error`.
+"""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+
+from functions.batch.columns import ARROW
+from functions.batch.rows import Rows
+from lastmile.errors import InvalidInput
+from lastmile.tensors import Array, TensorSpec, nested_json
+
+ALPHABET = np.frombuffer(b"0123456789ABCDEFGHJKMNPQRSTVWXYZ", np.uint8)  # Crockford's, as ULIDs have it
+PREFIX, DIGITS = 18, 8  # characters of a ULID: those of the job, and those of the row
+DECIDED = ("decision", "reasons", "review")
+OWN = ("row", "prediction_id", *DECIDED, "error")
+
+type Format = Literal["parquet", "csv"]
+
+
+def ids(prefix: str, first: int, count: int) -> pa.Array:
+    """ULIDs of these rows: a job's are equal but for their end, which is the number of the row."""
+    texts = np.empty((count, PREFIX + DIGITS), np.uint8)
+    texts[:, :PREFIX] = np.frombuffer(prefix.encode(), np.uint8)
+    numbers = np.arange(first, first + count)
+    for digit in range(DIGITS):
+        texts[:, PREFIX + digit] = ALPHABET[numbers >> 5 * (DIGITS - 1 - digit) & 31]
+    offsets = np.arange(count + 1, dtype=np.int32) * (PREFIX + DIGITS)
+    return pa.StringArray.from_buffers(count, pa.py_buffer(offsets), pa.py_buffer(texts))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns of a result. An output of several named values becomes several columns, one of lists a JSON text."""
+
+    outputs: tuple[TensorSpec, ...]
+    keep: Mapping[str, pa.DataType]
+    decides: bool
+
+    def __post_init__(self) -> None:
+        names = [*(name for name in OWN if self.decides or name not in DECIDED), *self.keep]
+        names += [name for spec in self.outputs for name, _ in columns_of(spec)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise InvalidInput(f"the result would have two columns '{twice}'; leave it out of what is kept")
+
+    @property
+    def schema(self) -> pa.Schema:
+        decided = zip(DECIDED, (pa.string(), pa.string(), pa.bool_()), strict=True) if self.decides else ()
+        return pa.schema(
+            [
+                ("row", pa.int64()),
+                ("prediction_id", pa.string()),
+                *self.keep.items(),
+                *(column for spec in self.outputs for column in columns_of(spec)),
+                *decided,
+                ("error", pa.string()),
+            ]
+        )
+
+    def table(
+        self, rows: Rows, outputs: Mapping[str, Array], decisions: Sequence[Any], *, prefix: str, first: int
+    ) -> pa.Table:
+        """`first` is the number of the first row in the file, from 0 on; in the result they count from 1."""
+        numbers = pa.array(np.arange(first + 1, first + 1 + rows.total))
+        columns = [numbers, ids(prefix, first, rows.total)]
+        columns += [rows.kept[name].cast(kind) for name, kind in self.keep.items()]
+        for spec in self.outputs:
+            columns += [_spread(values, rows, kind) for values, kind in _values(outputs[spec.name], spec)]
+        if self.decides:
+            columns += [_spread(values, rows, kind) for values, kind in _decided(decisions)]
+        columns.append(_reasons(rows))
+        return pa.Table.from_arrays(columns, schema=self.schema)
+
+
+def columns_of(spec: TensorSpec) -> Iterator[tuple[str, pa.DataType]]:
+    kind = ARROW[spec.datatype]
+    if len(spec.shape) == 1 or spec.shape[1:] == (1,):
+        yield spec.name, kind
+    elif len(spec.shape) == 2 and (spec.columns or spec.shape[1] > 0):
+        names = spec.columns or tuple(map(str, range(spec.shape[1])))
+        yield from ((f"{spec.name}.{name}", kind) for name in names)
+    else:
+        yield spec.name, pa.string()
+
+
+def _values(array: Array, spec: TensorSpec) -> Iterator[tuple[Array, pa.DataType]]:
+    columns = list(columns_of(spec))
+    kind = columns[0][1]
+    if len(columns) > 1:
+        yield from ((array[:, place], kind) for place in range(len(columns)))
+    elif len(spec.shape) == 1 or spec.shape[1:] == (1,):
+        yield array.reshape(len(array)), kind
+    else:
+        texts = np.empty(len(array), object)
+        texts[:] = [orjson.dumps(nested_json(row, spec.name), option=orjson.OPT_SERIALIZE_NUMPY).decode()
+                    for row in array]  # fmt: skip
+        yield texts, kind
+
+
+def _decided(decisions: Sequence[Any]) -> Iterator[tuple[Array, pa.DataType]]:
+    for values, kind in (
+        ([one.decision for one in decisions], pa.string()),
+        ([orjson.dumps(one.reasons).decode() for one in decisions], pa.string()),
+        ([one.review for one in decisions], pa.bool_()),
+    ):
+        array = np.empty(len(values), object)
+        array[:] = values
+        yield array, kind
+
+
+def _spread(values: Array, rows: Rows, kind: pa.DataType) -> pa.Array:
+    """The good rows' values among all rows."""
+    if rows.places is None:
+        return pa.array(np.ascontiguousarray(values), kind)
+    if not len(values):
+        return pa.nulls(rows.total, kind)
+    full = np.zeros(rows.total, values.dtype)
+    full[rows.places] = values
+    bad = np.ones(rows.total, bool)
+    bad[rows.places] = False
+    return pa.array(full, kind, mask=bad)
+
+
+def _reasons(rows: Rows) -> pa.Array:
+    if not rows.problems:
+        return pa.nulls(rows.total, pa.string())
+    return pa.array([rows.problems.get(place) for place in range(rows.total)], pa.string())
+
+
+def errors(rows: Rows, first: int) -> bytes:
+    """JSON lines: where each bad row stands, and what is wrong with it."""
+    return b"".join(
+        orjson.dumps(
+            {"row": first + 1 + place}
+            | ({"line": rows.lines[place]} if place in rows.lines else {})
+            | {"reason": rows.problems[place]},
+            option=orjson.OPT_APPEND_NEWLINE,
+        )
+        for place in sorted(rows.problems)
+    )
+
+
+class Writer:
+    """One file of results, table by table."""
+
+    def __init__(self, file: Any, schema: pa.Schema, kind: Format, *, header: bool = True) -> None:
+        if kind == "csv":
+            self._writer = pc.CSVWriter(file, schema, write_options=pc.WriteOptions(include_header=header))
+        else:
+            # Of ids no two are the same, and of row numbers neither: dictionaries of them only cost time.
+            plain = [field.name for field in schema if field.name not in ("row", "prediction_id")]
+            self._writer = pq.ParquetWriter(file, schema, compression="snappy", use_dictionary=plain)
+
+    def write(self, table: pa.Table) -> None:
+        self._writer.write_table(table)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def encoded(table: pa.Table, kind: Format) -> bytes:
+    file = io.BytesIO()
+    writer = Writer(file, table.schema, kind)
+    writer.write(table)
+    writer.close()
+    return file.getvalue()

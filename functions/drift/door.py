@@ -9,7 +9,8 @@ from typing import Any
 
 from snapshot_restore_py import register_after_restore
 
-from functions.drift.watch import QUALITY_DAYS, Watch
+from functions.drift.making import QUALITY_DAYS
+from functions.drift.watch import Watch
 from lastmile.bus import Bus, Client
 from lastmile.errors import InvalidInput, LastmileError
 from lastmile.registry import Registry

@@ -1,6 +1,6 @@
 """Alarms and the topic they ring on."""
 
-from aws_cdk import Duration, aws_cloudwatch, aws_cloudwatch_actions, aws_kms, aws_sns
+from aws_cdk import Aws, Duration, aws_cloudwatch, aws_cloudwatch_actions, aws_iam, aws_kms, aws_sns
 from aws_cdk.aws_cloudwatch import ComparisonOperator, TreatMissingData
 from constructs import Construct
 
@@ -13,6 +13,16 @@ class Alarms(Construct):
     def __init__(self, scope: Construct, *, key: aws_kms.IKey) -> None:
         super().__init__(scope, "Alarms")
         self.topic = aws_sns.Topic(self, "Topic", master_key=key, enforce_ssl=True)
+        # Whoever has a policy of his own loses SNS's default one, by which CloudWatch may publish.
+        self.topic.add_to_resource_policy(
+            aws_iam.PolicyStatement(
+                sid="Alarms",
+                principals=[aws_iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+                actions=["sns:Publish"],
+                resources=[self.topic.topic_arn],
+                conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}},
+            )
+        )
         self._action = aws_cloudwatch_actions.SnsAction(self.topic)
 
     def ring(self, scope: Construct, name: str, metric: aws_cloudwatch.IMetric, *, at: float, meaning: str) -> None:

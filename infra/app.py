@@ -1,4 +1,5 @@
-"""Entry of the CDK app. Its context (`cdk synth -c stage=prod`): stage, architecture, assets, token_url."""
+"""Entry of the CDK app. Its context (`cdk synth -c stage=prod`): stage, architecture, assets, token_url, and those of
+`infra.chatops`."""
 
 from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
@@ -6,6 +7,7 @@ from cdk_nag import AwsSolutionsChecks
 from infra.assets import Assets
 from infra.batch import Batch
 from infra.chat import Chat
+from infra.chatops import SLACK, TEAMS, Channels, ChatOps
 from infra.config import choose
 from infra.identity import Identity
 from infra.layers import Layers
@@ -33,6 +35,9 @@ def build() -> App:
         watching.add_stack_dependency(watched)  # its log groups must be there
     Learning(app, stage=stage, assets=assets, layers=layers, storage=storage)
     Batch(app, stage=stage, assets=assets, layers=layers, storage=storage)
+    if app.node.try_get_context("chatops") == "true":
+        given = {name: app.node.try_get_context(name) for name in (*SLACK, *TEAMS)}
+        ChatOps(app, stage=stage, storage=storage, channels=Channels.of(given))
     Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
     return app
 

@@ -1,4 +1,4 @@
-"""The support chat: a hook that takes what platforms send, a queue in order, and a worker that answers."""
+"""The chat: a hook that takes what platforms send, a queue in order, a worker that answers, and operations beside."""
 
 import json
 from typing import cast
@@ -13,6 +13,7 @@ from infra.duties import CHAT, HOOK
 from infra.function import Function
 from infra.layers import Layers
 from infra.nag import accept
+from infra.operating import Operating
 from infra.storage import Storage
 
 BATCH = 10
@@ -37,9 +38,19 @@ class Chat(Stack):
         accept(self._dead, "AwsSolutions-SQS3", "It is itself the queue where dead letters go.")
         self._table = self._records()
         self._layer = layers.version(self, "onnx")
+        self._operating = Operating(
+            self,
+            stage=stage,
+            assets=assets,
+            layer=self._layer,
+            storage=storage,
+            table=self._table,
+            secrets=self._secrets,
+            shared=[self._reads_secrets(), *self._keeps_records()],
+        )
         self.hook = self._hook()
         worker = self._worker()
-        for function in (self.hook, worker):
+        for function in (self.hook, worker, self._operating.function):
             accept(
                 cast(Construct, function.node.find_child("Role")),
                 f"AwsSolutions-IAM5[Resource::{secrets_arn(self._secrets, '<AWS::Partition>')}]",
@@ -64,6 +75,9 @@ class Chat(Stack):
         CfnOutput(self, "ChatDeadLettersUrl", value=self._dead.queue_url)
         CfnOutput(self, "ChatTable", value=self._table.table_name)
         CfnOutput(self, "ChatSecrets", value=self._secrets)
+        CfnOutput(self, "OperationsQueueUrl", value=self._operating.queue.queue_url)
+        CfnOutput(self, "OperationsDeadLettersUrl", value=self._operating.dead.queue_url)
+        CfnOutput(self, "OperationsFunction", value=self._operating.function.name)
         CfnOutput(self, "HookFunction", value=self.hook.name)
         CfnOutput(self, "ChatFunction", value=worker.name)
 
@@ -103,11 +117,15 @@ class Chat(Stack):
             size=self._stage.hook,
             code=self._assets.code("chat"),
             layers=[self._layer],
-            environment={"LASTMILE_CHAT_SECRETS": self._secrets, "LASTMILE_CHAT_QUEUE": self._messages.queue_url},
+            environment={
+                "LASTMILE_CHAT_SECRETS": self._secrets,
+                "LASTMILE_CHAT_QUEUE": self._messages.queue_url,
+                "LASTMILE_OPERATIONS_QUEUE": self._operating.queue.queue_url,
+            },
             duty=HOOK,
             storage=self._storage,
             alarms=self._alarms,
-            statements=[self._reads_secrets(), sends(self._messages)],
+            statements=[self._reads_secrets(), sends(self._messages, self._operating.queue)],
             handler="functions.chat.hook_handler.handler",
         )
 
@@ -138,20 +156,25 @@ class Chat(Stack):
                     actions=["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
                     resources=[self._messages.queue_arn],
                 ),
-                aws_iam.PolicyStatement(
-                    sid="Records",
-                    actions=["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
-                    resources=[self._table.table_arn],
-                ),
-                aws_iam.PolicyStatement(
-                    sid="RecordsKey",
-                    actions=["kms:Decrypt", "kms:GenerateDataKey"],
-                    resources=[self._storage.key.key_arn],
-                    conditions={"StringEquals": {"kms:ViaService": f"dynamodb.{Aws.REGION}.amazonaws.com"}},
-                ),
+                *self._keeps_records(),
             ],
             handler="functions.chat.worker_handler.handler",
         )
+
+    def _keeps_records(self) -> list[aws_iam.PolicyStatement]:
+        return [
+            aws_iam.PolicyStatement(
+                sid="Records",
+                actions=["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+                resources=[self._table.table_arn],
+            ),
+            aws_iam.PolicyStatement(
+                sid="RecordsKey",
+                actions=["kms:Decrypt", "kms:GenerateDataKey"],
+                resources=[self._storage.key.key_arn],
+                conditions={"StringEquals": {"kms:ViaService": f"dynamodb.{Aws.REGION}.amazonaws.com"}},
+            ),
+        ]
 
     def _reads_secrets(self) -> aws_iam.PolicyStatement:
         return aws_iam.PolicyStatement(
@@ -167,5 +190,6 @@ def secrets_arn(prefix: str, partition: str = Aws.PARTITION) -> str:
     return f"arn:{partition}:secretsmanager:{place}:secret:{prefix}/*"
 
 
-def sends(queue: aws_sqs.Queue) -> aws_iam.PolicyStatement:
-    return aws_iam.PolicyStatement(sid="Send", actions=["sqs:SendMessage"], resources=[queue.queue_arn])
+def sends(*queues: aws_sqs.Queue) -> aws_iam.PolicyStatement:
+    arns = [queue.queue_arn for queue in queues]
+    return aws_iam.PolicyStatement(sid="Send", actions=["sqs:SendMessage"], resources=arns)

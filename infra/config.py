@@ -43,6 +43,7 @@ class Stage:
     largest_upload_mb: int  # what the retraining function can hold, in memory and in its /tmp of 512 MB
     hook: Size
     chat: Size
+    operations: Size
     zendesk_groups: dict[str, int]  # Zendesk's ids of the ticket queues; a queue that is not there is named by a tag
     throttle: Throttle
     control_throttle: Throttle
@@ -74,6 +75,7 @@ DEV = Stage(
     batch_buckets=(),
     hook=Size(memory_mb=512, timeout_seconds=10, p99_alarm_ms=2_000),
     chat=Size(memory_mb=1769, timeout_seconds=60, p99_alarm_ms=20_000),
+    operations=Size(memory_mb=1024, timeout_seconds=60, p99_alarm_ms=20_000),
     zendesk_groups={},
     throttle=Throttle(rate=500, burst=1_000),
     control_throttle=Throttle(rate=20, burst=40),

@@ -23,7 +23,7 @@ URLS = {
     "discord": "https://discord.com",
     "telegram": "https://api.telegram.org",
 }
-STYLES = {"approve": "primary", "reject": "danger"}
+STYLES = {"approve": "primary", "release": "primary", "reject": "danger", "block": "danger", "rollback": "danger"}
 
 type Secret = Mapping[str, str]
 
@@ -55,45 +55,32 @@ class Delivery:
         getattr(self, f"_{message.platform}")(message, list(says), secret, key, again)
 
     def _slack(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
-        headers = {"authorization": f"Bearer {_of(secret, 'bot_token', 'slack')}"}
+        headers = {"authorization": f"Bearer {member(secret, 'bot_token', 'slack')}"}
         place = {name: value for name, value in message.reply.items() if name in ("channel", "thread_ts") and value}
-        if again and self._slack_has(base(secret, "slack"), place, headers, key):
+        if again and slack_has(self._web, base(secret, "slack"), place, headers, key):
             return
         body = {
             **place,
             "text": _joined(says),
-            "blocks": [block for say in says for block in _slack_blocks(say)],
-            "metadata": {"event_type": "lastmile_answer", "event_payload": {"key": key}},
+            "blocks": [block for say in says for block in slack_blocks(say)],
+            "metadata": marked(key),
             "unfurl_links": False,
         }
-        page = self._web.send("POST", f"{base(secret, 'slack')}/api/chat.postMessage", headers=headers, body=body)
-        if page.document is None or page.document.get("ok") is not True:
-            error = (page.document or {}).get("error")
-            if error == "ratelimited":
-                raise TryLater("slack.com is busy")
-            raise Refused(f"Slack refuses the answer: {error or page.status}")
-
-    def _slack_has(self, url: str, place: Mapping[str, Any], headers: Mapping[str, str], key: str) -> bool:
-        method, about = ("replies", f"&ts={place['thread_ts']}") if "thread_ts" in place else ("history", "")
-        page = self._web.send(
-            "GET",
-            f"{url}/api/conversations.{method}?channel={place['channel']}{about}&include_all_metadata=true&limit=100",
-            headers=headers,
+        accept_slack(
+            self._web.send("POST", f"{base(secret, 'slack')}/api/chat.postMessage", headers=headers, body=body)
         )
-        found = (page.document or {}).get("messages") or ()
-        return any(((each.get("metadata") or {}).get("event_payload") or {}).get("key") == key for each in found)
 
     def _discord(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
         """The deferred answer is filled in: done twice, it is still one message."""
         application, token = message.reply["application_id"], message.reply["token"]
         body: dict[str, Any] = {"content": _joined(says)[:2000], "allowed_mentions": {"parse": []}}
-        if rows := _discord_rows([button for say in says for button in say.buttons]):
+        if rows := discord_rows([button for say in says for button in say.buttons]):
             body["components"] = rows
         url = f"{base(secret, 'discord')}/api/v10/webhooks/{application}/{token}/messages/@original"
-        _accept(self._web.send("PATCH", url, headers={}, body=body), "Discord")
+        accept(self._web.send("PATCH", url, headers={}, body=body), "Discord")
 
     def _telegram(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
-        url = f"{base(secret, 'telegram')}/bot{_of(secret, 'bot_token', 'telegram')}"
+        url = f"{base(secret, 'telegram')}/bot{member(secret, 'bot_token', 'telegram')}"
         body: dict[str, Any] = {"chat_id": message.reply["chat_id"], "text": _joined(says)[:4096]}
         if message.reply.get("message_thread_id"):
             body["message_thread_id"] = message.reply["message_thread_id"]
@@ -103,7 +90,7 @@ class Delivery:
         if message.reply.get("callback_query_id"):
             asked = {"callback_query_id": message.reply["callback_query_id"]}
             self._web.send("POST", f"{url}/answerCallbackQuery", headers={}, body=asked)
-        _accept(self._web.send("POST", f"{url}/sendMessage", headers={}, body=body), "Telegram")
+        accept(self._web.send("POST", f"{url}/sendMessage", headers={}, body=body), "Telegram")
 
     def _teams(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
         """Through the channel's incoming webhook, as an adaptive card."""
@@ -115,14 +102,14 @@ class Delivery:
         }
         attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}
         body = {"type": "message", "attachments": [attachment]}
-        _accept(self._web.send("POST", _of(secret, "reply_url", "teams"), headers={}, body=body), "Teams")
+        accept(self._web.send("POST", member(secret, "reply_url", "teams"), headers={}, body=body), "Teams")
 
     def _zendesk(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
-        user = f"{_of(secret, 'email', 'zendesk')}/token:{_of(secret, 'api_token', 'zendesk')}"
+        user = f"{member(secret, 'email', 'zendesk')}/token:{member(secret, 'api_token', 'zendesk')}"
         headers = {"authorization": f"Basic {base64.b64encode(user.encode()).decode()}"}
         body = {"ticket": {"comment": {"body": _joined(says), "public": True}}}
         url = f"{base(secret, 'zendesk')}/api/v2/tickets/{message.reply['ticket']}.json"
-        _accept(self._web.send("PUT", url, headers=headers, body=body), "Zendesk")
+        accept(self._web.send("PUT", url, headers=headers, body=body), "Zendesk")
 
     def _standard(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
         """To the address in the secret: one that a request names could be anybody's."""
@@ -135,10 +122,35 @@ class Delivery:
             },
         }
         body = orjson.dumps(document)
-        headers = signed(body, f"msg_{key}", _of(secret, "signing_secret", "standard"), self._clock())
-        _accept(
-            self._web.send("POST", _of(secret, "reply_url", "standard"), headers=headers, body=body), "The receiver"
+        headers = signed(body, f"msg_{key}", member(secret, "signing_secret", "standard"), self._clock())
+        accept(
+            self._web.send("POST", member(secret, "reply_url", "standard"), headers=headers, body=body), "The receiver"
         )
+
+
+def slack_has(web: Web, url: str, place: Mapping[str, Any], headers: Mapping[str, str], key: str) -> bool:
+    """Whether Slack has a message with that key among the newest of the channel or thread."""
+    method, about = ("replies", f"&ts={place['thread_ts']}") if "thread_ts" in place else ("history", "")
+    page = web.send(
+        "GET",
+        f"{url}/api/conversations.{method}?channel={place['channel']}{about}&include_all_metadata=true&limit=100",
+        headers=headers,
+    )
+    found = (page.document or {}).get("messages") or ()
+    return any(((each.get("metadata") or {}).get("event_payload") or {}).get("key") == key for each in found)
+
+
+def marked(key: str) -> dict[str, Any]:
+    """Metadata by which Slack finds a message again."""
+    return {"event_type": "lastmile_answer", "event_payload": {"key": key}}
+
+
+def accept_slack(page: Page) -> None:
+    if page.document is None or page.document.get("ok") is not True:
+        error = (page.document or {}).get("error")
+        if error == "ratelimited":
+            raise TryLater("slack.com is busy")
+        raise Refused(f"Slack refuses the answer: {error or page.status}")
 
 
 def signed(body: bytes, identity: str, secret: str, now: float) -> dict[str, str]:
@@ -154,16 +166,16 @@ def base(secret: Secret, platform: str) -> str:
     """The address of the platform's API."""
     if "api_url" in secret:
         return secret["api_url"].rstrip("/")
-    return URLS.get(platform) or f"https://{_of(secret, 'subdomain', platform)}.zendesk.com"
+    return URLS.get(platform) or f"https://{member(secret, 'subdomain', platform)}.zendesk.com"
 
 
-def _of(secret: Secret, name: str, platform: str) -> str:
+def member(secret: Secret, name: str, platform: str) -> str:
     if name not in secret:
         raise Refused(f"the secret of {platform} has no {name}")
     return secret[name]
 
 
-def _accept(page: Page, whose: str) -> None:
+def accept(page: Page, whose: str) -> None:
     if not 200 <= page.status < 300 or (page.document or {}).get("ok") is False:
         raise Refused(f"{whose} refuses the answer: {page.status}")
 
@@ -176,7 +188,7 @@ def _pair(button: Button) -> dict[str, str]:
     return {"label": button.label, "value": button.value}
 
 
-def _slack_blocks(say: Say) -> list[dict[str, Any]]:
+def slack_blocks(say: Say) -> list[dict[str, Any]]:
     section: dict[str, Any] = {"type": "section", "text": {"type": "mrkdwn", "text": _escaped(say.text)[:3000]}}
     if not say.buttons:
         return [section]
@@ -199,7 +211,7 @@ def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _discord_rows(buttons: list[Button]) -> list[dict[str, Any]]:
+def discord_rows(buttons: list[Button]) -> list[dict[str, Any]]:
     """Five buttons in a row, five rows at most."""
     rows = [buttons[start : start + 5] for start in range(0, min(len(buttons), 25), 5)]
     return [

@@ -1,4 +1,4 @@
-"""What the two functions open when they start."""
+"""What the three functions open when they start."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 
 from functions.chat import openapi
-from functions.chat.environment import HookEnvironment, WorkerEnvironment
+from functions.chat.environment import HookEnvironment, OperatorEnvironment, WorkerEnvironment
 from functions.chat.hook import HookDoor
+from functions.chat.operations.orders import PLATFORMS as OPERATED
+from functions.chat.operations.orders import concerns
 from functions.chat.platforms import PLATFORMS
-from functions.chat.queues import DeadLetters, FifoQueue
+from functions.chat.queues import DeadLetters, FifoQueue, Switch
 from functions.chat.secrets import Secrets
 
 if TYPE_CHECKING:
+    from functions.chat.operations.operator import Operator
     from functions.chat.worker import Worker
 
 OWN_SECRETS = ("tickets", "shop")  # of the ticket sink's receiver, and of the services that actions call
@@ -24,8 +27,11 @@ def open_hook(environ: Mapping[str, str]) -> HookDoor:
     environment = HookEnvironment.from_env(environ)
     secrets = Secrets(Client("secretsmanager"), environment.secrets, names=frozenset(PLATFORMS))
     folder = Path(environ.get("LAMBDA_TASK_ROOT", "."))
-    queue = FifoQueue(Client("sqs"), environment.queue)
-    return HookDoor(secrets, queue, document=lambda: openapi.describe(folder))
+    sqs = Client("sqs")
+    assistant, operations = FifoQueue(sqs, environment.queue), FifoQueue(sqs, environment.operations)
+    return HookDoor(
+        secrets, Switch(assistant, operations, concerns=concerns), document=lambda: openapi.describe(folder)
+    )
 
 
 def open_worker(environ: Mapping[str, str]) -> "Worker":
@@ -82,6 +88,47 @@ def open_worker(environ: Mapping[str, str]) -> "Worker":
         lessons=Lessons(Store.open(environment.data, environ=environ), book.model, groups=environment.groups, log=log),
         dead=DeadLetters(Client("sqs"), environment.dead),
         log=log,
+    )
+
+
+def open_operator(environ: Mapping[str, str]) -> "Operator":
+    from functions.chat.operations.board import Board
+    from functions.chat.operations.carrying import Carrying
+    from functions.chat.operations.looking import Looking
+    from functions.chat.operations.operator import Operator
+    from functions.chat.operations.people import People
+    from functions.chat.operations.reviews import Reviews
+    from functions.chat.operations.writing import Writing
+    from functions.chat.records import Records
+    from functions.chat.tickets import tell
+    from functions.chat.web import Internet
+    from lastmile.answering import Answering, wake
+    from lastmile.approvals import Approvals
+    from lastmile.registry import Registry
+    from lastmile.store import Store
+
+    environment = OperatorEnvironment.from_env(environ)
+    logger = Logger(serialize_stacktrace=False)
+    manager, sqs, events, steps = (Client(name) for name in ("secretsmanager", "sqs", "events", "stepfunctions"))
+    registry = Registry(Store.open(environment.artifacts, environ=environ))
+    data = Store.open(environment.data, environ=environ)
+    approvals = Approvals(data)
+    secrets = Secrets(manager, environment.secrets, names=frozenset(OPERATED))
+    return Operator(
+        board=Board(Internet(), secrets.of),
+        people=People(manager, environment.secrets),
+        writing=Writing(registry),
+        carrying=Carrying(
+            registry,
+            approvals=approvals,
+            answering=Answering(registry, approvals, lambda token: wake(steps, token)),
+            reviews=Reviews(registry, data, lambda kind, detail: tell(events, environment.bus, kind, detail)),
+            looking=Looking(registry, data),
+        ),
+        records=Records(Client("dynamodb"), environment.table),
+        queue=FifoQueue(sqs, environment.queue),
+        dead=DeadLetters(sqs, environment.dead),
+        log=lambda event, **facts: logger.info(event, extra=facts),
     )
 
 

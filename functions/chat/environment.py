@@ -1,4 +1,4 @@
-"""What the environment says to the two chat functions, read once in the door and frozen."""
+"""What the environment says to the three chat functions, read once in the door and frozen."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,15 +11,45 @@ from lastmile.settings import InvalidSetting
 
 @dataclass(frozen=True, slots=True)
 class HookEnvironment:
-    """`secrets` is the prefix of the platforms' secrets, `queue` the URL of the FIFO queue."""
+    """`secrets` is the prefix of the platforms' secrets, `queue` the URL of the assistant's FIFO queue, `operations`
+    that of the operators'."""
 
     secrets: str
     queue: str
+    operations: str
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "HookEnvironment":
-        _check(environ, "LASTMILE_CHAT_SECRETS", "LASTMILE_CHAT_QUEUE")
-        return cls(environ["LASTMILE_CHAT_SECRETS"], environ["LASTMILE_CHAT_QUEUE"])
+        names = ("LASTMILE_CHAT_SECRETS", "LASTMILE_CHAT_QUEUE", "LASTMILE_OPERATIONS_QUEUE")
+        _check(environ, *names)
+        return cls(*(environ[name] for name in names))
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorEnvironment:
+    """`queue` and `dead` are the URLs of the operators' queue and of its dead letters."""
+
+    secrets: str
+    table: str
+    queue: str
+    dead: str
+    artifacts: str
+    data: str
+    bus: str
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "OperatorEnvironment":
+        names = {
+            "secrets": "LASTMILE_CHAT_SECRETS",
+            "table": "LASTMILE_CHAT_TABLE",
+            "queue": "LASTMILE_OPERATIONS_QUEUE",
+            "dead": "LASTMILE_OPERATIONS_DEAD_LETTERS",
+            "artifacts": "LASTMILE_ARTIFACTS",
+            "data": "LASTMILE_DATA",
+        }
+        _check(environ, *names.values())
+        known = {field: environ[name] for field, name in names.items()}
+        return cls(**known, bus=environ.get("LASTMILE_BUS") or "default")
 
 
 @dataclass(frozen=True, slots=True)

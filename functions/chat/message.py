@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import orjson
 
@@ -40,6 +40,24 @@ class Incoming:
     def from_bytes(cls, data: bytes | str) -> "Incoming":
         document: dict[str, Any] = orjson.loads(data)
         return cls(**{**document, "attachments": tuple(document["attachments"])})
+
+
+class Queued(Protocol):
+    """What lies in a queue: something that a person did, or something that operators are told."""
+
+    @property
+    def platform(self) -> str: ...
+
+    @property
+    def event_id(self) -> str: ...
+
+    @property
+    def conversation(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    def to_bytes(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)

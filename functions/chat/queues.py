@@ -1,9 +1,11 @@
 """The queue between hook and worker, and the one of dead letters: SQS FIFO, with boto3's client."""
 
 import hashlib
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
 
-from functions.chat.message import Incoming
+from functions.chat.message import Incoming, Queued
 from lastmile.errors import LastmileError
 
 
@@ -21,7 +23,7 @@ class FifoQueue:
         self._client = client
         self._url = url
 
-    def put(self, message: Incoming) -> None:
+    def put(self, message: Queued) -> None:
         """Raises QueueUnavailable."""
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -34,6 +36,32 @@ class FifoQueue:
             )
         except (BotoCoreError, ClientError) as error:
             raise QueueUnavailable("the queue does not answer") from error
+
+    def later(self, receipt: str, seconds: float) -> None:
+        """Hide a message that was received for so long; where that fails it comes back when the queue says."""
+        from botocore.exceptions import ClientError
+
+        with suppress(ClientError):
+            self._client.change_message_visibility(
+                QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=round(seconds)
+            )
+
+
+class Taking(Protocol):
+    def put(self, message: Incoming) -> None: ...
+
+
+class Switch:
+    """What is for operators goes to their queue, where no customer's words are, and all else to the assistant's."""
+
+    def __init__(self, assistant: Taking, operations: Taking, *, concerns: Callable[[Incoming], bool]) -> None:
+        self._assistant = assistant
+        self._operations = operations
+        self._concerns = concerns
+
+    def put(self, message: Incoming) -> None:
+        """Raises QueueUnavailable."""
+        (self._operations if self._concerns(message) else self._assistant).put(message)
 
 
 class DeadLetters:

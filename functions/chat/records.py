@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from functions.chat.assistant.conversation import Conversation
-from functions.chat.message import Incoming
+from functions.chat.message import Queued
 from lastmile.errors import LastmileError
 
 DAY = 24 * 3600
@@ -26,7 +26,7 @@ class Overtaken(LastmileError):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something to do: `kind` is say, ticket, learnt or call."""
+    """Something to do: `kind` is say, ticket, learnt or call; for operators order, post or answer."""
 
     kind: str
     data: Any
@@ -54,7 +54,7 @@ class Records:
     days: float = 7.0
     clock: Callable[[], float] = field(default=time.time)
 
-    def work(self, message: Incoming) -> Work | None:
+    def work(self, message: Queued) -> Work | None:
         item = self._get(_message_key(message))
         if item is None:
             return None
@@ -68,13 +68,13 @@ class Records:
             return Conversation(identity), 0 if item is None else int(item["revision"]["N"])
         return Conversation.from_bytes(item["state"]["S"]), int(item["revision"]["N"])
 
-    def decide(self, message: Incoming, conversation: Conversation, revision: int, jobs: Sequence[Job]) -> Work:
+    def decide(self, message: Queued, conversation: Conversation, revision: int, jobs: Sequence[Job]) -> Work:
         """Keep both, or raise Overtaken when somebody else moved the conversation or decided the message."""
         self._move(conversation, revision, self._put_work(message, jobs, 0, "attribute_not_exists(pk)"))
         return Work(tuple(jobs))
 
     def go_on(
-        self, message: Incoming, conversation: Conversation, revision: int, work: Work, jobs: Sequence[Job]
+        self, message: Queued, conversation: Conversation, revision: int, work: Work, jobs: Sequence[Job]
     ) -> Work:
         """The call under way is done: keep what came of it, with the new jobs behind the old."""
         every = (*work.jobs, *jobs)
@@ -83,15 +83,27 @@ class Records:
         self._move(conversation, revision, put)
         return Work(every, work.done + 1)
 
-    def begin(self, message: Incoming, work: Work) -> None:
+    def keep(self, message: Queued, jobs: Sequence[Job]) -> Work:
+        """Keep what is to be done for a message of no conversation, or raise Overtaken when somebody else did."""
+        self._write([self._put_work(message, jobs, 0, "attribute_not_exists(pk)")], message.event_id)
+        return Work(tuple(jobs))
+
+    def follow(self, message: Queued, work: Work, jobs: Sequence[Job]) -> Work:
+        """The job under way is done: keep what came of it, the new jobs behind the old."""
+        every = (*work.jobs, *jobs)
+        put = self._put_work(message, every, work.done + 1, "done = :done", {":done": {"N": str(work.done)}})
+        self._write([put], message.event_id)
+        return Work(every, work.done + 1)
+
+    def begin(self, message: Queued, work: Work) -> None:
         """Before a job that might be half done when somebody comes back."""
         self._set(message, "begun", work.done + 1)
 
-    def finish(self, message: Incoming, work: Work) -> Work:
+    def finish(self, message: Queued, work: Work) -> Work:
         self._set(message, "done", work.done + 1)
         return Work(work.jobs, work.done + 1)
 
-    def fail(self, message: Incoming, reason: str) -> None:
+    def fail(self, message: Queued, reason: str) -> None:
         """Why it could not be done, for whoever looks at the dead letters."""
         self._update(message, "SET reason = :reason", {":reason": {"S": reason[:500]}})
 
@@ -107,14 +119,17 @@ class Records:
             "ExpressionAttributeValues": {":revision": {"N": str(revision)}},
         }
         state = {"Put": {"TableName": self.table, "Item": item, **same}}
+        self._write([state, put], f"conversation {conversation.id}")
+
+    def _write(self, items: list[dict[str, Any]], what: str) -> None:
         try:
-            self.client.transact_write_items(TransactItems=[state, put])
+            self.client.transact_write_items(TransactItems=items)
         except self.client.exceptions.TransactionCanceledException as error:
-            raise Overtaken(f"conversation {conversation.id} was moved by somebody else") from error
+            raise Overtaken(f"{what} was moved by somebody else") from error
 
     def _put_work(
         self,
-        message: Incoming,
+        message: Queued,
         jobs: Sequence[Job],
         done: int,
         condition: str,
@@ -130,10 +145,10 @@ class Records:
         put = {"TableName": self.table, "Item": item, "ConditionExpression": condition}
         return {"Put": put | ({"ExpressionAttributeValues": values} if values else {})}
 
-    def _set(self, message: Incoming, name: str, value: int) -> None:
+    def _set(self, message: Queued, name: str, value: int) -> None:
         self._update(message, f"SET {name} = :value", {":value": {"N": str(value)}})
 
-    def _update(self, message: Incoming, expression: str, values: dict[str, Any]) -> None:
+    def _update(self, message: Queued, expression: str, values: dict[str, Any]) -> None:
         self.client.update_item(
             TableName=self.table,
             Key={"pk": {"S": _message_key(message)}},
@@ -147,5 +162,5 @@ class Records:
         return item
 
 
-def _message_key(message: Incoming) -> str:
+def _message_key(message: Queued) -> str:
     return f"message#{message.platform}#{message.kind}#{message.event_id}"

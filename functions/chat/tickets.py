@@ -85,11 +85,7 @@ class Bus:
         self._bus = bus
 
     def put(self, ticket: Ticket, message: Incoming, key: str) -> None:
-        detail = orjson.dumps(described(ticket, message, key)).decode()
-        entry = {"Source": "lastmile", "DetailType": "TicketCreated", "Detail": detail, "EventBusName": self._bus}
-        answer = self._client.put_events(Entries=[entry])
-        if answer["FailedEntryCount"]:
-            raise TryLater(f"the event bus refuses the ticket: {answer['Entries'][0].get('ErrorCode')}")
+        tell(self._client, self._bus, "TicketCreated", described(ticket, message, key))
 
 
 class All:
@@ -101,6 +97,15 @@ class All:
     def put(self, ticket: Ticket, message: Incoming, key: str) -> None:
         for sink in self._sinks:
             sink.put(ticket, message, key)
+
+
+def tell(client: Any, bus: str, kind: str, detail: Mapping[str, Any]) -> None:
+    """Put one event on the bus, with boto3's `events`; raises TryLater."""
+    said = orjson.dumps(detail).decode()
+    entry = {"Source": "lastmile", "DetailType": kind, "Detail": said, "EventBusName": bus}
+    answer = client.put_events(Entries=[entry])
+    if answer["FailedEntryCount"]:
+        raise TryLater(f"the event bus refuses {kind}: {answer['Entries'][0].get('ErrorCode')}")
 
 
 def described(ticket: Ticket, message: Incoming, key: str) -> dict[str, Any]:

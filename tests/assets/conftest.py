@@ -19,6 +19,8 @@ ENVIRONMENT = {
     "LASTMILE_DATA": "memory://",
     "LASTMILE_CHAT_SECRETS": "lastmile/dev/chat",
     "LASTMILE_CHAT_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/messages.fifo",
+    "LASTMILE_OPERATIONS_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/operations.fifo",
+    "LASTMILE_OPERATIONS_DEAD_LETTERS": "https://sqs.eu-central-1.amazonaws.com/1/operations-dead.fifo",
     "LASTMILE_CHAT_DEAD_LETTERS": "https://sqs.eu-central-1.amazonaws.com/1/dead.fifo",
     "LASTMILE_CHAT_TABLE": "records",
     "ORT_DISABLE_TELEMETRY": "1",

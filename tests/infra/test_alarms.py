@@ -20,6 +20,14 @@ def test_alarms_are_plain_ones_that_every_aws_api_takes(stacks: Stacks) -> None:
 
 def test_the_topic_is_encrypted_and_takes_tls_only(stacks: Stacks) -> None:
     assert stacks.one("SNS::Topic")["KmsMasterKeyId"] == "${Key.Arn}"
-    (statement,) = stacks.one("SNS::TopicPolicy")["PolicyDocument"]["Statement"]
-    assert statement["Effect"] == "Deny"
-    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    statements = stacks.one("SNS::TopicPolicy")["PolicyDocument"]["Statement"]
+    (denied,) = [statement for statement in statements if statement["Effect"] == "Deny"]
+    assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_alarms_of_this_account_and_no_others_may_ring(stacks: Stacks) -> None:
+    statements = stacks.one("SNS::TopicPolicy")["PolicyDocument"]["Statement"]
+    (allowed,) = [statement for statement in statements if statement["Effect"] == "Allow"]
+    assert allowed["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert allowed["Action"] == "sns:Publish"
+    assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": "${AWS::AccountId}"}}

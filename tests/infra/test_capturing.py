@@ -29,7 +29,7 @@ def test_its_own_log_is_not(stacks: Stacks) -> None:
 
 
 def test_a_delivery_that_fails_is_tried_again_and_then_put_aside_whole(stacks: Stacks) -> None:
-    tried = stacks.one("Lambda::EventInvokeConfig")
+    tried = stacks.one("Lambda::EventInvokeConfig", "CapturingCaptureLiveEventInvokeConfig")
     assert (tried["MaximumRetryAttempts"], tried["MaximumEventAgeInSeconds"]) == (2, 6 * 3600)
     assert tried["DestinationConfig"] == {"OnFailure": {"Destination": "${Data.Arn}"}}
 

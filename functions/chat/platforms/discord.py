@@ -36,14 +36,25 @@ def receive(document: Document, headers: Mapping[str, str]) -> Received:
             )
         case 3:
             about = optional(document, "message", "id")
-            pressed = needed(document, "data", "custom_id")
+            pressed = str(needed(document, "data", "custom_id"))
+            if pressed.startswith("reject:"):  # only the answer to the press can open a form: it asks for the reason
+                return Received(form(pressed))
             return _one(document, LATER_IN_PLACE, kind="button", value=pressed, text="", about=about)
         case 5:
             text, cut = text_of(" ".join(_fields(needed(document, "data"))))
-            pressed = needed(document, "data", "custom_id")
-            return _one(document, LATER, kind="button", value=pressed, text=text, cut=cut)
+            pressed, about = needed(document, "data", "custom_id"), optional(document, "message", "id")
+            answer = LATER if about is None else LATER_IN_PLACE
+            return _one(document, answer, kind="button", value=pressed, text=text, cut=cut, about=about)
         case _:
             return Received()
+
+
+def form(pressed: str) -> Answer:
+    """A modal with one field, submitted under the button's own id."""
+    field = {"type": 4, "custom_id": "why", "style": 2, "min_length": 1, "max_length": 1000}
+    label = {"type": 18, "label": "Why?", "component": field}
+    data = {"custom_id": pressed, "title": "Reject", "components": [label]}
+    return Answer({"type": 9, "data": data})
 
 
 def _one(document: Document, answer: Answer, **said: Any) -> Received:
@@ -82,9 +93,13 @@ def _words(data: Document) -> list[str]:
 
 
 def _fields(data: Document) -> list[str]:
-    return [
-        str(field.get("value") or "") for row in data.get("components") or () for field in row.get("components") or ()
+    """The values of a form, whose fields lie in rows or under labels."""
+    fields = [
+        field
+        for row in data.get("components") or ()
+        for field in row.get("components") or filter(None, [row.get("component")])
     ]
+    return [str(field.get("value") or "") for field in fields]
 
 
 def _time(snowflake: str) -> float:

@@ -93,28 +93,74 @@ def _reaction(document: Document, event: Document) -> Incoming:
 
 
 def _interaction(payload: Document) -> Received:
-    if payload.get("type") != "block_actions":
-        return Received()
+    match payload.get("type"):
+        case "block_actions":
+            return _pressed(payload)
+        case "view_submission":
+            return Received(messages=(_submitted(payload),))
+        case _:
+            return Received()
+
+
+def _pressed(payload: Document) -> Received:
+    """What stands in a field of the same message comes with the button."""
     team, channel = needed(payload, "team", "id"), needed(payload, "channel", "id")
     message = payload.get("message") or {}
     thread = message.get("thread_ts") or (None if _is_direct(channel) else message.get("ts"))
+    trigger = needed(payload, "trigger_id")
+    text, cut = _typed(payload.get("state"))
     return Received(
         messages=tuple(
             Incoming(
                 platform="slack",
-                event_id=f"{needed(payload, 'trigger_id')}:{needed(action, 'action_id')}",
+                event_id=f"{trigger}:{needed(action, 'action_id')}",
                 conversation=":".join(filter(None, ("slack", team, channel, thread))),
                 kind="button",
                 user=f"{team}:{needed(payload, 'user', 'id')}",
-                text="",
+                text=text,
+                cut=cut,
                 at=seconds(needed(action, "action_ts")),
                 value=f"{action['action_id']}:{action.get('value') or ''}",
                 about=message.get("ts"),
-                reply={"channel": channel, "thread_ts": thread, "response_url": payload.get("response_url")},
+                reply={
+                    "channel": channel,
+                    "thread_ts": thread,
+                    "response_url": payload.get("response_url"),
+                    "trigger_id": trigger,
+                },
             )
             for action in payload.get("actions") or ()
+            if action.get("type", "button") == "button"
         )
     )
+
+
+def _submitted(payload: Document) -> Incoming:
+    """A form that a button has opened: its metadata says which, and where that was."""
+    view = needed(payload, "view")
+    about = _json(needed(view, "private_metadata"))
+    team, channel = needed(payload, "team", "id"), needed(about, "channel")
+    text, cut = _typed(view.get("state"))
+    return Incoming(
+        platform="slack",
+        event_id=f"{needed(view, 'id')}:{view.get('hash') or ''}",
+        conversation=":".join(filter(None, ("slack", team, channel, about.get("thread_ts")))),
+        kind="button",
+        user=f"{team}:{needed(payload, 'user', 'id')}",
+        text=text,
+        cut=cut,
+        at=seconds(str(about.get("at") or 0)),
+        value=str(needed(about, "value")),
+        about=about.get("thread_ts"),
+        reply={name: about.get(name) for name in ("channel", "thread_ts", "response_url")},
+    )
+
+
+def _typed(state: object) -> tuple[str, bool]:
+    """The texts in the fields of a message or a form."""
+    blocks = (optional({"state": state}, "state", "values") or {}).values()
+    fields = [field for block in blocks for field in block.values() if field.get("type") == "plain_text_input"]
+    return text_of(" ".join(str(field.get("value") or "") for field in fields))
 
 
 def _command(form: Document) -> Incoming:

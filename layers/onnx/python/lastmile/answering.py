@@ -35,9 +35,13 @@ class Answering:
         self._registry.record(model, "approve", version, actor=actor, why=why)
         return answered
 
-    def reject(self, model: str, version: int, *, actor: str, why: str) -> Release:
-        """The version may never serve, whether a run asks or not; one that asks is answered."""
-        release = self._registry.reject(model, version, actor=actor, why=why)
+    def reject(self, model: str, version: int, *, actor: str, why: str, again: bool = False) -> Release:
+        """The version may never serve, whether a run asks or not; one that asks is answered. With `again` the version
+        is barred already, by a call that may have been cut short before the answer."""
+        if again:
+            release = self._registry.release(model)
+        else:
+            release = self._registry.reject(model, version, actor=actor, why=why)
         with suppress(NotFound, ReleaseConflict):
             self._answer(model, version, "reject", actor, why)
         return release

@@ -4,12 +4,13 @@ https://states-language.net/spec.html. All that a run knows lies in the data buc
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 type Document = dict[str, Any]
 
-FIRST, ASKING, FAILED, OVER = "claim", "ask", "failed", "over"
+FIRST, ASKING, ORDER, FAILED, OVER = "claim", "ask", "order", "failed", "over"
+JOBS = ("job", "boost")
 ASK_SECONDS = (86_400, 600, 10)
 YEAR_SECONDS = 365 * 86_400  # the longest that Step Functions runs anything
 
@@ -34,8 +35,10 @@ def _heavy(**leads: str) -> Step:
 # As functions/retraining/pipeline.py says it; a test compares the two.
 STEPS: Mapping[str, Step] = {
     "claim": _quick(done="validate", wait="claim"),
-    "validate": _heavy(done="train"),
+    "validate": _heavy(done="train", beyond=ORDER),
     "train": _heavy(done="evaluate"),
+    ORDER: _heavy(done="evaluate", job="job", boost="boost"),
+    **{name: Step({"done": ORDER}, attempts=2) for name in JOBS},
     "evaluate": _heavy(done="compress"),
     "compress": _heavy(done="certify"),
     "certify": _heavy(done="register"),
@@ -53,11 +56,27 @@ STEPS: Mapping[str, Step] = {
 
 @dataclass(frozen=True)
 class Machine:
-    """`function` is the ARN of the function, `partition` that of AWS."""
+    """`function` is the ARN of the function, `partition` that of AWS.
+
+    `jobs` are the requests for training jobs, in which paths stand for what the step that orders them says; without
+    them there is no such branch.
+    """
 
     function: str
     partition: str
-    steps: Mapping[str, Step] = field(default_factory=lambda: STEPS)
+    jobs: Mapping[str, Document] | None = None
+    job_seconds: int = 86_400
+
+    @property
+    def steps(self) -> Mapping[str, Step]:
+        if self.jobs is not None:
+            return STEPS
+        away = {ORDER, *JOBS}
+        return {
+            name: replace(step, leads={key: target for key, target in step.leads.items() if target not in away})
+            for name, step in STEPS.items()
+            if name not in away
+        }
 
     def definition(self) -> Document:
         return {
@@ -72,6 +91,9 @@ class Machine:
             if name == ASKING:
                 yield from self._asking(step)
                 continue
+            if name in JOBS:
+                yield name, self._job(name, step)
+                continue
             yield name, self._task(name, step) | {"Next": f"after {name}"}
             yield f"after {name}", _choice(name, step)
             if (waited_for := step.leads.get("wait")) is not None:
@@ -83,6 +105,7 @@ class Machine:
         more = {FIRST: {"execution.$": "$$.Execution.Id"}, FAILED: {"error.$": "$.error"}}.get(name, {})
         task = self._call({"step": name, "run.$": "$.run", **more}) | {
             "ResultSelector": {
+                **({"job.$": "$.Payload.job"} if name == ORDER else {}),
                 "run.$": "$.Payload.run",
                 "outcome.$": "$.Payload.outcome",
                 "seconds.$": "$.Payload.seconds",
@@ -92,6 +115,20 @@ class Machine:
             "Retry": [_retry("States.ALL", step.attempts)],
         }
         return task if name == FAILED else task | {"Catch": [_caught("States.ALL", FAILED)]}
+
+    def _job(self, name: str, step: Step) -> Document:
+        """Until the training job has ended; stopping the execution stops it."""
+        assert self.jobs is not None
+        return {
+            "Type": "Task",
+            "Resource": f"arn:{self.partition}:states:::sagemaker:createTrainingJob.sync",
+            "Parameters": self.jobs[name],
+            "ResultPath": "$.trained",  # which nobody reads: what the job left lies in the data bucket
+            "TimeoutSeconds": self.job_seconds + 3600,
+            "Retry": [_retry("States.ALL", step.attempts)],
+            "Catch": [_caught("States.ALL", FAILED)],
+            "Next": step.leads["done"],
+        }
 
     def _asking(self, step: Step) -> Iterator[tuple[str, Document]]:
         """A wait for each length, the shortest also for less; it ends early when somebody answers."""

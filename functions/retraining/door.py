@@ -11,6 +11,7 @@ from functions.retraining import approval, canary, claiming, ending, pipeline, r
 from functions.retraining.environment import Environment
 from functions.retraining.events import Bus
 from functions.retraining.executions import Executions
+from functions.retraining.job import orders
 from functions.retraining.work import Act, Answer, Desk, Job, Profiles, perform
 from lastmile.profile import Profile
 from lastmile.registry import Registry
@@ -21,6 +22,7 @@ type Event = dict[str, Any]
 ACTS: Mapping[str, Act] = {
     "validate": steps.validate,
     "train": steps.train,
+    "order": orders.order,
     "evaluate": steps.evaluate,
     "compress": steps.compress,
     "certify": steps.certify,
@@ -57,6 +59,7 @@ class Door:
             clock=clock,
             largest_bytes=environment.largest_mb * 1_000_000,
             code=environment.code,
+            jobs=environment.data if environment.jobs else None,
         )
         desk.reconnects = (data.reconnect, artifacts.reconnect, desk.bus.reconnect, desk.executions.reconnect)
         return cls(desk)

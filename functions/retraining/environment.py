@@ -15,12 +15,14 @@ LARGEST_MB = 400
 class Environment:
     """`artifacts`: where the registry is. `data`: uploads, runs and reports. `bus`: the EventBridge bus that is told
     what happened; without one, events are only logged. `largest_mb`: the largest upload that fits into the function.
-    `code`: which code trains, for the lineage of versions; the digests of what is deployed, or a commit."""
+    `jobs`: whether training jobs take what is larger. `code`: which code trains, for the lineage of versions; the
+    digests of what is deployed, or a commit."""
 
     artifacts: str
     data: str
     bus: str | None = None
     largest_mb: int = LARGEST_MB
+    jobs: bool = False
     code: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -33,5 +35,6 @@ class Environment:
             data=environ["LASTMILE_DATA"],
             bus=environ.get("LASTMILE_BUS") or None,
             largest_mb=int(environ.get("LASTMILE_LARGEST_MB") or LARGEST_MB),
+            jobs=environ.get("LASTMILE_TRAINING_JOBS") == "on",
             code=orjson.loads(environ.get("LASTMILE_CODE") or "{}"),
         )

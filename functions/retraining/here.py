@@ -16,6 +16,7 @@ import orjson
 from functions.retraining import pipeline
 from functions.retraining.door import Door
 from functions.retraining.executions import this_process
+from functions.retraining.job import local
 from lastmile.errors import NotFound
 
 type Say = Callable[[dict[str, Any]], None]
@@ -46,13 +47,21 @@ def follow(
             sleep(answer["seconds"])
         if answer["outcome"] == pipeline.ASK:
             _await_answer(door, run, answer["seconds"], sleep)
+        if answer["outcome"] in pipeline.JOBS:
+            say({"step": answer["job"]["stage"], "run": run["id"]})
+            try:
+                local.perform(door.desk.data, answer["job"])
+            except local.JobFailed as broken:
+                step, error = pipeline.FAILED, {"Error": "JobFailed", "Cause": str(broken)}
+                continue
         step = _next(step, answer["outcome"])
     return None if not run.get("id") else door.desk.runs.read(run["model"], run["id"])[0].to_document()
 
 
 def _next(step: str, outcome: str) -> str | None:
     following = pipeline.TABLE[step].leads[outcome]
-    return pipeline.TABLE[pipeline.ASKING].leads[pipeline.DONE] if following == pipeline.ASKING else following
+    between = (pipeline.ASKING, *pipeline.JOBS)  # what the loop has done by itself
+    return pipeline.TABLE[following].leads[pipeline.DONE] if following in between else following
 
 
 def _tried(
@@ -93,7 +102,8 @@ def main() -> int:
     parser.add_argument("key", help="training/<model>/<file> in the data store")
     arguments = parser.parse_args()
     door = Door.open(os.environ)
-    door.desk.largest_bytes = None  # this machine's memory is the limit
+    if door.desk.jobs is None:
+        door.desk.largest_bytes = None  # this machine's memory is the limit
 
     def say(document: dict[str, Any]) -> None:
         sys.stdout.buffer.write(orjson.dumps({"marker": MARKER, **document}, option=orjson.OPT_APPEND_NEWLINE))

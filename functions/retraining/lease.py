@@ -54,14 +54,21 @@ class Leases:
 
         return self._move(run.model, taken)
 
-    def hold(self, run: Run, *, registered: Upload | None = None, released: Upload | None = None) -> None:
+    def hold(
+        self,
+        run: Run,
+        *,
+        registered: Upload | None = None,
+        released: Upload | None = None,
+        seconds: float = SECONDS,
+    ) -> None:
         """Prolong, and remember an upload if it is the newest; raises LeaseLost."""
 
         def held(lease: Lease) -> Lease:
             self._check(lease, run)
             return replace(
                 lease,
-                until=max(lease.until, self._clock() + SECONDS),
+                until=max(lease.until, self._clock() + seconds),
                 registered=_newer(lease.registered, registered),
                 released=_newer(lease.released, released),
             )

@@ -8,11 +8,14 @@ WAIT = "wait"  # go on after a while
 ASK = "ask"  # wait for a person
 REFUSED = "refused"  # the reason is noted in the run
 END = "end"  # nothing is left to do
+BEYOND = "beyond"  # more than the function holds: a training job does it
 BROKEN = "broken"  # the run has ended in an error of ours
 
 FIRST = "claim"
 ASKING = "ask"
 FAILED = "failed"
+ORDER = "order"
+JOBS = ("job", "boost")  # training jobs: by a program of ours, and by XGBoost's own container
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,10 @@ def _heavy(name: str, **leads: str) -> Step:
 
 STEPS: tuple[Step, ...] = (
     _quick("claim", done="validate", wait="claim"),
-    _heavy("validate", done="train"),
+    _heavy("validate", done="train", beyond=ORDER),
     _heavy("train", done="evaluate"),
+    _heavy(ORDER, done="evaluate", job="job", boost="boost"),  # only where training jobs are switched on
+    *(Step(name, {DONE: ORDER}, attempts=2) for name in JOBS),
     _heavy("evaluate", done="compress"),
     _heavy("compress", done="certify"),
     _heavy("certify", done="register"),

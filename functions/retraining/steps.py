@@ -6,49 +6,75 @@ What trains and measures is imported by the step that uses it: looking at a cana
 import hashlib
 import posixpath
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
+import numpy as np
 import orjson
 
+from functions.retraining import pipeline
 from functions.retraining.table import Table
 from functions.retraining.work import Job, Outcome, Refused, keep, read
 from lastmile.errors import NotFound
 from lastmile.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from functions.retraining.recipes.contract import Examples
+    from functions.retraining.data import Validation
+    from functions.retraining.recipes.contract import Examples, Recipe
 
 
 def validate(job: Job) -> Outcome:
-    """Read the upload; leave a table, the bad rows, and a report."""
+    """Read the upload; leave a table, the bad rows, and a report. What is too large is for a training job."""
+    if job.desk.jobs is not None and _is_beyond(job):
+        return Outcome(pipeline.BEYOND)
+    with TemporaryFile() as file:
+        _fetch(job, file)
+        return validated(job, file)
+
+
+def _is_beyond(job: Job) -> bool:
+    from functions.retraining.recipes import load
+
+    largest = job.desk.largest_bytes
+    return getattr(load(job.spec), "outside", False) or (largest is not None and job.run.upload.size > largest)
+
+
+def validated(job: Job, file: IO[bytes]) -> Outcome:
+    """Of the upload in this file, which may also lie in a training container."""
     from functions.retraining.data import validate as check
     from functions.retraining.recipes import load
 
     spec, upload = job.spec, job.run.upload
     recipe = load(spec)
     columns = getattr(recipe, "columns", None)
-    with TemporaryFile() as file:
-        _fetch(job, file)
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        file.seek(0)
-        found = check(
-            file,
-            posixpath.basename(upload.key),
-            spec,
-            columns=None if columns is None else columns(spec),
-            size=upload.size,
-            limit=job.desk.largest_bytes,
-        )
+    digest = hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
+    file.seek(0)
+    found = check(
+        file,
+        posixpath.basename(upload.key),
+        spec,
+        columns=None if columns is None else columns(spec),
+        size=upload.size,
+        limit=job.desk.largest_bytes,
+    )
+    facts = report_on(job, found, digest)
+    keep(job, "table.bin", found.table.to_bytes())
+    return Outcome(facts=facts)
+
+
+def report_on(job: Job, found: "Validation", digest: str) -> dict[str, Any]:
+    """Leave the report and the bad rows, whatever came of it; the facts of the step."""
     report = f"reports/{job.run.model}/data/{job.run.id}"
     job.desk.data.put(f"{report}.json", orjson.dumps(found.report.to_document(), option=orjson.OPT_SERIALIZE_NUMPY))
     job.desk.data.put(f"{report}.html", found.report.page().encode())
     if found.bad_rows.total:
         quarantine = f"quarantine/training/{job.run.model}/{job.run.id}.jsonl"
         job.desk.data.put(quarantine, b"".join(found.bad_rows.to_lines()))
-    table = found.table
-    keep(job, "table.bin", table.to_bytes())
-    facts = {"rows": table.rows, "bad_rows": found.bad_rows.total, "sha256": digest, "report": f"{report}.json"}
-    return Outcome(facts=facts)
+    return {
+        "rows": found.report.rows,
+        "bad_rows": found.bad_rows.total,
+        "sha256": digest,
+        "report": f"{report}.json",
+    }
 
 
 def _fetch(job: Job, file: Any) -> None:
@@ -74,6 +100,8 @@ def train(job: Job) -> Outcome:
     started = job.desk.clock()
     fitted = recipe.fit(training, spec)
     seconds = job.desk.clock() - started
+    rows = {"training_rows": training.rows, "held_out_rows": unseen.rows}
+    training, unseen = (_some(table, recipe, spec, job.desk.most_cells) for table in (training, unseen))
     asked = [recipe.examples(unseen, spec, training=training).feeds]
     remembered = Remembered.of(fitted, seed=_seed(spec), asked=asked)
     keep(job, "training.bin", training.to_bytes())
@@ -82,13 +110,20 @@ def train(job: Job) -> Outcome:
     keep(job, "trained.onnx", fitted.onnx)
     return Outcome(
         facts={
-            "training_rows": training.rows,
-            "held_out_rows": unseen.rows,
+            **rows,
             "seconds": round(seconds, 3),
             "bytes": len(fitted.onnx),
             "sha256": hashlib.sha256(fitted.onnx).hexdigest(),
         }
     )
+
+
+def _some(table: Table, recipe: "Recipe", spec: ModelSpec, most: int | None) -> Table:
+    """At most so many values, of rows drawn by the spec's seed; all where a row's inputs come from others."""
+    if most is None or table.rows * len(table.columns) <= most or getattr(recipe, "whole", False):
+        return table
+    rows = max(1, most // len(table.columns))
+    return table.take(np.sort(np.random.default_rng(_seed(spec)).choice(table.rows, rows, replace=False)))
 
 
 def evaluate(job: Job) -> Outcome:

@@ -29,7 +29,8 @@ class Desk:
     """Everything a step may use. `clock` gives seconds since 1970, `largest_bytes` is the largest upload it takes.
 
     `profiles` gives what was captured of a version of a model between two times. `threads` are those of a session
-    that measures, `code` says which code the steps were, where that is known.
+    that measures, `code` says which code the steps were, where that is known. `jobs` is the URI of `data` where
+    training jobs take what is too large, and `most_cells` how many values of a table are kept for later steps.
     """
 
     def __init__(
@@ -44,6 +45,8 @@ class Desk:
         largest_bytes: int | None = None,
         threads: int = 1,
         code: dict[str, Any] | None = None,
+        jobs: str | None = None,
+        most_cells: int | None = None,
     ) -> None:
         self.data = data
         self.registry = registry
@@ -54,6 +57,8 @@ class Desk:
         self.largest_bytes = largest_bytes
         self.threads = threads
         self.code = code or {}
+        self.jobs = jobs
+        self.most_cells = most_cells
         self.runs = Runs(data)
         self.approvals = Approvals(data)
         self.reconnects: tuple[Callable[[], None], ...] = ()
@@ -80,7 +85,8 @@ class Overtaken(LastmileError):
 class Outcome:
     """What a step found. `facts` are kept in the run for the steps after it, `remember` for the step's own next look.
 
-    `seconds` is how long to wait before that look; `state` and `why` end the run.
+    `seconds` is how long to wait before that look; `state` and `why` end the run, and `job` is
+    what a training job is to do.
     """
 
     name: str = pipeline.DONE
@@ -91,6 +97,7 @@ class Outcome:
     version: int | None = None
     why: str | None = None
     advice: str = ""
+    job: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +107,10 @@ class Answer:
     outcome: str
     run: dict[str, Any]
     seconds: int = 0
+    job: dict[str, Any] | None = None
 
     def to_document(self) -> dict[str, Any]:
-        return {"outcome": self.outcome, "run": self.run, "seconds": self.seconds}
+        return {"outcome": self.outcome, "run": self.run, "seconds": self.seconds, "job": self.job}
 
 
 class Job:
@@ -150,7 +158,7 @@ class Job:
         """Keep what the step found."""
         done = {"at": self.desk.clock(), "outcome": outcome.name, "facts": outcome.facts}
         steps, waits = self.run.steps, self.run.waits
-        if outcome.name not in (pipeline.WAIT, pipeline.ASK):
+        if outcome.name not in (pipeline.WAIT, pipeline.ASK, *pipeline.JOBS):
             steps = {**steps, step: done}
         if outcome.remember is not None:
             waits = {**waits, step: outcome.remember}
@@ -161,7 +169,7 @@ class Job:
 type Act = Callable[[Job], Outcome]
 type Conclude = Callable[[Job, str, dict[str, str] | None], None]
 
-AGAIN = ("claim", "approve", "resume", "canary", "judge")  # looked at more than once
+AGAIN = ("claim", "order", "approve", "resume", "canary", "judge")  # looked at more than once
 FREE = ("approve", "resume")  # for these steps the model need not be held: the run may have waited for a person
 
 
@@ -196,7 +204,7 @@ def perform(step: str, job: Job, act: Act, conclude: Conclude) -> Answer:
         conclude(job, outcome.state, None if outcome.state == "promoted" else said)
     else:
         job.finish(step, outcome)
-    return Answer(outcome.name, job.address, max(1, math.ceil(outcome.seconds)))
+    return Answer(outcome.name, job.address, max(1, math.ceil(outcome.seconds)), outcome.job)
 
 
 def _overtaken_as(job: Job) -> str:

@@ -44,6 +44,16 @@ class BadRows:
         for kind, reason in zip(kinds, row.reasons, strict=True):
             self.kinds.setdefault(kind, Kind(*kind, reason, row.line)).rows += 1
 
+    def merge(self, later: "BadRows") -> None:
+        """Add those of a later part of the same file."""
+        self.total += later.total
+        self.kept += later.kept[: KEPT - len(self.kept)]
+        for key, kind in later.kinds.items():
+            if key in self.kinds:
+                self.kinds[key].rows += kind.rows
+            else:
+                self.kinds[key] = kind
+
     def by_frequency(self) -> list[Kind]:
         return sorted(self.kinds.values(), key=lambda kind: -kind.rows)
 

@@ -93,7 +93,7 @@ def _read(file: Opened, name: str, spec: ModelSpec, columns: Sequence[Column]) -
     if findings:
         return Validation(Report(spec.name, name, file.form, 0, BadRows(), tuple(findings), ignored=ignored), None)
     table, bad = collect(file, columns)
-    findings += _shares(table.rows, bad, spec)
+    findings += shares(table.rows, bad, spec)
     if not findings:
         findings += [*checked(table, columns, spec), *leaks(table, columns, spec)]
         findings.sort(key=lambda finding: ("refused", "warning", "note").index(finding.level))
@@ -102,7 +102,7 @@ def _read(file: Opened, name: str, spec: ModelSpec, columns: Sequence[Column]) -
     return Validation(report, table)
 
 
-def _shares(rows: int, bad: BadRows, spec: ModelSpec) -> list[Finding]:
+def shares(rows: int, bad: BadRows, spec: ModelSpec) -> list[Finding]:
     """Refusals for what has no rows, or too many bad ones."""
     most = MAX_BAD_SHARE if spec.training is None else spec.training.max_bad_share
     total = rows + bad.total

@@ -39,7 +39,13 @@ class Encoding:
             for name, (tensor, place) in found.items()
             if tensor.datatype == "BYTES"
         }
-        return cls(tuple(inputs), categories, tuple(name for name in found if name not in categories), derived)
+        return cls.known(inputs, categories, derived)
+
+    @classmethod
+    def known(cls, inputs: Sequence[TensorSpec], categories: Mapping[str, tuple[str, ...]], derived: Pairs) -> Self:
+        """With the categories that were found before."""
+        numbers = tuple(name for name, _, _ in features(inputs) if name not in categories)
+        return cls(tuple(inputs), categories, numbers, derived)
 
     @property
     def names(self) -> tuple[str, ...]:

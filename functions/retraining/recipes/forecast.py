@@ -22,7 +22,9 @@ from lastmile.errors import InvalidSpec
 from lastmile.spec import ModelSpec
 from lastmile.tensors import Array, TensorSpec
 
-__all__ = ["check", "columns", "examples", "fit", "split"]
+__all__ = ["check", "columns", "examples", "fit", "split", "whole"]
+
+whole = True  # inputs come from earlier rows: none may be left out
 
 PROBED = 40  # split points of each feature
 OWN = ("history", "time")  # inputs that are no columns of the training file

@@ -26,7 +26,9 @@ from lastmile.errors import DataRefused, InvalidSpec
 from lastmile.spec import ModelSpec
 from lastmile.tensors import Array, TensorSpec
 
-__all__ = ["check", "columns", "examples", "fit", "split"]
+__all__ = ["check", "columns", "examples", "fit", "split", "whole"]
+
+whole = True  # inputs come from earlier rows: none may be left out
 
 DAY = 86_400.0
 HALF_LIVES = (3.0, 10.0, 30.0, 120.0, np.inf)  # days

@@ -49,7 +49,7 @@ class Training:
 
     __pydantic_config__: ClassVar[dict[str, str]] = STRICT
 
-    recipe: Literal["tabular", "text", "recommender", "forecast", "anomaly", "own"]
+    recipe: Literal["tabular", "text", "recommender", "forecast", "anomaly", "xgboost", "own"]
     target: str | None = None
     time: str | None = None
     holdout: float = 0.2

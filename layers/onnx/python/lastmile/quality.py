@@ -1,39 +1,20 @@
 """How right a model's answers were, once it is known: figures per version, per group of rows and per day."""
 
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from lastmile.audit import rfc3339
 from lastmile.errors import InvalidFeedback
-from lastmile.feedback import Feedback, check_fits, day, read
+from lastmile.feedback import check_fits, read
 from lastmile.labelled import Join, Labelled, joined
-from lastmile.metrics import Prepared, bootstrapped, of_task, prepare
-from lastmile.metrics.classes import Classified, confidence
-from lastmile.metrics.samples import NoSample, sample, texts
+from lastmile.scores import SHADOW, Table
 from lastmile.spec import ModelSpec
 from lastmile.store import Store
-from lastmile.tensors import Array
 
-SHADOW = "shadow"
-BINS = 10
-MOST_VALUES = 20  # of a feature whose groups are told apart
-MOST_DAYS = 92
-CELLS = 1_000_000  # rows x resamples: bounds the time that intervals take
-MOST_RESAMPLES = 500
 SHOWN_IDS = 10
-NEEDED = {
-    "classification": ("label",),
-    "anomaly": ("score",),
-    "regression": ("value",),
-    "recommendation": ("items",),
-    "forecast": ("quantiles",),
-}
-NAMED = {"classification": "probabilities", "forecast": "quantiles"}  # outputs whose columns are classes, or levels
 
 type Document = dict[str, Any]
 
@@ -65,134 +46,6 @@ def document(join: Join, spec: ModelSpec, *, since: float, until: float, predict
         "days": [group for table in tables for group in table.days()],
         "notes": list(_notes(join, unfit=len(join.rows) - len(fitting))),
     }
-
-
-class Table:
-    """The labelled rows of one version, as columns."""
-
-    def __init__(self, spec: ModelSpec, rows: Sequence[Labelled]) -> None:
-        self._spec = spec
-        self._rows = rows
-        self._outputs = dict(_stacked([row.outputs for row in rows]))
-        self._truth = _truth(spec.task, [row.feedback for row in rows])
-        self._columns = self._names()
-
-    def version_document(self) -> Document:
-        roles = Counter(row.role for row in self._rows)
-        return {
-            "version": self._rows[0].version,
-            "rows": len(self._rows),
-            "roles": dict(sorted(roles.items())),
-            "shadow": set(roles) == {SHADOW},
-            "metrics": self._figures(range(len(self._rows))),
-            "calibration": self._calibration(),
-            "confusion": self._confusion(),
-        }
-
-    def segments(self) -> Iterator[Document]:
-        for feature in _told_apart(self._spec):
-            values = [_value(self._spec, feature, row.inputs) for row in self._rows]
-            if len({value for value in values if value is not None}) <= MOST_VALUES:
-                yield from self._groups("feature", feature, values)
-
-    def days(self) -> Iterator[Document]:
-        days = [day(row.feedback.predicted_at).isoformat() for row in self._rows]
-        newest = sorted(set(days))[-MOST_DAYS:]
-        yield from self._groups("day", None, [of if of in newest else None for of in days])
-
-    def _groups(self, kind: str, feature: str | None, values: Sequence[str | None]) -> Iterator[Document]:
-        positions: dict[str, list[int]] = {}
-        for position, value in enumerate(values):
-            if value is not None:
-                positions.setdefault(value, []).append(position)
-        for value in sorted(positions):
-            named = {"day": value} if feature is None else {kind: feature, "value": value}
-            chosen = positions[value]
-            yield named | {
-                "version": self._rows[0].version,
-                "rows": len(chosen),
-                "metrics": self._figures(chosen),
-            }
-
-    def _figures(self, positions: Sequence[int]) -> dict[str, Document]:
-        prepared = self._prepared(positions)
-        if isinstance(prepared, str):
-            empty = {"value": None, "low": None, "high": None, "reason": prepared}
-            return {metric.name: dict(empty) for metric in of_task(self._spec.task)}
-        resamples = max(50, min(MOST_RESAMPLES, CELLS // max(1, len(positions))))
-        return {name: asdict(found) for name, found in bootstrapped(prepared, resamples=resamples).items()}
-
-    def _prepared(self, positions: Sequence[int]) -> Prepared | str:
-        """Ready to be measured, or why not."""
-        missing = self._missing()
-        if missing:
-            return missing
-        index = np.asarray(positions)
-        outputs = {name: array[index] for name, array in self._outputs.items()}
-        truth = {name: array[index] for name, array in self._truth.items()}
-        return prepare(self._spec.task, outputs, truth, columns=self._columns)
-
-    def _missing(self) -> str | None:
-        for name in NEEDED[self._spec.task]:
-            if name not in self._outputs and not (name == "label" and "probabilities" in self._outputs):
-                return f"the captures hold no output '{name}'"
-        return None
-
-    def _names(self) -> tuple[str, ...]:
-        """Of the classes, or levels: as the spec says, else as many as there are, else all that occur."""
-        output = NAMED.get(self._spec.task)
-        declared = next((tensor.columns for tensor in self._spec.outputs if tensor.name == output), ())
-        if declared or output is None:
-            return declared
-        if output in self._outputs:
-            return tuple(map(str, range(self._outputs[output].shape[-1])))
-        if self._spec.task != "classification" or "label" not in self._outputs:
-            return ()
-        seen = {*texts(self._truth["label"]), *texts(self._outputs["label"])}
-        return tuple(sorted(seen, key=lambda name: (len(name), name)))
-
-    def _classified(self) -> Classified | None:
-        if self._missing() or self._spec.task != "classification":
-            return None
-        try:
-            found = sample(self._spec.task, self._outputs, self._truth, self._columns)
-        except NoSample:
-            return None
-        return found if isinstance(found, Classified) else None
-
-    def _calibration(self) -> list[Document]:
-        """Reliability: in bins of what was said, how often it came true."""
-        found = self._classified()
-        if found is None or found.probabilities is None:
-            return []
-        said, right = confidence(found)
-        bins = np.minimum((said * BINS).astype(int), BINS - 1).clip(0)
-        return [
-            {
-                "from": number / BINS,
-                "to": (number + 1) / BINS,
-                "rows": int((bins == number).sum()),
-                "said": round(float(said[bins == number].mean()), 6),
-                "right": round(float(right[bins == number].mean()), 6),
-            }
-            for number in range(BINS)
-            if (bins == number).any()
-        ]
-
-    def _confusion(self) -> Document | None:
-        """How often each class was taken for each; null with too many classes to show."""
-        found = self._classified()
-        if found is None or found.classes > MOST_VALUES:
-            return None
-        truth, predicted = (texts(array) for array in (self._truth["label"], self._labels()))
-        names = sorted({*truth, *predicted}, key=lambda name: (len(name), name))
-        counts = Counter(zip(truth, predicted, strict=True))
-        return {"classes": names, "counts": [[counts[one, other] for other in names] for one in names]}
-
-    def _labels(self) -> Array:
-        if "label" in self._outputs:
-            return self._outputs["label"]
-        return np.array(self._columns)[self._outputs["probabilities"].argmax(axis=1)]
 
 
 def _labels(join: Join, predictions: int | None) -> Document:
@@ -235,58 +88,6 @@ def _notes(join: Join, *, unfit: int) -> Iterator[str]:
         yield f"{unfit} labels are of another kind than the model's answers, and are left out."
     if join.damaged:
         yield f"{len(join.damaged)} capture objects could be read in part only, the first {join.damaged[0]}."
-
-
-def _truth(task: str, feedback: Iterable[Feedback]) -> dict[str, Array]:
-    labels = [one.label for one in feedback]
-    match task:
-        case "recommendation":
-            wanted = np.empty(len(labels), object)
-            for index, label in enumerate(labels):
-                wanted[index] = label if isinstance(label, list) else [str(label)]
-            return {"items": wanted}
-        case "classification" | "anomaly":
-            right = np.empty(len(labels), object)
-            right[:] = [str(label) if isinstance(label, list) else label for label in labels]
-            return {"label": right}
-        case _:
-            return {"value": np.array([_number(label) for label in labels], float)}
-
-
-def _number(label: object) -> float:
-    return float(label) if isinstance(label, (int, float)) else np.nan
-
-
-def _stacked(rows: Sequence[Mapping[str, Array]]) -> Iterator[tuple[str, Array]]:
-    """Tensors that every row has, all in one shape."""
-    for name in rows[0] if rows else ():
-        arrays = [np.asarray(row[name]) for row in rows if name in row]
-        if len(arrays) == len(rows) and len({array.shape for array in arrays}) == 1:
-            yield name, np.stack(arrays)
-
-
-def _told_apart(spec: ModelSpec) -> list[str]:
-    """Features whose groups get figures of their own: the sensitive ones, and those with few known categories."""
-    return [
-        name
-        for name, feature in spec.features.items()
-        if name in spec.feature_names and (feature.sensitive or 0 < len(feature.categories) <= MOST_VALUES)
-    ]
-
-
-def _value(spec: ModelSpec, feature: str, inputs: Mapping[str, Array]) -> str | None:
-    """The row's value of a feature, as text; None when it was not kept."""
-    for tensor in spec.inputs:
-        array = inputs.get(tensor.name)
-        if array is None:
-            continue
-        flat = np.asarray(array).reshape(-1)
-        if feature in tensor.columns and len(flat) == len(tensor.columns):
-            (text,) = texts(flat[[tensor.columns.index(feature)]])
-            return text
-        if feature == tensor.name and len(flat) == 1:
-            return texts(flat)[0]
-    return None
 
 
 def _moment(at: float) -> str:

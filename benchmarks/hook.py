@@ -22,7 +22,6 @@ ENVIRONMENT = {
     "LASTMILE_CHAT_SECRETS": "lastmile/bench/chat",
     "LASTMILE_CHAT_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/messages.fifo",
     "LASTMILE_OPERATIONS_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/operations.fifo",
-    "LASTMILE_OPERATIONS_QUEUE": "https://sqs.eu-central-1.amazonaws.com/1/operations.fifo",
     "AWS_ACCESS_KEY_ID": "bench",
     "AWS_SECRET_ACCESS_KEY": "bench",
     "AWS_DEFAULT_REGION": "eu-central-1",

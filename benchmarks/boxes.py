@@ -12,6 +12,7 @@ SECONDS = {
     "loading": (15, 200),
     "threads": (15, 250),
     "growth": (5, 10),
+    "captures": (120, 600),
     "chat": (5, 60),
 }
 OTHERS = (10, 60)

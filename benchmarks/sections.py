@@ -16,6 +16,7 @@ NAMES = (
     "threads",
     "growth",
     "validation",
+    "captures",
     "calibration",
     "electricity",
     "learning",

@@ -1,14 +1,14 @@
 """Entry of the CDK app. Its context (`cdk synth -c stage=prod`): stage, architecture, assets, token_url, and those of
-`infra.chatops`."""
+`infra.chatops` and `infra.heavy`."""
 
 from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
 
-from infra.assets import Assets
+from infra.assets import REPOSITORY, Assets
 from infra.batch import Batch
 from infra.chat import Chat
 from infra.chatops import SLACK, TEAMS, Channels, ChatOps
-from infra.config import choose
+from infra.config import Stage, choose
 from infra.identity import Identity
 from infra.layers import Layers
 from infra.learning import Learning
@@ -38,8 +38,20 @@ def build() -> App:
     if app.node.try_get_context("chatops") == "true":
         given = {name: app.node.try_get_context(name) for name in (*SLACK, *TEAMS)}
         ChatOps(app, stage=stage, storage=storage, channels=Channels.of(given))
+    if app.node.try_get_context("gpu") == "true":
+        add_gpu(app, stage=stage, storage=storage)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
     return app
+
+
+def add_gpu(app: App, *, stage: Stage, storage: Storage) -> None:
+    from infra.gpu import Gpu, Network  # SageMaker's constructs take two seconds to import
+    from infra.heavy import chosen
+
+    context = app.node.try_get_context
+    versions = chosen(context("heavy"), context("heavy_settings"), models=REPOSITORY / "models")
+    network = Network.of(context("heavy_subnets"), context("heavy_security_groups"))
+    Gpu(app, stage=stage, storage=storage, versions=versions, network=network)
 
 
 if __name__ == "__main__":

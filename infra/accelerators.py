@@ -1,0 +1,51 @@
+"""Facts of AWS's: where its Triton container lies, and what its GPU instances are and cost."""
+
+from dataclasses import dataclass
+
+# Account of the registry by region, for sagemaker-tritonserver 24.09: the table of SageMaker's own Python SDK,
+# https://github.com/aws/sagemaker-python-sdk, sagemaker-core/src/sagemaker/core/image_uri_config/
+# sagemaker-tritonserver.json at 3203e4996219799e7fcad214c7925ffd8594da1f. Regions of China have another partition.
+TRITON = "sagemaker-tritonserver:24.09-py3"
+TRITON_ACCOUNTS = {
+    **dict.fromkeys(
+        ("ap-northeast-1", "ap-northeast-2", "ap-south-1", "ap-southeast-1", "ap-southeast-2"), "763104351884"
+    ),
+    **dict.fromkeys(
+        ("ca-central-1", "eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3"), "763104351884"
+    ),
+    **dict.fromkeys(("sa-east-1", "us-east-1", "us-east-2", "us-west-1", "us-west-2"), "763104351884"),
+    "af-south-1": "626614931356",
+    "ap-east-1": "871362719292",
+    "ap-northeast-3": "364406365360",
+    "ap-southeast-3": "907027046896",
+    "ca-west-1": "204538143572",
+    "eu-south-1": "692866216735",
+    "il-central-1": "780543022126",
+    "me-south-1": "217643126080",
+}
+# Driver 550, for CUDA 12.6 of that container; without it SageMaker starts instances with driver 470.
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProductionVariant.html
+MACHINE_IMAGE = "al2-ami-sagemaker-inference-gpu-3-1"
+
+# https://aws.amazon.com/sagemaker/pricing/, real-time and asynchronous inference, us-east-1
+PRICES_OF = "2026-08"
+GB_MONTH_USD = 0.023  # of an object in S3: https://aws.amazon.com/s3/pricing/
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """`own_disk`: its disks are its own, encrypted by hardware, and SageMaker takes no key for them."""
+
+    gpus: int
+    usd_per_hour: float
+    own_disk: bool = True
+
+
+INSTANCES = {
+    "ml.g4dn.xlarge": Instance(1, 0.736),
+    "ml.g5.xlarge": Instance(1, 1.408),
+    "ml.g5.2xlarge": Instance(1, 1.515),
+    "ml.g5.12xlarge": Instance(4, 7.09),
+    "ml.g6.xlarge": Instance(1, 1.127),
+    "ml.p3.2xlarge": Instance(1, 3.825, own_disk=False),
+}

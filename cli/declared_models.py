@@ -65,7 +65,7 @@ class DeclaredModels:
         command = [sys.executable, "-m", f"models.{name}.data", "--out", str(out)]
         done = subprocess.run(command, cwd=self.checkout, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise CommandFailed(f"The data of {name} could not be made: {(done.stderr or done.stdout).strip()}")
+            raise CommandFailed(f"The data of {name} could not be made: {(done.stderr or done.stdout).strip()}.")
         return out
 
     def _declare(self, registry: "Registry", name: str) -> None:
@@ -87,5 +87,10 @@ def champion(registry: "Registry", model: str) -> int | None:
 def check(ended: Iterable[Document]) -> None:
     wrong = [run for run in ended if run["state"] != "promoted"]
     if wrong:
-        said = "; ".join(f"{run['model']} {run['state']}: {(run['problem'] or {}).get('reason')}" for run in wrong)
+        said = "; ".join(map(ending, wrong))
         raise CommandFailed(f"Not every model could be trained: {said}.", next_step="See `lastmile runs`.")
+
+
+def ending(run: Document) -> str:
+    reason = f": {run['problem']['reason']}" if run["problem"] else ""
+    return f"{run['model']} {run['state']}{reason}"

@@ -24,7 +24,7 @@ def measure(name: str, *, quick: bool) -> list[bool]:
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures Lastmile beside its rivals.")
     parser.add_argument("sections", nargs="*", metavar="section", help=f"of {', '.join(sections.NAMES)}; default: all")
-    parser.add_argument("--quick", action="store_true", help="three minutes instead of thirty, with a wider spread")
+    parser.add_argument("--quick", action="store_true", help="five minutes instead of an hour, with a wider spread")
     options = parser.parse_args(arguments)
     if unknown := sections.unknown(options.sections):
         parser.error(f"There is no section {unknown[0]}; there are {', '.join(sections.NAMES)}.")

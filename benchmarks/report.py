@@ -14,8 +14,8 @@ PLOTS = ROOT / "docs/performance"
 
 HEAD = """# Performance
 
-Every figure here was measured by `make bench` (30 minutes; `make bench QUICK=1` takes 3, `make bench SECTION=warm` runs
-one section), which writes `benchmarks/results/` and this page. Contenders run in turns on the same machine in the
+Every figure here was measured by `make bench` (an hour; `make bench QUICK=1` takes 5 minutes, `make bench SECTION=warm`
+runs one section), which writes `benchmarks/results/` and this page. Contenders run in turns on the same machine in the
 same run, with the same model (gradient-boosted trees, 30 floats, scikit-learn's breast-cancer data), and each answer is
 checked against `InferenceSession.run`. Figures are medians with their quartiles; ratios are medians of the rounds'
 ratios with a bootstrapped 95 % interval. Times depend on the machine, and this one is shared: trust the ratios.

@@ -309,7 +309,7 @@ def describe(document: dict[str, Any]) -> str:
     )
     parts.append(table(("joint", *(f"{rows:,} rows" for rows in ROWS_TOGETHER)), rows))
     power, tiny = figures["0.2 sd in 500 rows"], figures["0.02 sd in 1,000,000 rows"]
-    yearly, jointly = (figures.get(name, figures[YEARLY[0]]) for name in YEARLY)
+    yearly, jointly = (figures[name] for name in YEARLY)
     parts.append(
         f"A shift by 0.2 standard deviations in 500 rows is called drift in {power['median']:.1%} of {power['n']} "
         f"runs, one by 0.02 in a million rows in {tiny['median']:.1%} of {tiny['n']}. A model checked daily for "
@@ -324,8 +324,7 @@ def told_together(features: int, correlation: float) -> str:
 
 
 def alone(figures: dict[str, Any], cell: Cell) -> str:
-    found = figures.get(f"{cell.told}, joint")
-    return f"{found['median']:.3f}" if found else ""
+    return f"{figures[f'{cell.told}, joint']['median']:.3f}"
 
 
 def both(figures: dict[str, Any], cell: Cell) -> str:

@@ -8,6 +8,7 @@ from aws_cdk.aws_cloudwatch import Dashboard as CloudWatchDashboard
 from aws_cdk.aws_cloudwatch import GraphWidget, IMetric, MathExpression
 from constructs import Construct
 
+from infra.accelerators import INSTANCES
 from infra.alarms import PERIOD
 from infra.config import GB_SECOND_USD, REQUEST_USD, Size, Stage
 from infra.function import Function
@@ -15,6 +16,7 @@ from infra.routes import Door
 
 PERCENTILES = ("p50", "p90", "p99")
 NAMESPACE = "Lastmile"
+GPU_SECOND_USD = INSTANCES["ml.g5.xlarge"].usd_per_hour / 3600
 HOUR = Duration.hours(1)
 
 
@@ -49,12 +51,14 @@ class Dashboard(Construct):
 
 
 class Figure(NamedTuple):
-    """A figure that functions put into their logs for each model; `grouped` is one more dimension."""
+    """A figure that functions put into their logs for each model; `grouped` is one more dimension, and what is shown
+    is `factor` times the figure."""
 
     title: str
     metric: str
     statistic: str
     grouped: str | None = None
+    factor: float = 1.0
 
 
 MODEL_FIGURES = (
@@ -68,6 +72,12 @@ MODEL_FIGURES = (
     Figure("Measured on labelled rows", "Quality", "Average", "metric"),
     Figure("Gates missed on labelled rows", "GatesMissed", "Maximum"),
     Figure("Share of rows with a label", "LabelCoverage", "Average"),
+    Figure("Heavy models: rows on the endpoint", "HeavyRows", "Sum"),
+    Figure("Heavy models: rows answered here", "LightRows", "Sum"),
+    Figure("Heavy models: degraded answers", "DegradedPredictions", "Sum"),
+    Figure(
+        "Saved by cascades, USD (endpoint seconds on ml.g5.xlarge)", "HeavySecondsSaved", "Sum", factor=GPU_SECOND_USD
+    ),
 )
 
 
@@ -87,8 +97,9 @@ def searched(stage: Stage, figure: Figure) -> GraphWidget:
     dimensions = ",".join([NAMESPACE, "stage", "model", *([figure.grouped] if figure.grouped else [])])
     found = f'{{{dimensions}}} MetricName="{figure.metric}" stage="{stage.name}"'
     label = " ".join(f"${{PROP('Dim.{name}')}}" for name in ("model", figure.grouped) if name)
+    times = "" if figure.factor == 1.0 else f" * {figure.factor:.10f}"
     search = MathExpression(
-        expression=f"SEARCH('{found}', '{figure.statistic}', {int(HOUR.to_seconds())})",
+        expression=f"SEARCH('{found}', '{figure.statistic}', {int(HOUR.to_seconds())}){times}",
         using_metrics={},
         label=label,
         period=HOUR,

@@ -2,6 +2,7 @@
 
 import os
 from bisect import bisect_left
+from collections.abc import Mapping
 from math import fsum
 from threading import Lock
 from typing import Any
@@ -11,8 +12,10 @@ from prometheus_client import generate_latest as exposition
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from functions.inference.captures import Captures
+from lastmile.capture import Tier
 from lastmile.predictor import Predictor, Record
 from lastmile.protocols.messages import Response
+from lastmile.tensors import Array
 
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # set by the server where it has several workers
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -42,6 +45,19 @@ class Metrics:
             "In the model alone.",
             ["model", "version", "role"],
             buckets=SECONDS,
+            registry=own,
+        )
+        self._rows = Counter(
+            "lastmile_rows",
+            "Rows of versions that have a heavy side, by the side that answered them.",
+            ["model", "version", "side"],
+            registry=own,
+        )
+        self._heavy = Counter("lastmile_heavy_seconds", "Waiting for heavy sides.", ["model", "version"], registry=own)
+        self._degraded = Counter(
+            "lastmile_degraded",
+            "Predictions of the light side in place of the heavy one.",
+            ["model", "version", "reason"],
             registry=own,
         )
         self._revision = Gauge(
@@ -89,10 +105,20 @@ class Metrics:
             if tally is None:
                 tally = self._ran[key] = _Tally(self._runs.labels(*map(str, key)))
             tally.add(facts["milliseconds"] / 1e3)
+            if "tier" in facts:
+                self._tell_tier(facts["model"], str(facts["version"]), facts["tier"], rows_of(facts["inputs"]))
             if record is not None:
                 record(**facts)
 
         return observe
+
+    def _tell_tier(self, model: str, version: str, tier: Tier, rows: int) -> None:
+        """What a heavy side costs and saves: at its pace the light side's rows would have taken it so many seconds."""
+        self._rows.labels(model, version, "heavy").inc(tier.heavy_rows)
+        self._rows.labels(model, version, "light").inc(rows - tier.heavy_rows)
+        self._heavy.labels(model, version).inc(tier.heavy_ms / 1e3)
+        if tier.degraded is not None:
+            self._degraded.labels(model, version, tier.degraded).inc()
 
     def follow(self, predictor: Predictor, *, dropped: int, captures: Captures | None = None) -> None:
         """Take down the state of things, as it is now."""
@@ -132,6 +158,10 @@ class Metrics:
     def _advance(self, counter: Counter, name: str, total: int) -> None:
         counter.inc(total - self._counted.get(name, 0))
         self._counted[name] = total
+
+
+def rows_of(inputs: Mapping[str, Array]) -> int:
+    return next((len(array) for array in inputs.values() if array.ndim), 1)
 
 
 class _Tally:

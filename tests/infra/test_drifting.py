@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from infra.dashboard import MODEL_FIGURES
 from tests.infra.templates import Stacks
 from tests.infra.test_dashboard import metrics, widgets
 from tests.infra.test_duties import statements
@@ -56,7 +57,7 @@ def test_an_alarm_rings_for_any_model(stacks: Stacks, figure: str) -> None:
 def test_the_page_of_models_searches_for_every_model(stacks: Stacks) -> None:
     shown = metrics(widgets(stacks, f"lastmile-{stacks.stage}-models"))
     searches = [one[0]["expression"] for one in shown if "SEARCH" in json.dumps(one[0])]
-    assert len(searches) == 10
+    assert len(searches) == len(MODEL_FIGURES)
     for search in searches:
         assert f'stage="{stacks.stage}"' in search
     assert (

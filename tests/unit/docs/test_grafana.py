@@ -42,7 +42,7 @@ def test_the_server_board_asks_for_what_the_server_exports() -> None:
 
 
 def test_the_server_board_tells_labels_apart_that_there_are() -> None:
-    labels = {"route", "model", "version", "status", "role", "le", "instance"}
+    labels = {"route", "model", "version", "status", "role", "le", "instance", "side", "reason"}
     for target in targets(board(GRAFANA / "dashboards/server.json")):
         assert set(re.findall(r"{{(\w+)}}", target["legendFormat"])) <= labels
 

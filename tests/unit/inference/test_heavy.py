@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 from botocore.config import Config
 
+from functions.inference.background import Background
 from functions.inference.door import LambdaDoor
 from functions.inference.examples import TWO
 from functions.inference.local_endpoint import LocalEndpoint
+from functions.inference.metrics import Metrics
+from functions.inference.server_door import ServerDoor
 from functions.inference.serving import Serving
 from lastmile.capture import Capture, read_line
 from lastmile.errors import LastmileError, MissingSettings
@@ -35,10 +38,12 @@ from tests.unit.inference.doors import (
     listening,
     open_serving,
     session,
+    through_asgi,
     through_event,
 )
 from tests.unit.inference.graphs import classifier
 from tests.unit.inference.test_doors import binary, post, tensor, v2
+from tests.unit.inference.test_metrics import samples
 
 LIGHT, HEAVY = 1, 2  # seeds of the two sides
 CASCADE, ALWAYS, LATER, BOTH, ALONE = "cascade", "always", "later", "both", "alone"
@@ -391,6 +396,28 @@ def test_nothing_is_lost_through_a_wake_up(room: Room) -> None:
     assert {one.status for _, _, one in asked} <= {200, 202}
     assert {"later", "degraded", "now"} == set(states)
     assert len({record.id for record in room.records()}) == len(room.lines) == 1000
+
+
+def test_rows_are_counted_by_the_side_that_answered(artifacts: str, endpoint: Any, environ: dict[str, str]) -> None:
+    app, url = endpoint
+    metrics = Metrics()
+    settings = {"LASTMILE_ARTIFACTS": artifacts, "LASTMILE_STAGE": "test", **environ}
+    settings["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"] = url
+    serving = open_serving(settings, record=metrics.recording(None))
+    door = through_asgi(ServerDoor(serving, metrics=metrics, background=Background()))
+    sent = post(f"/v2/models/{CASCADE}/infer", v2(tensor(ROWS)))
+    door(sent)
+    app.set({"garbage": True})
+    door(sent)
+    app.set({"garbage": False})
+    heavy = int(expected(ROWS)[2].sum())
+    found = samples(door(Sent("GET", "/metrics")).body)
+    of = f"model={CASCADE}"
+    assert found["lastmile_rows_total", f"{of},side=heavy,version=1"] == heavy
+    assert found["lastmile_rows_total", f"{of},side=light,version=1"] == 80 - heavy
+    assert found["lastmile_degraded_total", f"{of},reason=garbage,version=1"] == 1
+    assert found["lastmile_heavy_seconds_total", f"{of},version=1"] > 0
+    serving.predictor.heavy.reconnect()
 
 
 def test_every_door_says_the_same(room: Room) -> None:

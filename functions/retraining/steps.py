@@ -57,6 +57,8 @@ def validated(job: Job, file: IO[bytes]) -> Outcome:
         limit=job.desk.largest_bytes,
     )
     facts = report_on(job, found, digest)
+    if found.refusal is not None:
+        raise Refused(str(found.refusal), found.refusal.advice, facts)
     keep(job, "table.bin", found.table.to_bytes())
     return Outcome(facts=facts)
 

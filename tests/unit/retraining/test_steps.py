@@ -80,3 +80,15 @@ def test_what_does_not_pass_its_gates_is_refused_with_every_metric_and_gate() ->
     assert facts["metrics"]["auc"] > 0.8
     page = place.data.get(f"reports/example/run/{run.id}.html").data.decode()
     assert "at least 0.9999 is wanted" in page
+
+
+def test_data_that_is_refused_leaves_its_report() -> None:
+    place, door = placed(wanted())
+    place.data.put(KEY, b"a,b,kind,y\n1,2,k1,\n")
+    run = place.run(KEY, door=door)
+    assert run.problem is not None
+    assert (run.state, run.problem["step"]) == ("refused", "validate")
+    facts = place.report(run)["steps"]["validate"]["facts"]
+    assert (facts["bad_rows"], facts["report"]) == (1, f"reports/example/data/{run.id}.json")
+    report = orjson.loads(place.data.get(facts["report"]).data)
+    assert report["verdict"] == "refused"

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import people
 from cli.connections import MEMBERS, put
-from cli.desk import Reply, desk
+from cli.desk import HOST, OPERATIONS, RESPONSES, Reply, desk
 from cli.errors import CommandFailed, StackMissing
 from cli.output import note, print_json, print_table
 from cli.platforms import MAKE
@@ -18,7 +19,12 @@ from cli.target import Answer, Options, Target
 from cli.webhooks import SIGN
 
 ANSWER_SECONDS = 60.0  # the worker's first call loads a model
+QUEUES = (("ChatQueueUrl", "ChatDeadLettersUrl"), ("OperationsQueueUrl", "OperationsDeadLettersUrl"))
 app = typer.Typer(help="Talk to the support assistant; connect chat platforms to it.", invoke_without_command=True)
+
+app.command()(people.allow)
+app.command()(people.deny)
+app.command()(people.people)
 
 
 @app.callback()
@@ -28,31 +34,41 @@ def talk(context: typer.Context) -> None:
         return
     target, local = connections(context.obj)
     conversation = f"terminal-{time.time_ns()}"
-    note("Say something, or press a button by its number. Ctrl-D ends the conversation.")
-    buttons: dict[str, str] = {}
-    with desk(local["reply_port"]) as found:
+    note("Say something, or press a button by its number and a reason; /lastmile is for operators. Ctrl-D ends it.")
+    pressable: list[tuple[str, str]] = []  # whose button, and its value
+
+    def tell(reply: Reply) -> None:
+        sys.stdout.write("\n[operations] ")
+        show(reply, after=len(pressable))
+        pressable.extend(("slack", value) for value in reply.buttons.values())
+
+    with desk(local["reply_port"], tell) as found:
         for line in lines():
-            chosen = list(buttons.values())
-            pressed = chosen[int(line) - 1] if line.isdigit() and 0 < int(line) <= len(chosen) else None
-            send_as(target, local, "standard", line, conversation=conversation, pressed=pressed)
+            (platform, value), text = chosen(line, pressable)
+            place = OPERATIONS if platform == "slack" else conversation
+            send_as(target, local, platform, text, conversation=place, pressed=value)
             reply = found.wait(ANSWER_SECONDS)
-            buttons = {} if reply is None else reply.buttons
-            show(reply)
+            if platform == "standard":
+                pressable.clear()
+            show(reply, after=len(pressable))
+            pressable.extend((platform, value) for value in (reply.buttons if reply else {}).values())
 
 
 @app.command()
 def send(
     context: typer.Context,
     platform: Annotated[str, typer.Argument(help=f"One of {', '.join(MAKE)}.")],
-    text: Annotated[str, typer.Argument(help="What is said.")],
+    text: Annotated[str, typer.Argument(help="What is said, or the reason beside a button.")] = "",
     conversation: Annotated[str, typer.Option(help="Messages of one conversation are answered in order.")] = "D1",
+    press: Annotated[str | None, typer.Option(help="Press a button by its value, such as approve:fraud/8.")] = None,
+    by: Annotated[str | None, typer.Option(help="The platform's id of the user who speaks.")] = None,
 ) -> None:
-    """Sign and post a message as the platform would, and show what is answered."""
+    """Sign and post a message, a command or a button as the platform would, and show what is answered."""
     if platform not in MAKE:
         raise CommandFailed(f"{platform!r} is none of {', '.join(MAKE)}.")
     target, local = connections(context.obj)
     with desk(local["reply_port"]) as found:
-        answer = send_as(target, local, platform, text, conversation=conversation)
+        answer = send_as(target, local, platform, text, conversation=conversation, pressed=press, by=by)
         reply = found.wait(ANSWER_SECONDS)
     if context.obj.json:
         said = None if reply is None else {"text": reply.text, "buttons": reply.buttons}
@@ -82,7 +98,7 @@ def dead(context: typer.Context) -> None:
     """List messages that could not be answered, and why."""
     options: Options = context.obj
     client, urls = queues(options.target())
-    found = [letter(message) for message in received(client, urls["ChatDeadLettersUrl"])]
+    found = [letter(message) for _, dead in QUEUES for message in received(client, urls[dead])]
     if options.json:
         print_json(found)
     elif found:
@@ -97,15 +113,16 @@ def redrive(context: typer.Context) -> None:
     options: Options = context.obj
     client, urls = queues(options.target())
     count = 0
-    for message in received(client, urls["ChatDeadLettersUrl"]):
-        client.send_message(
-            QueueUrl=urls["ChatQueueUrl"],
-            MessageBody=message["Body"],
-            MessageGroupId=message["Attributes"]["MessageGroupId"],
-            MessageDeduplicationId=f"again-{message['MessageId']}",
-        )
-        client.delete_message(QueueUrl=urls["ChatDeadLettersUrl"], ReceiptHandle=message["ReceiptHandle"])
-        count += 1
+    for alive, dead in QUEUES:
+        for message in received(client, urls[dead]):
+            client.send_message(
+                QueueUrl=urls[alive],
+                MessageBody=message["Body"],
+                MessageGroupId=message["Attributes"]["MessageGroupId"],
+                MessageDeduplicationId=f"again-{message['MessageId']}",
+            )
+            client.delete_message(QueueUrl=urls[dead], ReceiptHandle=message["ReceiptHandle"])
+            count += 1
     print_json({"sent": count}) if options.json else note(f"{count} sent again.")
 
 
@@ -116,7 +133,7 @@ def letter(message: dict[str, Any]) -> dict[str, Any]:
     except ValueError:
         body = None
     known = body if isinstance(body, dict) else {}
-    reason = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue", "tried five times")
+    reason = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue", "tried too often")
     return {"platform": known.get("platform"), "conversation": known.get("conversation"), "reason": reason}
 
 
@@ -132,10 +149,21 @@ def connections(options: Options) -> tuple[Target, dict[str, Any]]:
 
 
 def send_as(
-    target: Target, local: dict[str, Any], platform: str, text: str, *, conversation: str, pressed: str | None = None
+    target: Target,
+    local: dict[str, Any],
+    platform: str,
+    text: str,
+    *,
+    conversation: str,
+    pressed: str | None = None,
+    by: str | None = None,
 ) -> Answer:
-    document = MAKE[platform](text, conversation, pressed)
-    form = "payload" in document
+    """With a button pressed the text is what stands in the field beside it."""
+    who = {} if by is None else {"by": by}
+    document = MAKE[platform](text, conversation, pressed, why=text if pressed else "", **who)
+    form = "payload" in document or "command" in document
+    if form:
+        document = answered_at(document, f"http://{HOST}:{local['reply_port']}{RESPONSES}")
     body = urllib.parse.urlencode(document).encode() if form else json.dumps(document).encode()
     kind = "application/x-www-form-urlencoded" if form else "application/json"
     headers = SIGN[platform](body, local[platform]["secret"], time.time()) | {"content-type": kind}
@@ -143,6 +171,21 @@ def send_as(
     if answer.status != 200:
         raise CommandFailed(f"The hook answered {answer.status}.", next_step="See `lastmile logs hook`.")
     return answer
+
+
+def chosen(line: str, pressable: list[tuple[str, str]]) -> tuple[tuple[str, str | None], str]:
+    """Whose button it is, with its value and the reason behind its number; or else what is said to the assistant."""
+    number, _, why = line.partition(" ")
+    if number.isdigit() and 0 < int(number) <= len(pressable):
+        return pressable[int(number) - 1], why
+    return ("standard", None), line
+
+
+def answered_at(form: dict[str, Any], url: str) -> dict[str, Any]:
+    """Slack's form with the address for answers, which a form with a payload has inside."""
+    if "payload" in form:
+        return {"payload": json.dumps(json.loads(form["payload"]) | {"response_url": url})}
+    return form | {"response_url": url}
 
 
 def lines() -> Iterator[str]:
@@ -156,12 +199,13 @@ def lines() -> Iterator[str]:
             yield line
 
 
-def show(reply: Reply | None) -> None:
+def show(reply: Reply | None, *, after: int = 0) -> None:
+    """Its buttons are numbered from the one `after` so many."""
     if reply is None:
         note("No answer came. See `lastmile logs chat`, `lastmile chat dead`.")
         return
     sys.stdout.write(f"{reply.text}\n")
-    for number, label in enumerate(reply.buttons, 1):
+    for number, label in enumerate(reply.buttons, after + 1):
         sys.stdout.write(f"  {number} {label}\n")
 
 

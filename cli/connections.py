@@ -7,18 +7,19 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from cli.desk import HOST
+from cli.desk import HOST, OPERATIONS
 from cli.errors import CommandFailed
 from cli.target import Target
 
-# What a platform's secret may hold; the first name is what its requests are verified by.
+# What a platform's secret may hold; the first name is what its requests are verified by, `operations` the channel (or,
+# of Teams and Standard Webhooks, the URL) where operators are told what happens.
 MEMBERS: Mapping[str, tuple[str, ...]] = {
-    "slack": ("signing_secret", "bot_token", "api_url"),
-    "teams": ("security_token", "reply_url"),
-    "discord": ("public_key", "api_url"),
-    "telegram": ("secret_token", "bot_token", "api_url"),
+    "slack": ("signing_secret", "bot_token", "operations", "api_url"),
+    "teams": ("security_token", "reply_url", "operations"),
+    "discord": ("public_key", "bot_token", "operations", "api_url"),
+    "telegram": ("secret_token", "bot_token", "operations", "api_url"),
     "zendesk": ("signing_secret", "subdomain", "email", "api_token", "api_url"),
-    "standard": ("signing_secret", "reply_url"),
+    "standard": ("signing_secret", "reply_url", "operations"),
     "tickets": ("signing_secret", "ticket_url"),
     "shop": ("url", "token"),
 }
@@ -65,6 +66,8 @@ def local_connections(target: Target, before: Mapping[str, Any]) -> dict[str, An
         secret = (before.get(platform) or {}).get("secret") or made_up(platform)
         members = {"api_url": desk, "reply_url": f"{desk}/replies", "bot_token": "local", "email": "local"}
         members |= {"api_token": "local", "subdomain": "local", MEMBERS[platform][0]: known(platform, secret)}
+        if platform == "slack":  # one desk needs one channel
+            members["operations"] = OPERATIONS
         wanted = {name: value for name, value in members.items() if name in MEMBERS[platform]}
         client, name = target.client("secretsmanager"), f"lastmile/{target.stage}/chat/{platform}"
         if read(client, name) != wanted:

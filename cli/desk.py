@@ -3,7 +3,7 @@
 import json
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +12,10 @@ from typing import Any
 from cli.errors import CommandFailed
 
 HOST = "127.0.0.1"
+OPERATIONS = "C-operations"  # the channel of Slack where this desk's operators are told what happens
+
+
+RESPONSES = "/responses"  # where Slack takes the answers to presses and commands
 
 
 @dataclass(frozen=True)
@@ -22,27 +26,40 @@ class Reply:
     buttons: dict[str, str] = field(default_factory=dict)
 
 
-class Desk:
-    """`wait` gives the replies in the order in which they came."""
+type Tell = Callable[[Reply], object]
 
-    def __init__(self) -> None:
+
+class Desk:
+    """`wait` gives the replies in the order in which they came, `notice` what operators are told; `tell` is told of
+    the latter at once."""
+
+    def __init__(self, tell: Tell | None = None) -> None:
         self._replies: queue.Queue[Reply] = queue.Queue()
+        self._notices: queue.Queue[Reply] = queue.Queue()
+        self._tell = tell or self._notices.put
 
     def wait(self, seconds: float) -> Reply | None:
-        try:
-            return self._replies.get(timeout=seconds)
-        except queue.Empty:
-            return None
+        return _next(self._replies, seconds)
+
+    def notice(self, seconds: float) -> Reply | None:
+        return _next(self._notices, seconds)
 
     def take(self, path: str, body: dict[str, Any]) -> None:
         if (reply := read(path, body)) is not None:
-            self._replies.put(reply)
+            (self._tell if body.get("channel") == OPERATIONS and "thread_ts" not in body else self._replies.put)(reply)
+
+
+def _next(replies: "queue.Queue[Reply]", seconds: float) -> Reply | None:
+    try:
+        return replies.get(timeout=seconds)
+    except queue.Empty:
+        return None
 
 
 @contextmanager
-def desk(port: int) -> Iterator[Desk]:
+def desk(port: int, tell: Tell | None = None) -> Iterator[Desk]:
     """Open while the body runs."""
-    found = Desk()
+    found = Desk(tell)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -83,7 +100,7 @@ def desk(port: int) -> Iterator[Desk]:
 
 def read(path: str, body: dict[str, Any]) -> Reply | None:
     """The reply in a request to one of the platforms' APIs; None for what is none."""
-    if path.endswith("/api/chat.postMessage"):
+    if path.endswith(("/api/chat.postMessage", RESPONSES)):
         elements = [each for block in body["blocks"] if block["type"] == "actions" for each in block["elements"]]
         return Reply(body["text"], {each["text"]["text"]: f"{each['action_id']}:{each['value']}" for each in elements})
     if path.endswith("/messages/@original"):

@@ -20,6 +20,7 @@ from cli.environment import local_aws_python
 from cli.errors import CommandFailed, Unreachable
 from cli.first_model import MODEL, FirstModel
 from cli.local_endpoint import SETTING, LocalEndpoint
+from cli.people import allow_locally
 from cli.progress import Progress
 from cli.target import CHECKOUT, LOCAL_FOLDER, STACKS, Access, Credentials, Target
 
@@ -69,6 +70,7 @@ class LocalAws:
                     self.emulator.kill()  # a deployment cut short must not be saved
                 raise
             chat = local_connections(target, self._read("chat.json"))
+            allow_locally(target)
             self._write("chat.json", chat)  # secrets outlive a `down`, as the stack that knows them does
             described = describe(target, process) | {"sagemaker_runtime_url": runtime.url, "chat": chat}
             self._write("local.json", described)

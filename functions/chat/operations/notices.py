@@ -16,7 +16,7 @@ type Document = Mapping[str, Any]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
     """`event_id` is the same when the event is delivered again. `kind` is for queue and records, `about` the event's
-    own; notices of a platform keep the order in which they came."""
+    own. Each stands for itself: events come in no order, and one that is not taken keeps no other from coming."""
 
     platform: str
     event_id: str
@@ -26,7 +26,7 @@ class Notice:
 
     @property
     def conversation(self) -> str:
-        return f"operations:{self.platform}"
+        return f"operations:{self.platform}:{self.event_id}"
 
     def to_bytes(self) -> bytes:
         return orjson.dumps(asdict(self))

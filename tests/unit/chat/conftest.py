@@ -22,7 +22,7 @@ from functions.chat.secrets import Secrets
 
 EVENTS = Path(__file__).parents[3] / "events/chat"
 RECORDED = sorted(path.relative_to(EVENTS).with_suffix("").as_posix() for path in EVENTS.glob("*/*.json"))
-FORMS = ("slack/button", "slack/command")
+FORMS = tuple(f"slack/{name}" for name in ("button", "command", "reject", "unexplained", "block", "reason", "rollback"))
 NOW = 1_800_000_000.0
 
 

@@ -12,7 +12,7 @@ from functions.chat.platforms import PLATFORMS
 from functions.chat.secrets import DOUBT_SECONDS, GRACE_SECONDS
 from tests.unit.chat.conftest import NOW, RECORDED, Hook, body_of, private
 
-SILENT = ("handshake", "own", "internal", "other")
+SILENT = ("handshake", "own", "internal", "other", "discord/reject")
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=9),

@@ -35,12 +35,12 @@ def test_a_dead_letter_tells_whose_it_is_and_why() -> None:
         "conversation": "slack:D1",
         "reason": "Slack refuses the answer",
     }
-    assert letter({"Body": body})["reason"] == "tried five times"
+    assert letter({"Body": body})["reason"] == "tried too often"
 
 
 @pytest.mark.parametrize("body", ["no JSON", "[]", '"text"', ""])
 def test_a_dead_letter_that_nobody_can_read_is_listed_too(body: str) -> None:
-    assert letter({"Body": body}) == {"platform": None, "conversation": None, "reason": "tried five times"}
+    assert letter({"Body": body}) == {"platform": None, "conversation": None, "reason": "tried too often"}
 
 
 def test_empty_lines_are_not_said(monkeypatch: pytest.MonkeyPatch) -> None:

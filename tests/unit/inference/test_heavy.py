@@ -21,10 +21,11 @@ from functions.inference.metrics import Metrics
 from functions.inference.server_door import ServerDoor
 from functions.inference.serving import Serving
 from lastmile.capture import Capture, read_line
-from lastmile.errors import LastmileError, MissingSettings
+from lastmile.errors import InvalidArtefact, LastmileError, MissingSettings
 from lastmile.heavy.packaging import Repository, packed
 from lastmile.heavy.triton import config
 from lastmile.policies import Decision, Heavy
+from lastmile.predictor import Predictor
 from lastmile.registry import Registry
 from lastmile.spec import ModelSpec
 from lastmile.store import Store
@@ -372,10 +373,10 @@ def test_an_endpoint_that_fails_is_left_alone_and_found_again(room: Room) -> Non
 def test_nothing_is_lost_through_a_wake_up(room: Room) -> None:
     """A thousand requests while the endpoint wakes: each is answered rightly, degraded and marked, or later."""
     room.endpoint.set({"asleep": True, "wake_seconds": 0.5})
-    models = (LATER, BOTH, *[CASCADE] * 15, *[ALWAYS] * 15)
+    models = (LATER, BOTH, *[CASCADE] * 49, *[ALWAYS] * 49)
 
     def ask(number: int) -> tuple[str, Any, Answer]:
-        model, row = models[number % 32], ROWS[number % 40][None]
+        model, row = models[number % 100], ROWS[number % 40][None]
         return model, row, room.ask(model, row)
 
     def check(model: str, row: Any, got: Answer) -> str:
@@ -502,3 +503,12 @@ def test_a_switch_that_is_none_is_refused(room: Room) -> None:
     for wrong in wrong_ones:
         with pytest.raises(LastmileError):
             room.endpoint.set(wrong)
+
+
+def test_who_has_no_way_to_an_endpoint_serves_the_light_side(artifacts: str) -> None:
+    predictor = Predictor(Registry(Store.open(artifacts, environ={})), threads=1)
+    found = predictor.run(predictor.resolve(CASCADE), {"image": ROWS})
+    np.testing.assert_array_equal(found.outputs["label"], session(LIGHT)(ROWS)[0])
+    assert found.tier is None
+    with pytest.raises(InvalidArtefact, match="runs on an endpoint alone"):
+        predictor.resolve(ALONE)

@@ -11,7 +11,7 @@ BOUNDS = ("at_least", "at_most", "champion_margin", "train_gap_at_most", "group_
 
 # Seconds that API Gateway waits at most, less what the rest of an answer takes; and what a real-time request may have:
 # https://docs.aws.amazon.com/general/latest/gr/sagemaker.html
-LONGEST_DEADLINE = 28.0
+LONGEST_DEADLINE = 25.0
 LARGEST_REALTIME = 25 << 20
 INSTANCE = re.compile(r"ml\.[a-z0-9-]+\.[a-z0-9]+")
 

@@ -123,7 +123,8 @@ class Predictor:
         clock: Callable[[], float] = time.monotonic,
         heavy: "Callable[[], Heavy] | None" = None,
     ) -> None:
-        """`heavy` makes what versions with a heavy side need; called once, when the first of them is loaded."""
+        """`heavy` makes what versions with a heavy side need; called once, when the first of them is loaded. Without it
+        their light side answers alone."""
         self._registry = registry
         self._threads = threads
         self._spinning = spinning
@@ -354,10 +355,14 @@ class Predictor:
             size = manifest.artefact.bytes
             opened = OnnxModel.receive(pieces, size, threads=self._threads, spinning=self._spinning)
             opened.check(manifest.signature)
-        tiers = None if manifest.policy.get("heavy") is None else self.heavy.open(manifest, opened)
+        tiers = None
+        if manifest.policy.get("heavy") is not None and self._make_heavy is not None:
+            tiers = self.heavy.open(manifest, opened)
         model: Backend | None = opened or (None if tiers is None else tiers.heavy)
         if model is None:
-            raise InvalidArtefact(f"version {version} of model '{release.model}' has no {MODEL_FILE} and no heavy side")
+            raise InvalidArtefact(
+                f"version {version} of model '{release.model}' has no {MODEL_FILE}: it runs on an endpoint alone"
+            )
         return Loaded(
             manifest,
             model,

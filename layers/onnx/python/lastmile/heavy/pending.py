@@ -26,6 +26,7 @@ from lastmile.ulid import ulid_milliseconds
 FOLDER = "pending"
 ATTEMPTS = 3
 SUBMIT_SECONDS = 5.0
+ANSWER_SECONDS = 28.0  # from the request on: at 29 s Lambda ends, and whoever asks for the answer hands it over as well
 # An endpoint forgets a request that waited 6 h, and one that it works on for 15 min: InvokeEndpointAsync's defaults.
 LOST_SECONDS = 6.5 * 3600
 
@@ -72,7 +73,9 @@ class Pending:
             self._store.put(f"{folder}/request-{part}.bin", payload.body)
         self._store.put(f"{folder}/meta.json", orjson.dumps(meta._asdict()))
         for part in range(len(payloads)):
-            self._place(meta, part, 1)
+            left = ANSWER_SECONDS - (self._clock() - meta.at)
+            if left > 0:
+                self._place(meta, part, 1, seconds=min(SUBMIT_SECONDS, left))
 
     def meta(self, prediction_id: str) -> Meta:
         """Raises NotFound."""
@@ -139,7 +142,7 @@ class Pending:
             return None
         return found
 
-    def _place(self, meta: Meta, part: int, attempt: int) -> None:
+    def _place(self, meta: Meta, part: int, attempt: int, *, seconds: float = SUBMIT_SECONDS) -> None:
         """Hand it to the endpoint; where that fails, whoever asks for the answer tries again."""
         breaker = self._breakers.setdefault(meta.endpoint, Breaker())
         try:
@@ -152,7 +155,7 @@ class Pending:
                 f"{self._uri}/{FOLDER}/{meta.id}/request-{part}.bin",
                 content_type=meta.parts[part][1],
                 inference_id=f"{meta.id}-{part}-{attempt}",
-                seconds=SUBMIT_SECONDS,
+                seconds=seconds,
             )
         except EndpointUnavailable as error:
             breaker.failed(error)

@@ -33,7 +33,8 @@ def build() -> App:
     watching = Watching(app, stage=stage, assets=assets, layers=layers, storage=storage)
     for watched in (serving, chat):
         watching.add_stack_dependency(watched)  # its log groups must be there
-    Learning(app, stage=stage, assets=assets, layers=layers, storage=storage)
+    jobs = app.node.try_get_context("training_jobs") == "true"
+    Learning(app, stage=stage, assets=assets, layers=layers, storage=storage, training_jobs=jobs)
     Batch(app, stage=stage, assets=assets, layers=layers, storage=storage)
     if app.node.try_get_context("chatops") == "true":
         given = {name: app.node.try_get_context(name) for name in (*SLACK, *TEAMS)}

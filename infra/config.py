@@ -29,6 +29,17 @@ class Throttle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingJobs:
+    """Machines for what is larger than `largest_upload_mb`, where they are switched on; `boost_` are XGBoost's."""
+
+    instance: str
+    volume_gb: int
+    hours: int  # the longest that one job may take
+    boost_instance: str
+    boost_instances: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     name: str
     architecture: Architecture
@@ -40,6 +51,7 @@ class Stage:
     batch: Size
     batches_at_once: int  # slices of a batch that are done together, each by a function of its own
     batch_buckets: tuple[str, ...]  # beside the data bucket: where batches may read from and write to
+    training_jobs: TrainingJobs
     largest_upload_mb: int  # what the retraining function can hold, in memory and in its /tmp of 512 MB
     hook: Size
     chat: Size
@@ -69,6 +81,9 @@ DEV = Stage(
     capturing=Size(memory_mb=1024, timeout_seconds=120, p99_alarm_ms=30_000),
     drift=Size(memory_mb=1769, timeout_seconds=900, p99_alarm_ms=600_000),
     retraining=Size(memory_mb=3008, timeout_seconds=900, p99_alarm_ms=840_000),
+    training_jobs=TrainingJobs(
+        instance="ml.m5.4xlarge", volume_gb=200, hours=24, boost_instance="ml.m5.4xlarge", boost_instances=4
+    ),
     largest_upload_mb=400,
     batch=Size(memory_mb=1769, timeout_seconds=900, p99_alarm_ms=600_000),
     batches_at_once=20,

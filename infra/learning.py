@@ -24,9 +24,10 @@ from infra.assets import Assets
 from infra.config import Stage
 from infra.duties import RETRAINING
 from infra.function import Function
+from infra.jobs import Jobs
 from infra.layers import Layers
 from infra.nag import accept
-from infra.states import Machine
+from infra.states import Document, Machine
 from infra.storage import Storage
 
 PLACE = [Aws.PARTITION, Aws.REGION, Aws.ACCOUNT_ID]
@@ -35,7 +36,18 @@ UPLOADS = ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")
 
 
 class Learning(Stack):
-    def __init__(self, scope: Construct, *, stage: Stage, assets: Assets, layers: Layers, storage: Storage) -> None:
+    """With `training_jobs`, what the function cannot hold is trained on in SageMaker."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        stage: Stage,
+        assets: Assets,
+        layers: Layers,
+        storage: Storage,
+        training_jobs: bool = False,
+    ) -> None:
         super().__init__(
             scope, f"Lastmile-{stage.name}-Learning", description=f"Lastmile {stage.name}: from an upload to a version"
         )
@@ -44,6 +56,7 @@ class Learning(Stack):
         self._layers = layers
         self._alarms = storage.alarms
         self._unheard = self._queue()
+        self._jobs = Jobs(self, "Jobs", stage=stage, assets=assets, storage=storage) if training_jobs else None
         function = self._function(assets)
         machine = self._machine(function)
         self._start(machine)
@@ -75,6 +88,7 @@ class Learning(Stack):
             environment={
                 "LASTMILE_LARGEST_MB": str(self._stage.largest_upload_mb),
                 "LASTMILE_CODE": self._code(assets),
+                **({"LASTMILE_TRAINING_JOBS": "on"} if self._jobs else {}),
             },
             duty=RETRAINING,
             storage=self._storage,
@@ -105,7 +119,7 @@ class Learning(Stack):
         ]
 
     def _machine(self, function: Function) -> aws_stepfunctions.StateMachine:
-        definition = Machine(function.live.function_arn, Aws.PARTITION).definition()
+        definition = self._definition(function)
         role = aws_iam.Role(
             self,
             "MachineRole",
@@ -115,7 +129,8 @@ class Learning(Stack):
                     statements=[
                         aws_iam.PolicyStatement(
                             actions=["lambda:InvokeFunction"], resources=[function.live.function_arn]
-                        )
+                        ),
+                        *(self._jobs.statements() if self._jobs else []),
                     ]
                 )
             },
@@ -140,6 +155,8 @@ class Learning(Stack):
                 level=aws_stepfunctions.LogLevel.ALL,
             ),
         )
+        if self._jobs is not None:
+            self._jobs.accept_on(role)
         policy = role.node.find_child("DefaultPolicy")
         assert isinstance(policy, Construct)
         accept(
@@ -148,6 +165,13 @@ class Learning(Stack):
             "Delivering logs and traces has no resources that these actions could be limited to.",
         )
         return machine
+
+    def _definition(self, function: Function) -> Document:
+        jobs = self._jobs
+        if jobs is None:
+            return Machine(function.live.function_arn, Aws.PARTITION).definition()
+        asked = jobs.requests()
+        return Machine(function.live.function_arn, Aws.PARTITION, asked, jobs.seconds).definition()
 
     def _start(self, machine: aws_stepfunctions.StateMachine) -> None:
         """An upload of training data starts a run; which version of the object it was travels with the event."""

@@ -92,7 +92,7 @@ class Gpu(Stack):
         inside = CfnModel.VpcConfigProperty(
             subnets=[*self._network.subnets], security_group_ids=[*self._network.security_groups]
         )
-        model = CfnModel(
+        return CfnModel(
             self,
             f"Model-{version.id}",
             execution_role_arn=self._executing.role.role_arn,
@@ -105,8 +105,6 @@ class Gpu(Stack):
             vpc_config=inside if self._network.subnets else None,
             tags=self._tags(version),
         )
-        model.node.add_dependency(self._executing.role)
-        return model
 
     def _endpoint(self, versions: Sequence[HeavyVersion]) -> CfnEndpoint:
         """One for all versions, each a component of its own; it begins with one instance and may go to none."""
@@ -136,7 +134,6 @@ class Gpu(Stack):
             production_variants=[variant],
             vpc_config=inside if self._network.subnets else None,
         )
-        config.node.add_dependency(self._executing.role)
         name = endpoint_name(self._stage)
         return CfnEndpoint(self, "Endpoint", endpoint_name=name, endpoint_config_name=config.attr_endpoint_config_name)
 

@@ -93,6 +93,8 @@ def plain(value: Any, exports: dict[str, Any]) -> Any:
             return f"{plain(whole, exports)}[{separator}{index}]"
         case [("Fn::Join", [str(separator), list(parts)])]:
             return separator.join(cast(list[str], plain(parts, exports)))
+        case [("Fn::FindInMap", [str(name), key, str(attribute)])]:
+            return f"${{{name}[{plain(key, exports)}].{attribute}}}"
         case [("Fn::Sub", str(text))]:
             return text
     return {key: plain(entry, exports) for key, entry in value.items()}

@@ -1,14 +1,17 @@
 """`lastmile deploy`: the same stacks in a real account, after showing what would change."""
 
+import json
 import os
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.errors import CommandFailed
 from cli.output import note, print_fields, print_json
-from cli.target import CHECKOUT, Access, Options
+from cli.target import CHECKOUT, Access, Options, Target
 
 if TYPE_CHECKING:
     from cli.deployment import Deployment
@@ -23,14 +26,33 @@ def deploy(
     The account is that of --profile, or of the credentials in the environment; the stage is dev unless --stage names
     another.
     """
+    options: Options = context.obj
+    outputs = roll_out(options, yes=yes)
+    if options.json:
+        print_json(outputs)
+    else:
+        print_fields(sorted(outputs.items()))
+        stage = options.stage or "dev"
+        note(f"Next: lastmile push <model.onnx> --spec <spec.toml> --promote --stage {stage}")
+
+
+def roll_out(options: Options, *, yes: bool, context: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The outputs of the stacks, once they are deployed. `context` is more for the CDK app than it gets by itself.
+
+    Where endpoints on GPUs are deployed already, they are part of it: other stacks may not take from theirs what they
+    need.
+    """
+    from cli.heavy import stack_name
     from cli.local import BOOTSTRAP_STACK, stack_status
     from cli.progress import Progress
 
-    options: Options = context.obj
     stage = options.stage or "dev"
     access = Access.from_profile(options.profile, region=options.region)
     account = access.client("sts").get_caller_identity()["Account"]
-    deployment = deployment_of(stage, options, access)
+    heavy = context is not None or stack_status(access, stack_name(stage)) is not None
+    if heavy and context is None:
+        context = heavy_context(Target.of_stage(stage, access))
+    deployment = deployment_of(stage, options, access, context=context or {})
     assembly = deployment.log.parent / "cdk.out"
     progress = Progress()
     with progress.step("Building the assets") as tell:
@@ -41,6 +63,8 @@ def deploy(
     bootstrapped = stack_status(access, BOOTSTRAP_STACK) is not None
     if not bootstrapped:
         note(f"Account {account} was never used with the CDK in {access.region}: it will be bootstrapped first.")
+    if heavy:
+        note(cost_of(assembly / f"{stack_name(stage)}.template.json"))
     if not yes:
         ask(f"Deploy stage {stage} to account {account} in {access.region}?")
     if not bootstrapped:
@@ -48,15 +72,30 @@ def deploy(
             deployment.bootstrap(account, access.region, tell=tell)
     with progress.step("Deploying the stacks") as tell:
         deployment.deploy(assembly, tell)
-    outputs = access.stack_outputs(stage)
-    if options.json:
-        print_json(outputs)
-    else:
-        print_fields(sorted(outputs.items()))
-        note(f"Next: lastmile push <model.onnx> --spec <spec.toml> --promote --stage {stage}")
+    return access.stack_outputs(stage, more=("Gpu",) if heavy else ())
 
 
-def deployment_of(stage: str, options: Options, access: Access) -> "Deployment":
+def heavy_context(target: Target) -> dict[str, str]:
+    """Of the versions that are released now."""
+    from cli.heavy import context_of, wanted
+
+    found = wanted(target.registry(), ())
+    if not found:
+        raise CommandFailed(
+            "Endpoints on GPUs are deployed, and no version with a heavy side is released.",
+            next_step="Delete them with `lastmile heavy remove`, then deploy again.",
+        )
+    return context_of(found)
+
+
+def cost_of(template: Path) -> str:
+    """The line that the stack tells of itself."""
+    return str(json.loads(template.read_bytes())["Outputs"]["HeavyCost"]["Value"])
+
+
+def deployment_of(
+    stage: str, options: Options, access: Access, *, context: Mapping[str, str] | None = None
+) -> "Deployment":
     """The CDK finds the credentials itself, so that a profile's single sign-on or second factor works as usual."""
     from cli.deployment import Deployment
 
@@ -68,6 +107,7 @@ def deployment_of(stage: str, options: Options, access: Access) -> "Deployment":
         stage=stage,
         environ=os.environ | profile | {"AWS_REGION": access.region, "AWS_DEFAULT_REGION": access.region},
         log=folder / "deploy.log",
+        context=context or {},
     )
 
 

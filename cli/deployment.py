@@ -8,7 +8,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -31,6 +31,7 @@ class Deployment:
     log: Path
     architecture: str | None = None
     token_url: str | None = None  # what the API's documentation says of tokens; None is the user pool's own domain
+    context: Mapping[str, str] = field(default_factory=dict)  # of the CDK app, beside these
 
     def build(self, tell: Tell) -> None:
         python = str(self.checkout / ".venv/bin/python")
@@ -40,7 +41,7 @@ class Deployment:
     def synthesise(self, out: Path, tell: Tell) -> None:
         shutil.rmtree(out, ignore_errors=True)  # the CDK adds to what is there, 100 MB for each change of the layer
         chosen = {"stage": self.stage, "architecture": self.architecture, "token_url": self.token_url}
-        context = {key: value for key, value in chosen.items() if value is not None}
+        context = {key: value for key, value in chosen.items() if value is not None} | dict(self.context)
         options = [word for key, value in context.items() for word in ("--context", f"{key}={value}")]
         self._cdk(
             "The stacks could not be synthesised", ["synth", "--quiet", "--output", str(out), *options], tell=tell
@@ -68,7 +69,8 @@ class Deployment:
 
     def digest(self) -> str:
         """Changes when, and only when, another deployment could come out."""
-        inputs = hashlib.sha256(f"{self.stage} {self.architecture} {self.token_url}".encode())
+        more = f" {sorted(self.context.items())}" if self.context else ""
+        inputs = hashlib.sha256(f"{self.stage} {self.architecture} {self.token_url}{more}".encode())
         for file in self._inputs():
             name = str(file.relative_to(self.checkout))
             inputs.update(f"\n{name} {hashlib.sha256(file.read_bytes()).hexdigest()}".encode())

@@ -16,6 +16,7 @@ from cli import (
     deploy,
     doctor,
     drift,
+    heavy,
     invoke,
     logs,
     models,
@@ -66,6 +67,7 @@ app.add_typer(release.app, name="release")
 app.add_typer(audit.app, name="audit")
 app.add_typer(chat.app, name="chat")
 app.add_typer(drift.app, name="drift")
+app.add_typer(heavy.app, name="heavy")
 app.command()(watching.quality)
 app.command()(watching.feedback)
 app.add_typer(watching.report_app, name="report")

@@ -88,13 +88,13 @@ class Access:
             config=Config(proxies={}) if self.endpoint_url else None,  # no proxy reaches this machine's loopback
         )
 
-    def stack_outputs(self, stage: str) -> dict[str, str]:
-        """The outputs of all stacks of `stage`, by output key."""
+    def stack_outputs(self, stage: str, *, more: Iterable[str] = ()) -> dict[str, str]:
+        """The outputs of all stacks of `stage`, and of `more` that not every stage has, by output key."""
         from botocore.exceptions import ClientError
 
         formation = self.client("cloudformation")
         outputs: dict[str, str] = {}
-        for stack in STACKS:
+        for stack in (*STACKS, *more):
             name = f"Lastmile-{stage}-{stack}"
             try:
                 found = formation.describe_stacks(StackName=name)["Stacks"][0]

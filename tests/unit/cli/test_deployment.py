@@ -62,7 +62,8 @@ def test_a_digest_changes_with_every_input(deployment: Deployment, file: str) ->
 
 def test_a_digest_tells_stages_and_architectures_apart(deployment: Deployment) -> None:
     others = [replace(deployment, stage="prod"), replace(deployment, architecture="arm64")]
-    assert len({deployment.digest(), *(other.digest() for other in others)}) == 3
+    others.append(replace(deployment, context={"gpu": "true"}))
+    assert len({deployment.digest(), *(other.digest() for other in others)}) == 4
 
 
 def test_a_digest_of_two_files_knows_which_is_which(deployment: Deployment) -> None:

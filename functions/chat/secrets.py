@@ -64,6 +64,11 @@ class Secrets:
                     held = self._held[platform] = self._read(platform)
         return held.documents
 
+    def forget(self) -> None:
+        """Read all of them again when they are asked for: a snapshot may be restored long after it was taken, and holds
+        no secret."""
+        self._held.clear()
+
     def _read(self, platform: str) -> Held:
         newest = self._version(platform, "AWSCURRENT")
         if newest is None:

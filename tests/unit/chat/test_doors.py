@@ -49,6 +49,13 @@ def test_warming_up_queues_nothing(hook: Hook) -> None:
     assert hook.manager.reads > 0
 
 
+def test_a_secret_that_is_made_right_after_the_warm_up_counts(hook: Hook) -> None:
+    known = hook.manager.versions.pop("slack")
+    hook.door.warm_up()
+    hook.manager.versions["slack"] = known
+    assert hook.recorded("slack/message")[0] == 200
+
+
 def test_the_hook_waits_for_nothing_that_only_the_worker_needs() -> None:
     """A platform waits for three seconds; what the assistant, the model and AWS need comes later or never."""
     script = "import functions.chat.doors, json, sys; print(json.dumps(sorted(sys.modules)))"

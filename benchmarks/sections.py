@@ -15,6 +15,7 @@ NAMES = (
     "loading",
     "threads",
     "growth",
+    "batch",
     "validation",
     "captures",
     "calibration",

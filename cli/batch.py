@@ -41,19 +41,29 @@ def batch(
     batch_rows: Annotated[
         int | None, typer.Option(min=1, help="Rows in one call of the model; otherwise it is measured.")
     ] = None,
+    part_rows: Annotated[int | None, typer.Option(min=1, help="In the cloud: the most rows of one part.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads on this machine (one for each core).")] = None,
     registry: RegistryOption = None,
 ) -> None:
     """Predict all rows of a file. Started again after an interruption, it goes on where it stopped."""
     options: Options = context.obj
-    asked = {"model": model, "version": version, "keep": keep or [], "decides": decides, "batch_rows": batch_rows}
+    asked: Document = {
+        "model": model,
+        "version": version,
+        "keep": keep or [],
+        "decides": decides,
+        "batch_rows": batch_rows,
+    }
     if data.startswith("s3://") or (output or "").startswith("s3://"):
         refuse("--registry and --workers are for files of this machine", registry is not None or workers is not None)
         from cli.batches import in_the_cloud
 
-        in_the_cloud(options, asked, data, output, form=form, tolerated=tolerate, detach=detach)
+        in_the_cloud(
+            options, asked | {"part_rows": part_rows}, data, output, form=form, tolerated=tolerate, detach=detach
+        )
         return
-    refuse("--format, --tolerate and --detach are for files in S3", form != "parquet" or tolerate > 0 or detach)
+    clouds = form != "parquet" or tolerate > 0 or detach or part_rows is not None
+    refuse("--format, --tolerate, --detach and --part-rows are for files in S3", clouds)
     if output is None:
         raise typer.BadParameter("name the file to write", param_hint="--output")
     report = on_this_machine(options, asked | {"workers": workers, "input": data, "output": output}, registry)

@@ -106,7 +106,7 @@ def job_of(target: Target, asked: Document, data: str, output: str | None, *, fo
     if output is not None:
         allowed(target, Place.of(output))
     stat = store_of(target, place.bucket).stat(place.path)
-    kept = {name: asked[name] for name in ("keep", "decides", "batch_rows")}
+    kept = {name: asked[name] for name in ("keep", "decides", "batch_rows", "part_rows")}
     number = batch_id(model=model, version=version, input=place.uri, etag=stat.etag, output=output, format=form, **kept)
     made = Batch(
         id=number,
@@ -120,6 +120,7 @@ def job_of(target: Target, asked: Document, data: str, output: str | None, *, fo
         keep=tuple(asked["keep"]),
         decides=asked["decides"],
         batch_rows=asked["batch_rows"],
+        part_rows=asked["part_rows"],
         prefix=new_ulid()[:18],
         created_at=time.time(),
         actor=actor,

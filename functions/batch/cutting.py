@@ -12,7 +12,7 @@ import numpy as np
 from lastmile.errors import InvalidInput
 from lastmile.tensors import Array
 
-BLOCK_BYTES = 16 << 20
+BLOCK_BYTES = 8 << 20
 LONGEST_RECORD = 32 << 20
 MOST_ROWS = 131_072
 QUOTE, NEWLINE, RETURN = b'"\n\r'
@@ -44,10 +44,11 @@ def blocks(
                 if not piece or len(data) > LONGEST_RECORD:
                     raise InvalidInput(f"line {line}: the record that begins here opens a quotation mark for good")
                 break
-            whole = data[:end]
-            rows = count(whole, delimiter)
+            whole = data if end == len(data) else data[:end]
+            newlines = whole.count(b"\n")
+            rows = newlines if _is_plain(whole) else count(whole, delimiter)
             yield Block(whole, start, line, row, rows)
-            data, start, row, line = data[end:], start + end, row + rows, line + whole.count(b"\n")
+            data, start, row, line = data[end:], start + end, row + rows, line + newlines
             if len(data) < size and piece:
                 break
         if not piece:
@@ -57,12 +58,16 @@ def blocks(
 
 def count(data: bytes, delimiter: str) -> int:
     """How many records there are in a block of whole ones."""
-    if QUOTE not in data and b"\n\n" not in data and b"\n\r\n" not in data and data[:1] not in b"\r\n":
-        return data.count(b"\n")
     raw, found = np.frombuffer(data, np.uint8), ends(data, delimiter)
     lengths = np.diff(found, prepend=0) - 1
     blank = (lengths == 0) | ((lengths == 1) & (raw[found - 2] == RETURN))
     return int(len(found) - blank.sum())
+
+
+def _is_plain(data: bytes) -> bool:
+    """Whether every newline in it ends a record: none is quoted, and no line is blank."""
+    blank = b"\n\n" in data or b"\n\r\n" in data or data[:1] in (b"\n", b"\r")
+    return not blank and QUOTE not in data
 
 
 def ends(data: bytes, delimiter: str) -> Array:
@@ -79,7 +84,7 @@ def ends(data: bytes, delimiter: str) -> Array:
 
 def _end(data: bytes, delimiter: str, most_rows: int) -> int:
     """Where the last record ends, or the last of so many; 0 when none does."""
-    if data.count(b"\n") > most_rows or QUOTE in data:
+    if QUOTE in data or data.count(b"\n") > most_rows:
         found = ends(data, delimiter)
         return int(found[min(len(found), most_rows) - 1]) if len(found) else 0
     return data.rfind(b"\n") + 1

@@ -14,7 +14,7 @@ from lastmile.errors import InvalidInput
 from lastmile.tensors import TensorSpec
 
 PARQUET = b"PAR1"
-PARQUET_ROWS = 65_536
+PARQUET_ROWS = 32_768
 
 
 class Slice(NamedTuple):

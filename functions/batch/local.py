@@ -142,7 +142,9 @@ class Work:
             return Done(number, found, found.num_rows - found.column("error").null_count, slice_.share, False)
         rows = self.table.rows(slice_)
         table, rows = self.scorer.score(rows, self.layout, prefix=self.prefix, first=slice_.first)
-        self.parts.write(number, results.encoded(table, "parquet"), results.errors(rows, slice_.first))
+        self.parts.write(
+            number, results.encoded(table, "parquet", compression="none"), results.errors(rows, slice_.first)
+        )
         return Done(number, table, len(rows.problems), slice_.share, True)
 
     def _found(self, path: Path, slice_: Slice) -> pa.Table | None:
@@ -193,7 +195,7 @@ def in_order(work: Work, file: BinaryIO, workers: int) -> Iterator[Done]:
         try:
             for number, slice_ in enumerate(work.table.slices(file)):
                 under_way.append(pool.submit(work.part, number, slice_))
-                while len(under_way) > workers + 1:
+                while len(under_way) > 2 * workers:
                     yield under_way.popleft().result()
             while under_way:
                 yield under_way.popleft().result()

@@ -55,7 +55,7 @@ def made(job: Job) -> Document:
     speed = measured(scorer, table, file)
     if job.batch.batch_rows is not None:
         speed = replace(speed, batch_rows=job.batch.batch_rows)
-    rows = int(min(MOST_ROWS, max(scorer.fixed or 1, speed.rows_per_second * SLICE_SECONDS)))
+    rows = job.batch.part_rows or int(min(MOST_ROWS, max(scorer.fixed or 1, speed.rows_per_second * SLICE_SECONDS)))
     slices = list(cut_csv(table, file, rows) if isinstance(table, Csv) else cut_parquet(table, rows))
     return {
         "rows": sum(one["rows"] for one in slices),

@@ -153,13 +153,13 @@ def errors(rows: Rows, first: int) -> bytes:
 class Writer:
     """One file of results, table by table."""
 
-    def __init__(self, file: Any, schema: pa.Schema, kind: Format, *, header: bool = True) -> None:
+    def __init__(self, file: Any, schema: pa.Schema, kind: Format, *, compression: str = "snappy") -> None:
         if kind == "csv":
-            self._writer = pc.CSVWriter(file, schema, write_options=pc.WriteOptions(include_header=header))
+            self._writer = pc.CSVWriter(file, schema, write_options=pc.WriteOptions())
         else:
-            # Of ids no two are the same, and of row numbers neither: dictionaries of them only cost time.
-            plain = [field.name for field in schema if field.name not in ("row", "prediction_id")]
-            self._writer = pq.ParquetWriter(file, schema, compression="snappy", use_dictionary=plain)
+            # Of ids, row numbers and most decimals no two are the same: dictionaries of them only cost time.
+            few = [one.name for one in schema if one.name not in OWN[:2] and not pa.types.is_floating(one.type)]
+            self._writer = pq.ParquetWriter(file, schema, compression=compression, use_dictionary=few)
 
     def write(self, table: pa.Table) -> None:
         self._writer.write_table(table)
@@ -168,9 +168,9 @@ class Writer:
         self._writer.close()
 
 
-def encoded(table: pa.Table, kind: Format) -> bytes:
+def encoded(table: pa.Table, kind: Format, *, compression: str = "snappy") -> bytes:
     file = io.BytesIO()
-    writer = Writer(file, table.schema, kind)
+    writer = Writer(file, table.schema, kind, compression=compression)
     writer.write(table)
     writer.close()
     return file.getvalue()

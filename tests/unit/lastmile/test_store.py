@@ -434,3 +434,10 @@ def test_every_version_of_a_bucket_that_keeps_them_can_be_fetched(s3_environ: di
 def test_what_is_not_there_has_no_size(store: Store) -> None:
     with pytest.raises(NotFound):
         store.stat("training/fraud/may.csv")
+
+
+def test_a_part_of_an_object_is_read_alone(store: Store) -> None:
+    store.put("some/object", b"0123456789")
+    assert bytes(store.part("some/object", 3, 6)) == b"345"
+    with pytest.raises(NotFound):
+        store.part("no/object", 0, 1)

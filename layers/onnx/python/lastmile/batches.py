@@ -61,6 +61,7 @@ class Batch:
     keep: tuple[str, ...]
     decides: bool
     batch_rows: int | None
+    part_rows: int | None
     prefix: str
     created_at: float
     actor: str

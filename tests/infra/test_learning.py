@@ -122,6 +122,12 @@ def test_the_control_function_may_wake_executions_and_no_more_of_them(stacks: St
     assert [action for action in actions if "states:" in str(action)] == ["states:SendTaskSuccess"]
 
 
+def test_the_function_knows_by_which_code_it_learns(stacks: Stacks) -> None:
+    code = json.loads(stacks.one("Lambda::Function", "RetrainingFunction")["Environment"]["Variables"]["LASTMILE_CODE"])
+    assert code.keys() == {"retraining", "onnx-layer", "training-layer"}
+    assert all(len(digest) == 16 for digest in code.values())
+
+
 def test_failures_ring(stacks: Stacks) -> None:
     rung = {alarm["MetricName"] for alarm in stacks.all("CloudWatch::Alarm").values()}
     assert rung >= {"ExecutionsFailed", "ExecutionsTimedOut", "ApproximateNumberOfMessagesVisible"}

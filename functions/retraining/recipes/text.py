@@ -1,8 +1,12 @@
-"""A text to a class: n-grams of characters and words, weighed by how rare they are, into a linear model."""
+"""A text to a class: n-grams of characters and words, weighed by how rare they are, into a linear model.
+
+With an encoder, the vector that a sentence transformer gives the text stands beside the n-grams.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +23,7 @@ from functions.retraining.recipes.options import RecipeOptions
 from functions.retraining.recipes.softmax import Linear
 from functions.retraining.recipes.split import default as split
 from functions.retraining.recipes.split import drawn, training_of
+from functions.retraining.recipes.transformer import Encoder
 from functions.retraining.table import Table
 from lastmile.errors import InvalidSpec
 from lastmile.spec import ModelSpec
@@ -31,6 +36,7 @@ ASIDE = 0.1  # of the rows, for the temperature
 MOST_PROBES = 3000
 MOST_WEIGHTS = 8_000_000
 MOST_CELLS = 60_000_000  # n-grams of all training rows
+NO_ENCODER = "none"
 
 
 class Options(NamedTuple):
@@ -41,6 +47,9 @@ class Options(NamedTuple):
     most: int
     strength: float
     steps: int
+    encoder: str
+    pieces: int
+    share: float
 
     @classmethod
     def read(cls, spec: ModelSpec) -> "Options":
@@ -56,6 +65,9 @@ class Options(NamedTuple):
             options.whole("vocabulary", 60_000, low=100, high=500_000),
             options.number("strength", 30.0, low=1e-3, high=1e6),
             options.whole("steps", 60, low=5, high=1000),
+            options.text("encoder", NO_ENCODER),
+            options.whole("pieces", 128, low=8, high=512),
+            options.number("encoder_share", 2.0, low=0.01, high=100.0),
         )
         options.close("text")
         return found
@@ -82,6 +94,13 @@ class Text:
     linear: Linear
     calibration: Calibration
     background: dict[str, Array]
+    encoder: Encoder | None = None
+    share: float = 0.0  # the length of the encoder's vectors beside n-grams of length 1
+
+    @property
+    def ngrams(self) -> int:
+        """How many rows of the weights are of n-grams; those of the encoder come behind."""
+        return len(self.characters.vocabulary) + len(self.words.vocabulary)
 
     @cached_property
     def onnx(self) -> bytes:
@@ -90,14 +109,18 @@ class Text:
         # One more text, so that there always is one with a character.
         texts = graph.add("Concat", texts, graph.constant([" "]), axis=0)
         characters, words = self.analyser.add(graph, texts)
-        absent = len(self.linear.weights)
+        absent = self.ngrams
         rows, counts = self.characters.add(graph, characters, 0, absent)
         more_rows, more_counts = self.words.add(graph, words, len(self.characters.vocabulary), absent)
         zero = np.zeros((1, self.linear.weights.shape[1]), np.float32)
-        weights = graph.constant(np.concatenate([self.linear.weights, zero]))
+        weights = graph.constant(np.concatenate([self.linear.weights[: self.ngrams], zero]))
         places = graph.add("Concat", rows, more_rows, axis=1)
         sums = _summed(graph, weights, places, graph.add("Concat", counts, more_counts, axis=1))
         scores = graph.add("Add", sums, graph.constant(self.linear.offset))
+        if self.encoder is not None:
+            dense = graph.constant(self.linear.weights[self.ngrams :] * np.float32(self.share))
+            vectors = self.encoder.add(graph, texts)
+            scores = graph.add("Add", scores, graph.add("MatMul", vectors, dense))
         self._add_probabilities(graph, graph.slice(scores, 0, -1, 0))
         tensors.add_labels(graph, self.spec)
         return graph.model(self.spec.inputs, self.spec.outputs, "text")
@@ -108,6 +131,8 @@ class Text:
             hstack([self.characters.matrix(characters), self.words.matrix(words)]).tocsr()
             for characters, words in _analysed(self.analyser, texts)
         ]
+        if self.encoder is not None:
+            parts = [_beside(vstack(parts).tocsr(), self.encoder.embed(texts), self.share)]
         scores = np.concatenate([self.linear.scores(part) for part in parts])
         return tensors.labelled(self.calibration.probabilities(scores), self.spec)
 
@@ -139,9 +164,15 @@ def fit(training: Table, spec: ModelSpec) -> Text:
     characters = Bag.of([part for part, _ in analysed], fewest=options.fewest, most=most * 2 // 3)
     words = Bag.of([part for _, part in analysed], fewest=options.fewest, most=most // 3)
     matrix = vstack([hstack([characters.matrix(one), words.matrix(other)]) for one, other in analysed]).tocsr()
-    linear, calibration = _learnt(matrix, labels, options, spec)
+    encoder = None if options.encoder == NO_ENCODER else Encoder.read(Path(options.encoder), most=options.pieces)
+    whole = matrix if encoder is None else _beside(matrix, encoder.vectors(texts), options.share)
+    linear, calibration = _learnt(whole, labels, options, spec)
     covering = {spec.inputs[0].name: feeds[spec.inputs[0].name][kept[_covering(matrix)]]}
-    return Text(spec, analyser, characters, words, linear, calibration, covering)
+    return Text(spec, analyser, characters, words, linear, calibration, covering, encoder, options.share)
+
+
+def _beside(ngrams: csr_matrix, vectors: Array, share: float) -> csr_matrix:
+    return hstack([ngrams, csr_matrix(vectors * np.float32(share))]).tocsr()
 
 
 def _covering(matrix: csr_matrix) -> Array:

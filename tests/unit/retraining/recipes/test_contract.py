@@ -28,6 +28,7 @@ from tests.unit.retraining.recipes.examples import (
     spec,
     strange,
 )
+from tests.unit.retraining.recipes.transformers import small_transformer
 
 REGRESSED = spec(
     "regression",
@@ -39,6 +40,7 @@ CASES: dict[str, tuple[ModelSpec, Callable[[], Table], str, float]] = {
     "tabular": (classified(), rows, "auc", 0.9),
     "regression": (REGRESSED, rows, "mae", 12.0),
     "text": (messages(), mail, "accuracy", 0.95),
+    "encoder": (messages(encoder=small_transformer(), pieces=20), mail, "accuracy", 0.95),
     "recommender": (shop(), purchases, "recall@10", 0.5),
     "user": (shop(by_user=True), purchases, "recall@10", 0.5),
     "forecast": (sales(), sold, "mae", 15.0),

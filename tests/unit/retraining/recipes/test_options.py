@@ -26,6 +26,7 @@ from tests.unit.retraining.recipes.examples import (
     texts,
 )
 from tests.unit.retraining.recipes.test_contract import REGRESSED
+from tests.unit.retraining.recipes.transformers import small_transformer
 
 DOCS = (Path(__file__).parents[4] / "docs/recipes.md").read_text()
 PAIR = [["a", "b"]]
@@ -86,6 +87,11 @@ CASES: dict[str, tuple[Make, Callable[[], Table], dict[str, Any]]] = {
             "strength": 1.0,
             "steps": 20,
         },
+    ),
+    "text, encoder": (
+        lambda **options: messages(**{"encoder": small_transformer(), "pieces": 20, **options}),
+        mail,
+        {"encoder": "none", "pieces": 8, "encoder_share": 5.0},
     ),
     "recommender": (
         lambda **options: shop(by_user=True, **options),

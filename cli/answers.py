@@ -1,7 +1,13 @@
 """What the API said against a request, as the sentence a command ends with."""
 
+import time
+from collections.abc import Callable
+
 from cli.errors import CommandFailed
+from cli.output import note
 from cli.target import Answer
+
+LATER_SECONDS = 1800.0  # endpoints wake within minutes
 
 NEXT_STEPS = {
     401: "Run `lastmile doctor`.",
@@ -26,3 +32,20 @@ def sentence(answer: Answer) -> str:
     except (ValueError, AttributeError):
         said = None
     return str(said or answer.body.decode(errors="replace").strip()[:300] or "no reason given").rstrip(".")
+
+
+def awaited(ask: Callable[[str], Answer], answer: Answer, *, pause: Callable[[float], object] = time.sleep) -> Answer:
+    """The answer itself, where that one says that it comes later; `ask` gets a path."""
+    if answer.status != 202:
+        return answer
+    where = answer.headers["location"]
+    note(f"The model's endpoint is {answer.json().get('reason', 'not there')}; waiting for {where}.")
+    deadline = time.monotonic() + LATER_SECONDS
+    while answer.status == 202:
+        if time.monotonic() > deadline:
+            raise CommandFailed("There is no answer yet.", next_step=f"Ask again later: GET {where}.")
+        pause(float(answer.headers.get("retry-after", 1)))
+        answer = ask(where)
+    if answer.headers.get("lastmile-state") == "failed":
+        raise CommandFailed(f"There will be no answer: {sentence(answer)}.")
+    return answer

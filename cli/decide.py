@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.answers import refused
+from cli.answers import awaited, refused
 from cli.errors import CommandFailed
 from cli.output import note, print_json, print_table
 from cli.predict import BATCH_BYTES, Client, read_text, shown_progress
@@ -84,6 +84,7 @@ class Decider:
             headers={"content-type": "application/json"} | headers,
             token=self.client.token,
         )
+        answer = awaited(lambda path: self.client.target.call("GET", path, token=self.client.token), answer)
         if answer.status in (400, 413) and len(batch) > 1:
             middle = len(batch) // 2
             first = self.decide(interface, batch[:middle], context[:middle])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.answers import refused
+from cli.answers import awaited, refused
 from cli.errors import CommandFailed
 from cli.output import console, note, print_json, print_table
 from cli.protocols import PROTOCOLS, Interface, Protocol
@@ -106,6 +106,7 @@ class Client:
             headers=headers,
             token=self.token,
         )
+        answer = awaited(lambda path: self.target.call("GET", path, token=self.token), answer)
         if answer.status in (400, 413) and len(batch) > 1:
             middle = len(batch) // 2
             return self.predict(interface, batch[:middle]) + self.predict(interface, batch[middle:])

@@ -36,7 +36,8 @@ def build() -> App:
     jobs = app.node.try_get_context("training_jobs") == "true"
     Learning(app, stage=stage, assets=assets, layers=layers, storage=storage, training_jobs=jobs)
     Batch(app, stage=stage, assets=assets, layers=layers, storage=storage)
-    if app.node.try_get_context("chatops") == "true":
+    is_local = app.node.try_get_context("token_url") is not None  # where there is no such service
+    if app.node.try_get_context("chatops") == "true" and not is_local:
         given = {name: app.node.try_get_context(name) for name in (*SLACK, *TEAMS)}
         ChatOps(app, stage=stage, storage=storage, channels=Channels.of(given))
     if app.node.try_get_context("gpu") == "true":

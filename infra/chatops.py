@@ -1,9 +1,9 @@
 """Alarms in Slack and Microsoft Teams through Amazon Q Developer in chat applications (AWS Chatbot), for real accounts.
 
-Off unless it is asked for: `lastmile deploy` never does, since a workspace must first be authorised in AWS's console,
-and the local AWS has no such service. `cdk deploy -c chatops=true -c slack_workspace=T… -c slack_channel=C…`, or for
-Teams `-c teams_team=… -c teams_tenant=… -c teams_channel=…`. It shows alarms beside the operations channel of
-`lastmile chat`, with graphs, and takes no orders: its role may read metrics and nothing else.
+Off unless the CDK's context asks for it, in `cdk.json` or `~/.cdk.json`: `"chatops": "true"` with `slack_workspace`
+and `slack_channel`, or `teams_team`, `teams_tenant` and `teams_channel`, which must first be authorised in AWS's
+console. It shows alarms with their graphs beside the operations channel of `lastmile chat`, and takes no orders: its
+role may read metrics and nothing else. The local AWS has no such service, and never gets it.
 """
 
 from collections.abc import Mapping

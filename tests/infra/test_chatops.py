@@ -32,6 +32,11 @@ def test_nobody_gets_it_who_does_not_ask(stacks: Stacks) -> None:
     assert not stacks.all("Chatbot::SlackChannelConfiguration")
 
 
+def test_the_local_aws_never_gets_it(tiny_assets: Path, tmp_path: Path) -> None:
+    out = synthesise(tmp_path / "cdk.out", stage="dev", assets=str(tiny_assets), token_url="", **CONTEXT)
+    assert not list(out.glob("*ChatOps*"))
+
+
 def test_both_channels_hear_the_alarms(asked: Stacks) -> None:
     slack = asked.one("Chatbot::SlackChannelConfiguration")
     assert (slack["SlackWorkspaceId"], slack["SlackChannelId"]) == ("T0123ABCD", "C0123ABCD")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from cli.chat import letter, lines, read_members
+from cli.chat import chosen, letter, lines, read_members
 from cli.errors import CommandFailed
 
 
@@ -54,6 +54,14 @@ def test_empty_lines_are_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("builtins.input", read)
     assert list(lines()) == ["hello"]
+
+
+def test_a_number_presses_a_button_with_the_reason_behind_it() -> None:
+    pressable = [("slack", "approve:fraud/8"), ("standard", "helpful:yes")]
+    assert chosen("1 looks right", pressable) == (pressable[0], "looks right")
+    assert chosen("2", pressable) == (pressable[1], "")
+    assert chosen("3 shirts", pressable) == (("standard", None), "3 shirts")
+    assert chosen("hello", []) == (("standard", None), "hello")
 
 
 def test_an_unknown_platform_is_named(lastmile: Any, tmp_path: Path) -> None:

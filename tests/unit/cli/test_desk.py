@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cli.connections import free_port
-from cli.desk import Reply, desk, read
+from cli.desk import OPERATIONS, RESPONSES, Reply, desk, read
 from cli.errors import CommandFailed
 from functions.chat.assistant.conversation import Button, Say
 from functions.chat.delivery import Delivery
@@ -79,3 +79,19 @@ def test_a_taken_port_is_said_in_one_sentence() -> None:
     port = free_port()
     with desk(port), pytest.raises(CommandFailed, match=f"Port {port}"), desk(port):
         pass
+
+
+def test_what_operators_are_told_is_apart_from_answers() -> None:
+    port = free_port()
+    told: list[Reply] = []
+    with desk(port, told.append) as found:
+        blocks: list[Any] = [{"type": "section"}]
+        for place in ({"channel": OPERATIONS}, {"channel": "D1"}, {"channel": OPERATIONS, "thread_ts": "1.2"}):
+            body = json.dumps({**place, "text": place["channel"], "blocks": blocks}).encode()
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/api/chat.postMessage", body).close()
+        body = json.dumps({"text": "done", "blocks": blocks, "replace_original": True}).encode()
+        urllib.request.urlopen(f"http://127.0.0.1:{port}{RESPONSES}", body).close()
+        answers = [found.wait(1) for _ in range(3)]
+    assert [reply.text for reply in told] == [OPERATIONS]
+    assert [reply.text for reply in answers if reply] == ["D1", OPERATIONS, "done"]
+    assert found.notice(0.01) is None

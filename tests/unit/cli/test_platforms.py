@@ -3,10 +3,14 @@ import time
 
 import pytest
 
+from cli.chat import answered_at
 from cli.connections import known, made_up
 from cli.platforms import MAKE
 from cli.webhooks import SIGN
+from functions.chat.operations.orders import Order, concerns, order_of
 from functions.chat.platforms import PLATFORMS
+
+HEADERS = {"webhook-id": "msg_1"}
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
@@ -37,3 +41,27 @@ def test_two_messages_have_two_ids_and_one_conversation(platform: str) -> None:
     ]
     assert platform == "discord" or read[0].event_id != read[1].event_id
     assert read[0].conversation == read[1].conversation
+
+
+@pytest.mark.parametrize("platform", ["slack", "discord", "telegram", "teams", "standard"])
+def test_an_order_is_what_operators_read(platform: str) -> None:
+    (message,) = (
+        PLATFORMS[platform].receive(MAKE[platform]("/lastmile drift fraud", "1", None, by="9"), HEADERS).messages
+    )
+    assert concerns(message)
+    assert order_of(message) == Order("drift", "fraud")
+    assert message.user.split(":")[-1] == "9"
+
+
+@pytest.mark.parametrize("platform", ["slack", "discord", "standard"])
+def test_a_reason_comes_with_the_button(platform: str) -> None:
+    document = MAKE[platform]("", "1", "reject:fraud/8", why="unfair")
+    (message,) = PLATFORMS[platform].receive(document, HEADERS).messages
+    assert (message.value, message.text) == ("reject:fraud/8", "unfair")
+
+
+def test_a_form_of_slacks_says_where_the_answer_goes() -> None:
+    for text, pressed in (("/lastmile status", None), ("", "status:all")):
+        form = answered_at(MAKE["slack"](text, "1", pressed), "http://desk/responses")
+        (message,) = PLATFORMS["slack"].receive(form, HEADERS).messages
+        assert message.reply["response_url"] == "http://desk/responses"

@@ -12,6 +12,7 @@ from cli import (
     batch,
     batches,
     chat,
+    cost,
     decide,
     deploy,
     doctor,
@@ -61,6 +62,7 @@ app.command()(predict.predict)
 app.command()(batch.batch)
 app.command()(batches.batches)
 app.command()(decide.decide)
+app.command()(cost.cost)
 app.command()(models.models)
 app.command()(models.versions)
 app.add_typer(release.app, name="release")
@@ -88,6 +90,7 @@ NEXT_STEPS: tuple[tuple[type[LastmileError], str], ...] = (
 )
 GLOBAL_FLAGS = ("--json",)
 GLOBAL_VALUES = ("--profile", "--stage", "--region", "--local")
+OWN = {"cost": ("--profile",)}  # options of a command that bear the name of a global one
 
 
 @app.callback()
@@ -135,6 +138,8 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
     for word in words:
         if word == "--":
             rest += [word, *words]
+        elif rest and word.partition("=")[0] in OWN.get(rest[0], ()):
+            rest.append(word)
         elif word in GLOBAL_FLAGS or word.startswith(tuple(f"{name}=" for name in GLOBAL_VALUES)):
             front.append(word)
         elif word in GLOBAL_VALUES:

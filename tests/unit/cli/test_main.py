@@ -37,6 +37,8 @@ print(*sorted({HEAVY!r} & sys.modules.keys()), file=sys.stderr)
         (["models", "--region=eu-west-1"], ["--region=eu-west-1", "models"]),
         (["models", "--", "--json"], ["models", "--", "--json"]),
         (["models", "--profile"], ["--profile", "models"]),
+        (["cost", "iris", "--profile", "flat", "--json"], ["--json", "cost", "iris", "--profile", "flat"]),
+        (["--profile", "mine", "cost", "iris"], ["--profile", "mine", "cost", "iris"]),
     ],
 )
 def test_global_options_may_follow_the_command(given: list[str], hoisted: list[str]) -> None:

@@ -1,0 +1,219 @@
+import math
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.cost_curves import Curves, in_svg, in_text
+from cli.cost_load import HOURS_PER_MONTH, PROFILES, cold_share, requests, room, spread, waiting
+from cli.cost_measure import captured
+from cli.cost_options import VCPU_MB, Assumed, Estimate, Market, Measured, cheapest
+from cli.errors import CommandFailed
+from cli.prices import TABLE, Prices
+from lastmile.profile import Layout, Profile
+from lastmile.tensors import Signature, TensorSpec
+
+TEN = Measured(10.0, 20.0, 6.0, 50.0, 100.0, 400.0, 0.5, "by a test")
+MARKET = Market(Prices.read(), TEN)
+FLAT = spread("flat", 5.0)
+
+
+def one(family: str, market: Market = MARKET, **load: Any) -> Estimate:
+    return cheapest(market.all(spread(load.get("profile", "flat"), load.get("rps", 5.0))))[family]
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_keeps_the_mean_and_the_month(profile: str) -> None:
+    hours = spread(profile, 5.0)
+    assert sum(hours.values()) == pytest.approx(HOURS_PER_MONTH)
+    assert requests(hours) == pytest.approx(5.0 * 3600 * HOURS_PER_MONTH)
+
+
+def test_profiles_differ_in_their_busiest_hour() -> None:
+    peaks = {profile: max(spread(profile, 1.0)) for profile in PROFILES}
+    assert peaks["flat"] == pytest.approx(1.0)
+    assert 1.5 < peaks["diurnal"] < peaks["weekly"] < peaks["bursty"]
+
+
+def test_room_for_a_poisson_number_of_requests() -> None:
+    assert [room(busy) for busy in (0.001, 0.05, 1.0, 10.0)] == [1, 2, 5, 21]
+    assert room(1000.0) == pytest.approx(1000 + 3.1 * math.sqrt(1000) + 1, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds", "servers", "share", "wait"),
+    [
+        (0.5, 1.0, 1, 0.5, 0.0),  # half of the requests find an M/M/1 queue of this load empty
+        (0.5, 1.0, 1, 0.99, math.log(0.5 / 0.01) / 0.5),
+        (1.0, 1.0, 2, 0.99, math.log((1 / 3) / 0.01) / 1.0),  # Erlang's C for two servers at one erlang is 1/3
+    ],
+)
+def test_waiting_in_line(rate: float, seconds: float, servers: int, share: float, wait: float) -> None:
+    assert waiting(rate, seconds, servers, share) == pytest.approx(wait, abs=1e-9)
+
+
+def test_a_queue_beyond_its_servers_never_ends() -> None:
+    assert waiting(3.0, 1.0, 3, 0.5) == math.inf
+
+
+def test_who_comes_rarely_finds_it_cold() -> None:
+    assert cold_share(0.0001, 0.01) == 1.0
+    assert cold_share(1.0, 0.01) < 0.001
+
+
+def test_less_memory_is_slower_in_proportion_and_more_is_faster_for_what_is_parallel() -> None:
+    assert TEN.parallel == pytest.approx(0.8)
+    assert TEN.factor(VCPU_MB) == 1.0
+    assert TEN.factor(VCPU_MB / 4) == pytest.approx(4.0)
+    assert TEN.factor(VCPU_MB * 2) == pytest.approx(0.2 + 0.8 / 2)
+    assert TEN.factor(100_000) == TEN.factor(VCPU_MB * 6)
+    assert TEN.factor(VCPU_MB, speed=2.0) == 0.5
+
+
+def test_a_function_costs_its_requests_its_time_and_its_snapshots() -> None:
+    found = MARKET.function(FLAT, 1769, "x86")
+    count, functions = requests(FLAT), MARKET.prices.functions
+    bare = functions.requests(count) + functions.compute(count, 10, 1769)
+    kept = functions.snapstart(HOURS_PER_MONTH * 3600, count * cold_share(5.0, 0.01), 1769)
+    assert found.monthly == pytest.approx(bare + kept)
+    assert (found.p50_ms, found.p99_ms) == (10.0, 20.0)
+
+
+def test_sizes_that_the_model_does_not_fit_into_are_left_out() -> None:
+    names = [one.name for one in replace(MARKET, measured=replace(TEN, memory_mb=500.0)).all(FLAT)]
+    assert not any(name.startswith(("128 MB", "256 MB", "512 MB")) for name in names)
+    assert any(name.startswith("1024 MB") for name in names)
+
+
+def test_every_family_is_there() -> None:
+    assert cheapest(MARKET.all(FLAT)).keys() == {
+        "Lambda x86",
+        "Lambda arm",
+        "Lambda provisioned",
+        "SageMaker serverless",
+        "SageMaker CPU",
+        "SageMaker GPU",
+        "SageMaker GPU to zero",
+        "Cascade",
+    }
+
+
+def test_provisioned_concurrency_is_never_cold() -> None:
+    assert one("Lambda x86", rps=0.01).p99_ms > 300
+    assert one("Lambda provisioned", rps=0.01).p99_ms < 300
+
+
+def test_an_endpoint_that_sleeps_costs_less_and_may_take_minutes() -> None:
+    always, sleeping = one("SageMaker GPU", rps=0.0005), one("SageMaker GPU to zero", rps=0.0005)
+    assert sleeping.monthly < always.monthly / 2
+    assert sleeping.p99_ms == math.inf
+    assert one("SageMaker GPU to zero", rps=5).p99_ms < math.inf
+
+
+def test_instances_are_added_by_the_hour_and_queues_stay_short() -> None:
+    calm, busy = one("SageMaker CPU", rps=1), one("SageMaker CPU", rps=2000)
+    assert busy.monthly > 2 * calm.monthly
+    assert busy.p99_ms < 10 * calm.p99_ms
+    assert "instances" in busy.note
+
+
+@pytest.mark.parametrize(
+    ("assumed", "family"),
+    [
+        (Assumed(arm_speed=2.0), "Lambda arm"),
+        (Assumed(cold_ms=2000.0), "Lambda x86"),
+        (Assumed(gpu_speedup=2.0), "SageMaker GPU"),
+        (Assumed(heavy_share=0.9), "Cascade"),
+        (Assumed(heavy_ms=500.0), "Cascade"),
+    ],
+)
+def test_every_assumption_counts(assumed: Assumed, family: str) -> None:
+    rare = 0.01
+    assert one(family, replace(MARKET, assumed=assumed), rps=rare) != one(family, rps=rare)
+
+
+def test_captures_stand_in_for_the_measured_durations() -> None:
+    layout = Layout.from_rows(Signature((), (TensorSpec("label", "INT64", (-1,)),)), "classification", {}, {})
+    profile = Profile.empty(layout)
+    for ms in [40.0] * 98 + [400.0] * 2:
+        profile = profile.observed(ms=ms, error=False, at=0.0)
+    found = captured(profile, VCPU_MB // 2, TEN)
+    assert found.p50_ms == pytest.approx(20, rel=0.15)
+    assert found.p99_ms == pytest.approx(200, rel=0.15)
+    assert found.parallel == pytest.approx(TEN.parallel)
+    with pytest.raises(CommandFailed, match="Nothing was captured"):
+        captured(Profile.empty(layout), 1769, TEN)
+
+
+def linear(rate: float) -> Mapping[str, float]:
+    return {"by request": rate, "by the hour": 7.0, "dear": 5 + 2 * rate}
+
+
+def test_crossovers_are_where_the_lines_meet() -> None:
+    (found,) = Curves.of(linear).crossovers(linear)
+    assert (found.dearer, found.cheaper, found.cheapest) == ("by request", "by the hour", True)
+    assert found.rps == pytest.approx(7.0)
+    assert found.monthly == 7.0
+
+
+def test_a_family_that_is_never_the_cheapest_may_still_pass_another() -> None:
+    def costs(rate: float) -> Mapping[str, float]:
+        return {"one": rate, "two": 5.0, "three": 20.0}
+
+    found = {(one.dearer, one.cheaper): one for one in Curves.of(costs).crossovers(costs)}
+    assert found["one", "two"].cheapest
+    assert not found["one", "three"].cheapest
+    assert found["one", "three"].rps == pytest.approx(20.0)
+
+
+def test_the_pictures_show_every_family() -> None:
+    curves = Curves.of(linear)
+    text, picture = in_text(curves, 5.0), in_svg(curves, 5.0, "a <model>")
+    assert [line.split(maxsplit=1) for line in text.splitlines()[-3:]] == [
+        ["A", "by request"],
+        ["B", "by the hour"],
+        ["C", "dear"],
+    ]
+    assert {"A", "B", "C", "|"} <= set(text)
+    lines = ElementTree.fromstring(picture).findall("{http://www.w3.org/2000/svg}polyline")
+    assert len(lines) == 3
+
+
+def test_the_command_prints_a_table_a_picture_and_the_crossovers(lastmile: Any, iris: Any) -> None:
+    done = lastmile("cost", "iris", "--rps", 5, "--profile", "bursty", "--plot", iris.root / "cost.svg")
+    assert done.code == 0
+    assert done.out.startswith("iris: 5 requests per second on average, bursty\n")
+    assert "requests per second on, " in done.out
+    assert (iris.root / "cost.svg").read_text().startswith("<svg")
+    assert "Measured: " in done.err
+    assert "not checked at AWS itself: ml.c5.xlarge" in done.err
+
+
+def test_the_command_as_json_has_no_infinities(lastmile: Any, iris: Any) -> None:
+    document = lastmile("cost", "iris", "--rps", 0.001, "--json").json
+    assert document["region"] == "us-east-1"
+    slow = [row for row in document["estimates"] if row["family"] == "SageMaker GPU to zero"]
+    assert {row["p99_ms"] for row in slow} == {None}
+    assert document["sources"][0]["url"] == "https://aws.amazon.com/lambda/pricing/"
+    assert len(document["estimates"]) > len({row["family"] for row in document["estimates"]})
+
+
+def test_all_sizes_are_shown_when_asked_for(lastmile: Any, iris: Any) -> None:
+    few, many = (lastmile("cost", "iris", *words).out.splitlines() for words in ([], ["--all"]))
+    assert len(many) > len(few) + 20
+
+
+def test_another_region_needs_its_prices(lastmile: Any, iris: Any, tmp_path: Path) -> None:
+    done = lastmile("cost", "iris", "--region", "eu-central-1")
+    assert done.code == 1
+    assert "holds prices of us-east-1, not of eu-central-1" in done.err
+    mine = tmp_path / "mine.toml"
+    mine.write_text(TABLE.read_text().replace("us-east-1", "eu-central-1"))
+    assert lastmile("cost", "iris", "--region", "eu-central-1", "--prices", mine).code == 0
+
+
+def test_captures_are_a_stacks(lastmile: Any, iris: Any) -> None:
+    assert "captures are a stack's" in lastmile("cost", "iris", "--captured", 24).err

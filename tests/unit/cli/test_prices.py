@@ -1,0 +1,114 @@
+"""The arithmetic against the worked examples of AWS's own price page, to the cent.
+
+https://aws.amazon.com/lambda/pricing/, all in us-east-1; the numbers of the examples are in the order of the page.
+"""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from cli.errors import CommandFailed
+from cli.prices import TABLE, Prices
+
+PRICES = Prices.read()
+FUNCTIONS = PRICES.functions
+
+
+def cents(amount: float) -> float:
+    return round(amount, 2)
+
+
+def test_mobile_application_backend() -> None:
+    compute = FUNCTIONS.compute(3e6, 120, 1536, free=True)
+    requests = FUNCTIONS.requests(3e6, free=True)
+    assert (cents(compute), cents(requests), cents(compute + requests)) == (2.33, 0.40, 2.73)
+
+
+def test_enriching_streaming_telemetry() -> None:
+    count = 10_000 * 24 * 31
+    requests, compute = FUNCTIONS.requests(count), FUNCTIONS.compute(count, 2000, 1024)
+    assert (cents(requests), cents(compute), cents(requests + compute)) == (1.49, 248.00, 249.49)
+
+
+def test_machine_learning_on_support_tickets() -> None:
+    compute, requests = FUNCTIONS.compute(6e6, 280, 4096, free=True), FUNCTIONS.requests(6e6, free=True)
+    storage = FUNCTIONS.storage(6e6, 280, 2048)
+    assert (cents(compute), cents(requests), cents(storage)) == (105.33, 1.00, 0.08)
+    assert cents(compute + requests + storage) == 106.41
+
+
+def test_provisioned_concurrency_for_the_launch_of_an_application() -> None:
+    kept = FUNCTIONS.provisioned(100, 8 * 3600, 1536)
+    requests = FUNCTIONS.requests(3e6, free=True)
+    while_kept = FUNCTIONS.provisioned_compute(500_000, 100, 1536)
+    otherwise = FUNCTIONS.compute(2.5e6, 120, 1536, free=True)
+    assert [cents(one) for one in (kept, requests, while_kept, otherwise)] == [18.00, 0.40, 0.73, 0.83]
+    assert cents(sum(map(cents, (kept, requests, while_kept, otherwise)))) == 19.96
+
+
+def test_provisioned_concurrency_on_cyber_monday() -> None:
+    kept = FUNCTIONS.provisioned(7, 24 * 3600, 4096)
+    compute, requests = FUNCTIONS.provisioned_compute(2e6, 280, 4096), FUNCTIONS.requests(2e6)
+    assert [cents(one) for one in (kept, compute, requests)] == [10.08, 21.78, 0.40]
+    assert cents(kept + compute + requests) == 32.26
+
+
+def test_snapstart_for_streaming_telemetry() -> None:
+    month = 24 * 31 * 3600
+    assert cents(FUNCTIONS.snapstart(month, 0, 1024)) == 4.03
+    assert cents(FUNCTIONS.snapstart(0, 74_400, 1024)) == 10.40
+
+
+def test_arm_in_the_example_of_durable_functions() -> None:
+    compute = FUNCTIONS.compute(1e6, 32_000, 1024, architecture="arm", free=True)
+    assert (cents(compute), cents(FUNCTIONS.requests(2e6, free=True))) == (421.34, 0.20)
+
+
+def test_serverless_inference_by_the_price_list() -> None:
+    """No example of SageMaker's own page could be read; the list has 0.00006 dollars for a second of 3 GB."""
+    assert cents(PRICES.serverless.cost(1000, 1000, 3)) == 0.06
+    assert cents(PRICES.serverless.cost(1000, 10_000, 3)) == 0.60
+    assert cents(PRICES.serverless.cost(1e6, 1, 1, bytes_each=1000)) == cents(0.02 + 0.016)
+
+
+def test_an_instance_is_paid_by_the_hour() -> None:
+    hours = 2 * 24 * 31
+    assert cents(next(one for one in PRICES.instances if one.name == "ml.m5.large").cost(hours)) == 171.12
+
+
+def test_a_call_is_billed_by_whole_milliseconds() -> None:
+    assert FUNCTIONS.compute(1e6, 1.01, 1024) == FUNCTIONS.compute(1e6, 2, 1024)
+
+
+def test_every_price_has_its_page_and_its_day() -> None:
+    for source in PRICES.sources:
+        assert source.url.startswith("https://aws.amazon.com/")
+        assert source.date >= date(2026, 11, 21)
+        assert source.checked in ("page", "list", "others")
+
+
+def test_the_templates_have_the_same_prices() -> None:
+    from infra.accelerators import INSTANCES
+    from infra.config import GB_SECOND_USD, REQUEST_USD
+
+    assert FUNCTIONS.gb_second == {"x86": GB_SECOND_USD["x86_64"], "arm": GB_SECOND_USD["arm64"]}
+    assert FUNCTIONS.request == REQUEST_USD
+    for one in PRICES.instances:
+        if one.gpu:
+            assert INSTANCES[one.name].usd_per_hour == one.hour
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (('region = "us-east-1"', ""), "does not say 'region'"),
+        (("request = 2.0e-7", "requests = 2.0e-7"), "no table of prices"),
+        (("[lambda]", "[lambda"), "no table of prices"),
+    ],
+)
+def test_a_table_of_ones_own_is_checked(change: tuple[str, str], complaint: str, tmp_path: Path) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text(TABLE.read_text().replace(*change))
+    with pytest.raises(CommandFailed, match=complaint):
+        Prices.read(file)

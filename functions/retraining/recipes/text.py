@@ -67,7 +67,7 @@ class Options(NamedTuple):
             options.whole("steps", 60, low=5, high=1000),
             options.text("encoder", NO_ENCODER),
             options.whole("pieces", 128, low=8, high=512),
-            options.number("encoder_share", 2.0, low=0.01, high=100.0),
+            options.number("encoder_share", 1.0, low=0.01, high=100.0),
         )
         options.close("text")
         return found

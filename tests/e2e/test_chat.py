@@ -4,17 +4,21 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cli.chat import received
-from cli.desk import Desk, desk
+from cli.chat import received, send_as
+from cli.desk import OPERATIONS, Desk, desk
+from cli.learning import ApiLearning
 from cli.local import LocalAws
 from cli.platforms import MAKE
 from cli.target import Answer, Target
+from cli.training import upload
 from cli.webhooks import SIGN
 from lastmile.ulid import new_ulid
+from tests.e2e import valves
 
 QUESTIONS = {
     "how much is shipping?": "4.90 euros",
@@ -108,3 +112,46 @@ def test_an_unanswerable_message_is_a_dead_letter_with_its_reason_and_can_be_sen
     assert letter["MessageAttributes"]["reason"]["StringValue"] == "the message cannot be read: KeyError"
     assert letter["Body"] == '{"platform": "slack"}'
     sqs.delete_message(QueueUrl=urls["ChatDeadLettersUrl"], ReceiptHandle=letter["ReceiptHandle"])
+
+
+def test_a_version_is_approved_by_a_button_in_chat_and_by_nobody_else(
+    stack: Target, connected: dict[str, Any], heard: Desk, tmp_path: Path
+) -> None:
+    valves.declared(stack, tmp_path, "chatted", policy="manual")
+    learning = ApiLearning(stack)
+    run = upload(stack, "chatted", valves.rows(tmp_path, seed=7))
+    value = approval(heard, "chatted")
+
+    def press(by: str) -> str:
+        place: dict[str, Any] = {"conversation": OPERATIONS, "pressed": value, "by": by}
+        send_as(stack, connected, "slack", "looks right", **place)
+        answer = heard.wait(SECONDS)
+        assert answer is not None
+        return answer.text
+
+    assert "You (slack:T1:U9) may not do that" in press("U9")
+    assert stack.registry().release("chatted").champion is None
+    assert "was approved by slack:T1:U1: looks right" in press("U1")
+    valves.until(lambda: learning.run("chatted", run)["state"] == "promoted")  # type: ignore[index]
+    assert stack.registry().release("chatted").champion == 1
+    assert "was answered already: approve by slack:T1:U1, looks right" in press("U1")
+    entries = stack.registry().audit("chatted")
+    assert [(entry.actor, entry.why) for entry in entries if entry.action == "approve"] == [
+        ("slack:T1:U1", "looks right")
+    ]
+    assert "slack:T1:U1" in next(entry.why for entry in entries if entry.action == "promote")
+    send_as(stack, connected, "slack", "/lastmile status", conversation=OPERATIONS)
+    answer = heard.wait(SECONDS)
+    assert answer is not None
+    assert "chatted: version 1 serves" in answer.text
+
+
+def approval(heard: Desk, model: str) -> str:
+    """The value of the button that approves; other tests' models are told of too."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        found = heard.notice(SECONDS)
+        value = None if found is None else found.buttons.get("Approve")
+        if value is not None and model in value:
+            return value
+    raise AssertionError("nobody was asked")

@@ -27,8 +27,9 @@ TRITON_ACCOUNTS = {
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProductionVariant.html
 MACHINE_IMAGE = "al2-ami-sagemaker-inference-gpu-3-1"
 
-# https://aws.amazon.com/sagemaker/pricing/, real-time and asynchronous inference, us-east-1
-PRICES_OF = "2026-08"
+# Real-time and asynchronous inference in us-east-1. https://aws.amazon.com/sagemaker/ai/pricing/ fills its table in by
+# script; these are what several other people's tables agree on.
+PRICES_OF = "2026-11-21"
 GB_MONTH_USD = 0.023  # of an object in S3: https://aws.amazon.com/s3/pricing/
 
 

@@ -33,7 +33,7 @@ TITLE = "Captures"
 MODEL = "digits"
 CONNECTIONS = 8
 PREDICTIONS = {True: 1_000, False: 10_000}  # quick, full
-HEARD = 0.05  # share that the local log delivers itself, one by one
+HEARD = 0.02  # share that the local log delivers itself, one by one
 PROCESSES = 8  # whose streams the others are taken to be of
 ATTEMPTS, PERSISTENT = 3, 20  # of Lambda, and of whoever delivers again what was put aside
 CUTS = (5, 400)  # events of one delivery
@@ -93,8 +93,8 @@ class Storm:
                 self._wait_for_lines(ids)
         with self.log.few_at_once():
             for number, size in enumerate((CUTS[1] // 3, CUTS[1])):
-                for stream, events in self.streams.items():
-                    tell(f"delivering all again, {number + 1} of 2")
+                for place, (stream, events) in enumerate(self.streams.items()):
+                    tell(f"delivering all again, {number + 1} of 2: {place} of {len(self.streams)} streams")
                     for start in range(0, len(events), size):
                         self._deliver(stream, events[start : start + size], PERSISTENT)
         return ids
@@ -155,7 +155,7 @@ class Storm:
     def _deliver(self, stream: str, events: Sequence[Event], attempts: int) -> None:
         for _ in range(attempts):
             self.deliveries += 1
-            if self.chance.random() < KILLED:
+            if len(events) > 1 and self.chance.random() < KILLED:
                 Timer(self.chance.uniform(0, MOMENT_SECONDS), self._kill).start()
             if self.log.deliver(stream, events) is not None:
                 return

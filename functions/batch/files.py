@@ -14,7 +14,8 @@ from lastmile.errors import InvalidInput
 from lastmile.tensors import TensorSpec
 
 PARQUET = b"PAR1"
-PARQUET_ROWS = 32_768
+PARQUET_ROWS = 16_384
+BUFFER_BYTES = 64 << 10  # of each column, in place of a whole row group
 
 
 class Slice(NamedTuple):
@@ -98,7 +99,7 @@ class Parquet:
     def _batches(self, file: BinaryIO, groups: "range | list[int]", rows: int) -> Iterator[pa.RecordBatch]:
         if not groups:
             return
-        opened = pq.ParquetFile(file, metadata=self.metadata, pre_buffer=False)
+        opened = pq.ParquetFile(file, metadata=self.metadata, pre_buffer=False, buffer_size=BUFFER_BYTES)
         columns = self._names()
         try:
             for batch in opened.iter_batches(rows, row_groups=list(groups), columns=columns, use_threads=False):

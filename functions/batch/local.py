@@ -163,12 +163,12 @@ def joined(job: Job, kind: Format, work: Work, file: BinaryIO, tell: Tell) -> St
     new = job.output.with_name(f"{job.output.name}.new")
     bad = job.errors.with_name(f"{job.errors.name}.new")
     with (
-        new.open("wb") as whole,
+        pa.OSFile(str(new), "wb") as whole,
         bad.open("wb") as errors,
         closing(Writer(whole, work.layout.schema, kind)) as writer,
     ):
         tell(state)
-        for done in in_order(work, file, job.workers or os.cpu_count() or 1):
+        for done in in_order(work, file, job.workers or (os.cpu_count() or 1) + 1):
             writer.write(done.table)
             if done.bad:
                 errors.write(work.parts.errors(done.number).read_bytes())
@@ -195,7 +195,7 @@ def in_order(work: Work, file: BinaryIO, workers: int) -> Iterator[Done]:
         try:
             for number, slice_ in enumerate(work.table.slices(file)):
                 under_way.append(pool.submit(work.part, number, slice_))
-                while len(under_way) > 2 * workers:
+                while len(under_way) > workers + 1:
                     yield under_way.popleft().result()
             while under_way:
                 yield under_way.popleft().result()

@@ -3,7 +3,6 @@
 A bad row has empty outputs and its reason in `error`.
 """
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,6 +19,7 @@ from lastmile.errors import InvalidInput
 from lastmile.tensors import Array, TensorSpec, nested_json
 
 ALPHABET = np.frombuffer(b"0123456789ABCDEFGHJKMNPQRSTVWXYZ", np.uint8)  # Crockford's, as ULIDs have it
+GROUP_ROWS = 65_536
 PREFIX, DIGITS = 18, 8  # characters of a ULID: those of the job, and those of the row
 DECIDED = ("decision", "reasons", "review")
 OWN = ("row", "prediction_id", *DECIDED, "error")
@@ -161,16 +161,30 @@ class Writer:
             few = [one.name for one in schema if one.name not in OWN[:2] and not pa.types.is_floating(one.type)]
             self._writer = pq.ParquetWriter(file, schema, compression=compression, use_dictionary=few)
 
+        self._waiting: list[pa.Table] = []
+        self._rows = 0
+
     def write(self, table: pa.Table) -> None:
-        self._writer.write_table(table)
+        """Small tables wait for each other, so that a file has few row groups."""
+        self._waiting.append(table)
+        self._rows += table.num_rows
+        if self._rows >= GROUP_ROWS:
+            self._flush()
 
     def close(self) -> None:
+        self._flush()
         self._writer.close()
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting))
+        self._waiting, self._rows = [], 0
 
 
 def encoded(table: pa.Table, kind: Format, *, compression: str = "snappy") -> bytes:
-    file = io.BytesIO()
+    file = pa.BufferOutputStream()
     writer = Writer(file, table.schema, kind, compression=compression)
     writer.write(table)
     writer.close()
-    return file.getvalue()
+    written: bytes = file.getvalue().to_pybytes()
+    return written

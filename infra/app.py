@@ -10,6 +10,7 @@ from infra.chat import Chat
 from infra.chatops import SLACK, TEAMS, Channels, ChatOps
 from infra.config import Stage, choose
 from infra.identity import Identity
+from infra.jobs import are_wanted
 from infra.layers import Layers
 from infra.learning import Learning
 from infra.serving import Serving
@@ -33,7 +34,7 @@ def build() -> App:
     watching = Watching(app, stage=stage, assets=assets, layers=layers, storage=storage)
     for watched in (serving, chat):
         watching.add_stack_dependency(watched)  # its log groups must be there
-    jobs = app.node.try_get_context("training_jobs") == "true"
+    jobs = are_wanted(stage, app.node.try_get_context("training_jobs"), app.node.try_get_context("token_url"))
     Learning(app, stage=stage, assets=assets, layers=layers, storage=storage, training_jobs=jobs)
     Batch(app, stage=stage, assets=assets, layers=layers, storage=storage)
     is_local = app.node.try_get_context("token_url") is not None  # where there is no such service
@@ -47,13 +48,12 @@ def build() -> App:
 
 
 def add_gpu(app: App, *, stage: Stage, storage: Storage) -> None:
-    from infra.gpu import Gpu, Network  # SageMaker's constructs take two seconds to import
+    from infra.gpu import Gpu  # SageMaker's constructs take two seconds to import
     from infra.heavy import chosen
 
     context = app.node.try_get_context
     versions = chosen(context("heavy"), context("heavy_settings"), models=REPOSITORY / "models")
-    network = Network.of(context("heavy_subnets"), context("heavy_security_groups"))
-    Gpu(app, stage=stage, storage=storage, versions=versions, network=network)
+    Gpu(app, stage=stage, storage=storage, versions=versions)
 
 
 if __name__ == "__main__":

@@ -30,8 +30,10 @@ class Throttle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingJobs:
-    """Machines for what is larger than `largest_upload_mb`, where they are switched on; `boost_` are XGBoost's."""
+    """Machines for what is larger than `largest_upload_mb`; `boost_` are XGBoost's. In real accounts only: the local
+    AWS has no SageMaker."""
 
+    on: bool
     instance: str
     volume_gb: int
     hours: int  # the longest that one job may take
@@ -53,6 +55,8 @@ class Stage:
     batch_buckets: tuple[str, ...]  # beside the data bucket: where batches may read from and write to
     training_jobs: TrainingJobs
     largest_upload_mb: int  # what the retraining function can hold, in memory and in its /tmp of 512 MB
+    heavy_subnets: tuple[str, ...]  # ids of a network of your own for containers on GPUs; none: AWS's
+    heavy_security_groups: tuple[str, ...]
     hook: Size
     chat: Size
     operations: Size
@@ -82,12 +86,14 @@ DEV = Stage(
     drift=Size(memory_mb=1769, timeout_seconds=900, p99_alarm_ms=600_000),
     retraining=Size(memory_mb=3008, timeout_seconds=900, p99_alarm_ms=840_000),
     training_jobs=TrainingJobs(
-        instance="ml.m5.4xlarge", volume_gb=200, hours=24, boost_instance="ml.m5.4xlarge", boost_instances=4
+        on=False, instance="ml.m5.4xlarge", volume_gb=200, hours=24, boost_instance="ml.m5.4xlarge", boost_instances=4
     ),
     largest_upload_mb=400,
     batch=Size(memory_mb=1769, timeout_seconds=900, p99_alarm_ms=600_000),
     batches_at_once=20,
     batch_buckets=(),
+    heavy_subnets=(),
+    heavy_security_groups=(),
     hook=Size(memory_mb=512, timeout_seconds=10, p99_alarm_ms=2_000),
     chat=Size(memory_mb=1769, timeout_seconds=60, p99_alarm_ms=20_000),
     operations=Size(memory_mb=1024, timeout_seconds=60, p99_alarm_ms=20_000),

@@ -4,7 +4,6 @@ Only with `-c gpu=true`, and never in the local AWS, which has no SageMaker. `la
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from aws_cdk import Annotations, Aws, CfnMapping, CfnOutput, CfnTag, Stack, Tags, aws_sns
 from aws_cdk.aws_sagemaker import CfnEndpoint, CfnEndpointConfig, CfnInferenceComponent, CfnModel
@@ -20,21 +19,6 @@ from infra.scaling import Scaling, sagemaker
 from infra.storage import Storage
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
-    """Subnets and security groups that already exist, by their ids; without any, AWS's own network is used."""
-
-    subnets: tuple[str, ...] = ()
-    security_groups: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, subnets: str | None, security_groups: str | None) -> "Network":
-        found = cls(_words(subnets), _words(security_groups))
-        if bool(found.subnets) != bool(found.security_groups):
-            raise SystemExit("-c heavy_subnets=… and -c heavy_security_groups=… go together.")
-        return found
-
-
 class Gpu(Stack):
     def __init__(
         self,
@@ -43,14 +27,13 @@ class Gpu(Stack):
         stage: Stage,
         storage: Storage,
         versions: Sequence[HeavyVersion],
-        network: Network,
     ) -> None:
         super().__init__(
             scope, f"Lastmile-{stage.name}-Gpu", description=f"Lastmile {stage.name}: heavy models on GPUs"
         )
         self._stage = stage
         self._storage = storage
-        self._network = network
+        self._subnets, self._groups = [*stage.heavy_subnets], [*stage.heavy_security_groups]
         self._key = None if all(version.instance.own_disk for version in versions) else storage.key.key_arn
         self._image = self._triton()
         succeeded, failed = self._topic("Succeeded"), self._topic("Failed")
@@ -61,7 +44,7 @@ class Gpu(Stack):
             packages=[version.package for version in versions],
             topics=[succeeded, failed],
             with_disks=self._key is not None,
-            in_vpc=bool(network.subnets),
+            in_vpc=bool(self._subnets),
         )
         endpoint = self._endpoint(versions)
         for version in versions:
@@ -89,9 +72,7 @@ class Gpu(Stack):
         return aws_sns.Topic(self, name, master_key=self._storage.key, enforce_ssl=True)
 
     def _model(self, version: HeavyVersion) -> CfnModel:
-        inside = CfnModel.VpcConfigProperty(
-            subnets=[*self._network.subnets], security_group_ids=[*self._network.security_groups]
-        )
+        inside = CfnModel.VpcConfigProperty(subnets=self._subnets, security_group_ids=self._groups)
         return CfnModel(
             self,
             f"Model-{version.id}",
@@ -102,7 +83,7 @@ class Gpu(Stack):
                 model_data_url=f"s3://{self._storage.artifacts.bucket_name}/{version.package}",
                 environment={"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": version.model},
             ),
-            vpc_config=inside if self._network.subnets else None,
+            vpc_config=inside if self._subnets else None,
             tags=self._tags(version),
         )
 
@@ -122,9 +103,7 @@ class Gpu(Stack):
             container_startup_health_check_timeout_in_seconds=START_SECONDS,
             model_data_download_timeout_in_seconds=START_SECONDS,
         )
-        inside = CfnEndpointConfig.VpcConfigProperty(
-            subnets=[*self._network.subnets], security_group_ids=[*self._network.security_groups]
-        )
+        inside = CfnEndpointConfig.VpcConfigProperty(subnets=self._subnets, security_group_ids=self._groups)
         config = CfnEndpointConfig(
             self,
             "EndpointConfig",
@@ -132,7 +111,7 @@ class Gpu(Stack):
             enable_network_isolation=True,
             kms_key_id=self._key,
             production_variants=[variant],
-            vpc_config=inside if self._network.subnets else None,
+            vpc_config=inside if self._subnets else None,
         )
         name = endpoint_name(self._stage)
         return CfnEndpoint(self, "Endpoint", endpoint_name=name, endpoint_config_name=config.attr_endpoint_config_name)
@@ -199,7 +178,3 @@ def cost(versions: Sequence[HeavyVersion]) -> str:
         f"service; at most {most} ({most * price:.2f} USD an hour), half of them for answers that come later; no "
         f"instance when nobody asks (then {GB_MONTH_USD} USD per GB of package and month remain)."
     )
-
-
-def _words(text: str | None) -> tuple[str, ...]:
-    return tuple(word.strip() for word in (text or "").split(",") if word.strip())

@@ -31,11 +31,12 @@ from tests.infra.test_nag import acceptances, findings
 
 # Storage and the GPUs alone: the other stacks need assets, and a minute. Production has a network and other disks.
 PROGRAM = """
+from dataclasses import replace
 from aws_cdk import App, Validations
 from cdk_nag import AwsSolutionsChecks
 from infra.app import add_gpu
 from infra.config import choose
-from infra.gpu import Gpu, Network
+from infra.gpu import Gpu
 from infra.heavy import HeavyVersion, Settings
 from infra.storage import Storage
 
@@ -43,8 +44,8 @@ app = App(analytics_reporting=False, tree_metadata=False, stack_traces=False)
 dev, prod = choose("dev"), choose("prod")
 add_gpu(app, stage=dev, storage=Storage(app, stage=dev))
 version = HeavyVersion("tickets", 1, Settings(instance="ml.p3.2xlarge"))
-network = Network.of("subnet-01234567, subnet-89abcdef", "sg-01234567")
-Gpu(app, stage=prod, storage=Storage(app, stage=prod), versions=[version], network=network)
+inside = replace(prod, heavy_subnets=("subnet-01234567", "subnet-89abcdef"), heavy_security_groups=("sg-01234567",))
+Gpu(app, stage=inside, storage=Storage(app, stage=prod), versions=[version])
 Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
 app.synth()
 """

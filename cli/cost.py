@@ -131,11 +131,9 @@ def _explain(market: Market) -> None:
         f"{assumed.cold_ms:g} ms; an endpoint sleeps after {AWAKE_SECONDS / 60:g} min; no free tier. See docs/cost.md."
     )
     dates = [one.date for one in table.sources]
+    when = str(min(dates)) if min(dates) == max(dates) else f"{min(dates)} to {max(dates)}"
     weak = [one.name for one in table.sources if one.checked == UNCHECKED]
-    note(
-        f"Prices: {table.region}, looked up {min(dates)} to {max(dates)}; "
-        f"not checked at AWS itself: {', '.join(weak) or 'none'}."
-    )
+    note(f"Prices: {table.region}, looked up {when}; not checked at AWS itself: {', '.join(weak) or 'none'}.")
 
 
 def _document(

@@ -32,6 +32,11 @@ WRITES = ("runs/*",)
 PLACE = f"{Aws.REGION}:{Aws.ACCOUNT_ID}"
 
 
+def are_wanted(stage: Stage, asked: str | None, token_url: str | None) -> bool:
+    """As `-c training_jobs` says, else the stage; but who names a place for tokens deploys to the local AWS."""
+    return stage.training_jobs.on and token_url is None if asked is None else asked == "true"
+
+
 class Jobs(Construct):
     def __init__(self, scope: Construct, name: str, *, stage: Stage, assets: Assets, storage: Storage) -> None:
         super().__init__(scope, name)

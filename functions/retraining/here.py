@@ -104,6 +104,7 @@ def main() -> int:
     door = Door.open(os.environ)
     if door.desk.jobs is None:
         door.desk.largest_bytes = None  # this machine's memory is the limit
+        door.desk.jobs = os.environ["LASTMILE_DATA"]  # for recipes that learn in no other way
 
     def say(document: dict[str, Any]) -> None:
         sys.stdout.buffer.write(orjson.dumps({"marker": MARKER, **document}, option=orjson.OPT_APPEND_NEWLINE))

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,15 @@ def test_without_it_nothing_of_it_is_deployed(dev: Stacks) -> None:
     template = (dev.folder / "Lastmile-dev-Learning.template.json").read_text()
     assert "createTrainingJob" not in template
     assert "LASTMILE_TRAINING_JOBS" not in template
+
+
+def test_the_stage_says_whether_there_are_jobs_and_the_command_line_knows_better() -> None:
+    switched_on = replace(DEV, training_jobs=replace(DEV.training_jobs, on=True))
+    assert not jobs.are_wanted(DEV, None, None)
+    assert jobs.are_wanted(DEV, "true", None)
+    assert jobs.are_wanted(switched_on, None, None)
+    assert not jobs.are_wanted(switched_on, "false", None)
+    assert not jobs.are_wanted(switched_on, None, ""), "the local AWS has no SageMaker"
 
 
 @pytest.mark.parametrize("name", states.JOBS)

@@ -125,7 +125,7 @@ def test_a_newer_upload_of_the_same_name_has_a_run_of_its_own(tmp_path: Path) ->
 def test_what_one_machine_cannot_hold_is_boosted_by_several_and_converted(tmp_path: Path) -> None:
     """As `lastmile train --here` does it; only the rows are too few for what the recipe is made for."""
     spec = replace(with_recipe(classified(), "xgboost", trees=30), certificate=Certificate(tolerance=1e-5))
-    place = Place(tmp_path, spec)
+    place = Place(tmp_path, spec, jobs=False)
     place.data.put(KEY, upload(3000))
     environ = {**os.environ, **place.environ, "POWERTOOLS_LOG_LEVEL": "CRITICAL"}
     command = [sys.executable, "-m", "functions.retraining.here", KEY]

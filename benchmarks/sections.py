@@ -20,6 +20,7 @@ NAMES = (
     "captures",
     "calibration",
     "electricity",
+    "quality",
     "learning",
     "drift",
     "chat",

@@ -35,6 +35,8 @@ def open_hook(environ: Mapping[str, str]) -> HookDoor:
 
 
 def open_worker(environ: Mapping[str, str]) -> "Worker":
+    from snapshot_restore_py import register_after_restore
+
     from functions.chat.actions import Actions
     from functions.chat.assistant.assistant import Assistant
     from functions.chat.assistant.book import Book
@@ -65,7 +67,10 @@ def open_worker(environ: Mapping[str, str]) -> "Worker":
         return next(iter(secrets.of(name)), None)
 
     book = Book.open(Path(environ.get("LAMBDA_TASK_ROOT", ".")) / environment.book)
-    registry = Registry(Store.open(environment.artifacts, environ=environ))
+    artifacts, data = (Store.open(uri, environ=environ) for uri in (environment.artifacts, environment.data))
+    for store in (artifacts, data):
+        register_after_restore(store.reconnect)
+    registry = Registry(artifacts)
     predictor = Predictor(
         registry,
         threads=threads_for(settings.memory_mb),
@@ -85,13 +90,15 @@ def open_worker(environ: Mapping[str, str]) -> "Worker":
                 Webhook(web, lambda: newest("tickets")),
             )
         ),
-        lessons=Lessons(Store.open(environment.data, environ=environ), book.model, groups=environment.groups, log=log),
+        lessons=Lessons(data, book.model, groups=environment.groups, log=log),
         dead=DeadLetters(Client("sqs"), environment.dead),
         log=log,
     )
 
 
 def open_operator(environ: Mapping[str, str]) -> "Operator":
+    from snapshot_restore_py import register_after_restore
+
     from functions.chat.operations.board import Board
     from functions.chat.operations.carrying import Carrying
     from functions.chat.operations.looking import Looking
@@ -110,8 +117,10 @@ def open_operator(environ: Mapping[str, str]) -> "Operator":
     environment = OperatorEnvironment.from_env(environ)
     logger = Logger(serialize_stacktrace=False)
     manager, sqs, events, steps = (Client(name) for name in ("secretsmanager", "sqs", "events", "stepfunctions"))
-    registry = Registry(Store.open(environment.artifacts, environ=environ))
-    data = Store.open(environment.data, environ=environ)
+    artifacts, data = (Store.open(uri, environ=environ) for uri in (environment.artifacts, environment.data))
+    for store in (artifacts, data):
+        register_after_restore(store.reconnect)
+    registry = Registry(artifacts)
     approvals = Approvals(data)
     secrets = Secrets(manager, environment.secrets, names=frozenset(OPERATED))
     return Operator(

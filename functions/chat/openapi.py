@@ -9,7 +9,8 @@ from lastmile import __version__
 
 PATH = "/hooks/openapi.json"
 EVENTS = "events/chat"
-FORMS = frozenset({"slack/button", "slack/command"})  # sent as forms, whatever the others are
+SLACK_FORMS = ("button", "command", "reject", "unexplained", "block", "reason", "rollback")
+FORMS = frozenset(f"slack/{name}" for name in SLACK_FORMS)  # whatever the others are
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 DESCRIPTION = (
     "Webhooks of chat and ticket platforms. No token is needed: each request is signed as its platform signs, and one "

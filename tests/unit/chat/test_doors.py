@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from functions.chat.doors import Client, open_hook, open_worker
+from functions.chat.doors import Client, open_hook, open_operator, open_worker
 from lastmile.errors import MissingSettings
 from tests.unit.chat.conftest import Hook
-from tests.unit.chat.test_environment import WORKER
+from tests.unit.chat.test_environment import OPERATOR, WORKER
 
 HOOK = {
     "LASTMILE_CHAT_SECRETS": "lastmile/dev/chat",
@@ -33,9 +33,11 @@ def test_a_client_is_made_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> No
     assert made == ["sqs"]
 
 
-def test_both_doors_open_without_asking_anybody() -> None:
+def test_every_door_opens_without_asking_anybody() -> None:
     assert callable(open_hook(HOOK))
-    assert callable(open_worker(WORKER | {"LASTMILE_ARTIFACTS": "memory://", "LASTMILE_DATA": "memory://"}))
+    stores = {"LASTMILE_ARTIFACTS": "memory://", "LASTMILE_DATA": "memory://"}
+    assert callable(open_worker(WORKER | stores))
+    assert callable(open_operator(OPERATOR | stores))
 
 
 def test_a_door_names_what_is_missing() -> None:

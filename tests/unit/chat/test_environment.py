@@ -1,6 +1,6 @@
 import pytest
 
-from functions.chat.environment import HookEnvironment, WorkerEnvironment
+from functions.chat.environment import HookEnvironment, OperatorEnvironment, WorkerEnvironment
 from lastmile.errors import MissingSettings
 from lastmile.settings import InvalidSetting
 
@@ -8,6 +8,14 @@ WORKER = {
     "LASTMILE_CHAT_SECRETS": "lastmile/dev/chat",
     "LASTMILE_CHAT_TABLE": "chat",
     "LASTMILE_CHAT_DEAD_LETTERS": "https://sqs/dead.fifo",
+    "LASTMILE_ARTIFACTS": "s3://artifacts",
+    "LASTMILE_DATA": "s3://data",
+}
+OPERATOR = {
+    "LASTMILE_CHAT_SECRETS": "lastmile/dev/chat",
+    "LASTMILE_CHAT_TABLE": "chat",
+    "LASTMILE_OPERATIONS_QUEUE": "https://sqs/orders.fifo",
+    "LASTMILE_OPERATIONS_DEAD_LETTERS": "https://sqs/orders-dead.fifo",
     "LASTMILE_ARTIFACTS": "s3://artifacts",
     "LASTMILE_DATA": "s3://data",
 }
@@ -19,6 +27,9 @@ def test_everything_missing_is_named_at_once() -> None:
     with pytest.raises(MissingSettings) as missing:
         WorkerEnvironment.from_env({})
     assert set(missing.value.names) == set(WORKER)
+    with pytest.raises(MissingSettings) as missing:
+        OperatorEnvironment.from_env({})
+    assert set(missing.value.names) == set(OPERATOR)
 
 
 def test_what_is_given_is_taken() -> None:

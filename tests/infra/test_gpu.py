@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -17,7 +18,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from infra.accelerators import TRITON, TRITON_ACCOUNTS
+from cli.target import CHECKOUT
+from infra.accelerators import INSTANCES, TRITON, TRITON_ACCOUNTS
 from infra.config import DEV
 from infra.heavy import HeavyVersion, Settings, asynchronous_name, chosen, component_name, endpoint_name
 from infra.storage import PENDING_DAYS
@@ -242,6 +244,13 @@ def test_the_price_is_told(gpu: Stacks) -> None:
     assert "ml.g4dn.xlarge 0.736 USD an hour" in told["HeavyCost"]
     assert "at most 8 (5.89 USD an hour)" in told["HeavyCost"]
     assert "no instance when nobody asks" in told["HeavyCost"]
+
+
+def test_prices_are_those_that_lastmile_cost_counts_with() -> None:
+    known = {row["name"]: row["hour"] for row in tomllib.loads((CHECKOUT / "cli/prices.toml").read_text())["instance"]}
+    shared = known.keys() & INSTANCES.keys()
+    assert shared >= {"ml.g4dn.xlarge", "ml.g5.xlarge"}
+    assert {name: INSTANCES[name].usd_per_hour for name in shared} == {name: known[name] for name in shared}
 
 
 def test_settings_come_from_the_spec_or_from_the_context(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import BinaryIO, cast
 
 from functions.batch.files import Csv, Parquet, opened
 from functions.batch.ranged import Ranged
-from functions.batch.scoring import Scorer, check_decides
+from functions.batch.scoring import Scorer, check_decides, check_light
 from lastmile.batches import Batch, Batches, Place
 from lastmile.errors import InvalidInput, NotFound
 from lastmile.predictor import Predictor
@@ -51,6 +51,7 @@ class Job:
 
     def scorer(self, batch_rows: int | None = None) -> Scorer:
         served = self.desk.predictor.resolve(self.batch.model, version=self.batch.version)
+        check_light(served)
         if self.batch.decides:
             check_decides(served)
         return Scorer(self.desk.predictor, served, self.batch.decides, batch_rows or 1024)

@@ -16,7 +16,7 @@ from functions.batch import results
 from functions.batch.files import Csv, Parquet, Slice, opened
 from functions.batch.progress import Parts, Progress
 from functions.batch.results import PREFIX, Format, Layout, Writer
-from functions.batch.scoring import Scorer, check_decides
+from functions.batch.scoring import Scorer, check_decides, check_light
 from lastmile.errors import InvalidInput
 from lastmile.predictor import Predictor
 from lastmile.registry import Registry
@@ -84,6 +84,7 @@ def run(job: Job, registry: Registry, *, uri: str, tell: Tell) -> State:
         version = begun.version if begun is not None else job.version
         predictor = Predictor(registry, threads=1, release_seconds=float("inf"))
         served = predictor.resolve(job.model, version=version)
+        check_light(served)
         if job.decides:
             check_decides(served)
         scorer = Scorer(predictor, served, job.decides)

@@ -138,6 +138,15 @@ def check_decides(served: Served) -> None:
         )
 
 
+def check_light(served: Served) -> None:
+    """A light side alone would answer otherwise than the version does."""
+    if served.loaded.manifest.policy.get("heavy") is not None:
+        raise InvalidInput(
+            f"version {served.version} of model '{served.model}' has a heavy side, which batches do not reach; "
+            "name a version without one"
+        )
+
+
 def _without(
     rows: Rows, outputs: dict[str, Array], decisions: list[Any], problems: dict[int, str]
 ) -> tuple[Rows, dict[str, Array], list[Any]]:

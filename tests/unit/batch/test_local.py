@@ -21,7 +21,7 @@ from functions.batch.progress import Parts
 from lastmile.errors import InvalidInput, VersionNotFound
 from lastmile.registry import Registry
 from lastmile.ulid import ulid_milliseconds
-from tests.unit.batch.conftest import Written, as_csv, measurements, shares
+from tests.unit.batch.conftest import SUM, Written, as_csv, measurements, push, shares, sum_model
 
 
 @pytest.fixture(autouse=True)
@@ -159,6 +159,15 @@ def test_decisions_are_the_policys(registry: Registry, tmp_path: Path, written: 
     assert [row["decision"] for row in found] == ["allow", None, "block"]
     assert [row["review"] for row in found] == [False, None, False]
     assert json.loads(found[2]["reasons"])
+
+
+def test_a_version_with_a_heavy_side_is_refused(registry: Registry, tmp_path: Path, written: Written) -> None:
+    text = (
+        SUM.format(nullable="").replace('"sum"', '"heavy"').replace("description", 'backend = "sagemaker"\ndescription')
+    )
+    push(registry, tmp_path, text + '[heavy]\nmode = "cascade"\n', sum_model())
+    with pytest.raises(InvalidInput, match="has a heavy side, which batches do not reach"):
+        ended(Job("heavy", written("in.csv", "length,width\n"), tmp_path / "out.csv"), registry)
 
 
 def test_decisions_need_a_policy(registry: Registry, tmp_path: Path, written: Written) -> None:
@@ -304,8 +313,6 @@ def test_parts_that_a_power_cut_has_damaged_are_made_again(
 def test_the_version_it_began_with_stays(
     registry: Registry, tmp_path: Path, written: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.unit.batch.conftest import SUM, push, sum_model
-
     job = Job("moved", written("in.csv", as_csv(measurements(300))), tmp_path / "out.parquet", workers=1)
     text = SUM.format(nullable="").replace('"sum"', '"moved"')
     push(registry, tmp_path, text, sum_model())

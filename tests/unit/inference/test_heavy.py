@@ -408,11 +408,11 @@ def test_nothing_is_lost_through_a_wake_up(room: Room) -> None:
 
 def test_rows_are_counted_by_the_side_that_answered(artifacts: str, endpoint: Any, environ: dict[str, str]) -> None:
     app, url = endpoint
-    metrics = Metrics()
+    metrics, background = Metrics(), Background()
     settings = {"LASTMILE_ARTIFACTS": artifacts, "LASTMILE_STAGE": "test", **environ}
     settings["AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"] = url
     serving = open_serving(settings, record=metrics.recording(None))
-    door = through_asgi(ServerDoor(serving, metrics=metrics, background=Background()))
+    door = through_asgi(ServerDoor(serving, metrics=metrics, background=background))
     sent = post(f"/v2/models/{CASCADE}/infer", v2(tensor(ROWS)))
     door(sent)
     app.set({"garbage": True})
@@ -426,6 +426,7 @@ def test_rows_are_counted_by_the_side_that_answered(artifacts: str, endpoint: An
     assert found["lastmile_degraded_total", f"{of},reason=garbage,version=1"] == 1
     assert found["lastmile_heavy_seconds_total", f"{of},version=1"] > 0
     serving.predictor.heavy.reconnect()
+    background.close()
 
 
 def test_every_door_says_the_same(room: Room) -> None:

@@ -29,7 +29,7 @@ define LOCKED
 python3 -c 'import fcntl, os, subprocess, sys; os.makedirs(".build", exist_ok=True); lock = open(".build/make.lock", "w"); fcntl.flock(lock, fcntl.LOCK_EX); sys.exit(subprocess.call(sys.argv[1:]))'
 endef
 
-.PHONY: help up down test lint bench bench-compare deploy build lock clean ready
+.PHONY: help up down test lint bench bench-compare triton deploy build lock clean ready
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ bench: ready ## Measure everything beside its rivals (QUICK=1 for 5 minutes, SEC
 
 bench-compare: ready ## Show what moved beyond its spread since the results in git (OLD=… NEW=…)
 	@$(PYTHON) -m benchmarks.compare $(or $(OLD),HEAD) $(NEW)
+
+triton: ready ## Install a real Triton, for `make test` to ask what it takes (400 MB)
+	@$(PYTHON) -m tests.triton
 
 deploy: ready ## Show what would change in your AWS account, then deploy it
 	@.venv/bin/lastmile deploy

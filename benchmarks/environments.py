@@ -28,6 +28,16 @@ class Environment:
     def python(self) -> Path:
         return self.folder / "bin/python"
 
+    @property
+    def site_packages(self) -> Path:
+        (found,) = self.folder.glob("lib/python3*/site-packages")
+        return found
+
+    @property
+    def record(self) -> Path:
+        """Written last: what was installed."""
+        return self.folder / ".requirements"
+
     def versions(self) -> dict[str, str]:
         listed = _uv("pip", "list", "--format", "json", "--python", str(self.python))
         return {package["name"]: package["version"] for package in json.loads(listed)}
@@ -35,19 +45,27 @@ class Environment:
 
 def environment(name: str, requirements: Sequence[str], *, python: str = "3.13") -> Environment:
     """The environment of a rival, installed on the first use; `requirements` should be exact."""
+    if (there := installed(name, requirements, python=python)) is not None:
+        return there
     found = Environment(BENCH / name)
-    wanted = _digest(requirements, python)
-    record = found.folder / ".requirements"
-    if not record.is_file() or record.read_text() != wanted:
-        shutil.rmtree(found.folder, ignore_errors=True)
-        _uv("venv", "--quiet", "--python", python, str(found.folder))
-        _uv("pip", "install", "--quiet", "--python", str(found.python), *requirements)
-        record.write_text(wanted)
+    shutil.rmtree(found.folder, ignore_errors=True)
+    _uv("venv", "--quiet", "--python", python, str(found.folder))
+    _uv("pip", "install", "--quiet", "--python", str(found.python), *requirements)
+    found.record.write_text(_digest(requirements, python))
     return found
 
 
-def bundle(name: str, requirements: Sequence[str], *, platform: str | None = None) -> Path:
-    """A folder filled as `pip install -t` fills it, without bytecode; `platform` is one of uv's, default this one."""
+def installed(name: str, requirements: Sequence[str], *, python: str = "3.13") -> Environment | None:
+    """The environment if it is there, with these requirements."""
+    found = Environment(BENCH / name)
+    if found.record.is_file() and found.record.read_text() == _digest(requirements, python):
+        return found
+    return None
+
+
+def bundle(name: str, requirements: Sequence[str], *, platform: str | None = None, alone: bool = False) -> Path:
+    """A folder filled as `pip install -t` fills it, without bytecode; `platform` is one of uv's, default this one.
+    `alone` leaves out what the requirements depend on."""
     folder = BENCH / name
     wanted = _digest(requirements, f"target {platform}")
     record = BENCH / f"{name}.requirements"
@@ -56,6 +74,8 @@ def bundle(name: str, requirements: Sequence[str], *, platform: str | None = Non
         options = ["--target", str(folder), "--python", "3.13", "--link-mode", "copy"]
         if platform is not None:
             options += ["--python-platform", platform, "--only-binary", ":all:"]
+        if alone:
+            options.append("--no-deps")
         _uv("pip", "install", "--quiet", *options, *requirements)
         record.write_text(wanted)
     return folder

@@ -23,7 +23,8 @@ import orjson
 import uvicorn
 
 from functions.inference.asgi import Receive, Scope, Send, headers_of, send_response
-from functions.inference.local_models import LocalModels, run
+from functions.inference.local_models import LocalModels
+from functions.inference.local_triton import TritonError, run
 from lastmile.errors import InvalidInput, LastmileError, NotFound
 from lastmile.heavy import names
 from lastmile.heavy.wire import BINARY, HEADER_SIZE, Payload
@@ -205,8 +206,8 @@ class LocalEndpoint:
             return GARBAGE
         try:
             return run(loaded, content_type, body)
-        except InvalidInput as error:
-            raise _model_error(400, str(error)) from error
+        except TritonError as error:
+            raise _model_error(error.status, str(error)) from error
         except LastmileError as error:
             raise _model_error(500, str(error)) from error
 
@@ -234,8 +235,10 @@ class LocalEndpoint:
 
 
 def _model_error(status: int, message: str) -> Refusal:
-    told = f'Received {"client" if status < 500 else "server"} error ({status}) from model with message "{message}".'
-    return Refusal(424, "ModelError", told, OriginalStatusCode=status, OriginalMessage=message)
+    """`message` as Triton wraps it, and that as SageMaker does."""
+    answer = orjson.dumps({"error": message}).decode()
+    told = f'Received {"client" if status < 500 else "server"} error ({status}) from model with message "{answer}".'
+    return Refusal(424, "ModelError", told, OriginalStatusCode=status, OriginalMessage=answer)
 
 
 def is_signed(authorization: str) -> bool:

@@ -92,7 +92,7 @@ def test_two_makes_at_once_install_once(checkout: Checkout) -> None:
 def test_every_target_is_in_the_list(checkout: Checkout) -> None:
     listed = [line.split()[1] for line in checkout.make().stdout.splitlines()]
     benchmarks = ["bench", "bench-compare"]
-    assert listed == ["help", "up", "down", "test", "lint", *benchmarks, "deploy", "build", "lock", "clean"]
+    assert listed == ["help", "up", "down", "test", "lint", *benchmarks, "triton", "deploy", "build", "lock", "clean"]
 
 
 def test_ci_runs_make_test_and_nothing_else() -> None:

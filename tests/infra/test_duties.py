@@ -164,7 +164,7 @@ def test_nothing_else_gives_a_role_more(stacks: Stacks) -> None:
     for role in stacks.all("IAM::Role").values():
         assert "ManagedPolicyArns" not in role
     functions = {f"${{{name}}}" for name, role in stacks.all("IAM::Role").items() if is_lambdas(role)}
-    assert len(functions) == 7
+    assert len(functions) == 9
     for policy in stacks.all("IAM::Policy").values():
         assert functions.isdisjoint(policy["Roles"])
     assert not stacks.all("IAM::ManagedPolicy")

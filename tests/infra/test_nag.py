@@ -7,6 +7,7 @@ from tests.infra.templates import Stacks
 ARTIFACTS, DATA = "Artifacts82DD59A1Arn3B515032", "Data666C94C7Arn0D7E21B7"
 PATHS = (
     ("Inference", ARTIFACTS, ("models/*", "keys/*")),
+    ("Inference", DATA, ("pending/*",)),
     ("Control", ARTIFACTS, ("models/*", "audit/*", "models/*/release.json", "models/*/versions/*/rejected.json")),
     ("Control", DATA, ("feedback/*", "approvals/*", "runs/*", "reports/*")),
     ("Capturing/Capture", ARTIFACTS, ("models/*",)),
@@ -22,10 +23,20 @@ PATHS = (
     ("Batch", DATA, ("batches/*",)),
     ("Chat", ARTIFACTS, ("models/*",)),
     ("Chat", DATA, ("feedback/*",)),
+    ("Operating/Operations", ARTIFACTS, ("models/*", "audit/*", "models/*/release.json")),
+    ("Operating/Operations", ARTIFACTS, ("models/*/versions/*/rejected.json",)),
+    ("Operating/Operations", DATA, ("runs/*", "approvals/*", "reports/*", "decisions/*", "feedback/*")),
+    ("Operating/Operations", DATA, ("aws/lambda/async/*",)),
 )
-FUNCTIONS = ("Inference", "Control", "Capturing/Capture", "Drifting/Drift", "Chat", "Hook", "Retraining", "Batch")
+FUNCTIONS = (
+    *("Inference", "Control", "Capturing/Capture", "Drifting/Drift", "Chat", "Hook", "Retraining"),
+    "Batch",
+    "Operating/Operations",
+)
+ASKING = ("Chat", "Hook", "Operating/Operations")
 SECRETS = "arn:<AWS::Partition>:secretsmanager:<AWS::Region>:<AWS::AccountId>:secret:lastmile"
 EXECUTIONS = "arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:lastmile"
+ENDPOINTS, KINDS = "arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>", ("endpoint", "inference-component")
 WITH_A_FAULT = """
 from aws_cdk import aws_s3
 from infra.app import build
@@ -66,8 +77,9 @@ def test_every_acceptance_is_known_here_and_says_why(stacks: Stacks) -> None:
             for path in paths
         ),
         *((f"Api/Http/{route}", "APIG4") for route in public),
-        *((f"{name}/Role", f"IAM5[Resource::{SECRETS}/{stacks.stage}/chat/*]") for name in ("Chat", "Hook")),
+        *((f"{name}/Role", f"IAM5[Resource::{SECRETS}/{stacks.stage}/chat/*]") for name in ASKING),
         ("Retraining/Role", f"IAM5[Resource::{EXECUTIONS}-{stacks.stage}-learning:*]"),
+        *(("Inference/Role", f"IAM5[Resource::{ENDPOINTS}:{kind}/lastmile-{stacks.stage}-*]") for kind in KINDS),
         ("MachineRole/DefaultPolicy", "IAM5[Resource::*]"),
         ("BatchMachineRole/DefaultPolicy", "IAM5[Resource::*]"),
         ("BatchMachineRole", f"IAM5[Resource::{EXECUTIONS}-{stacks.stage}-batch/*]"),
@@ -76,6 +88,8 @@ def test_every_acceptance_is_known_here_and_says_why(stacks: Stacks) -> None:
             f"IAM5[Resource::Lastmile-{stacks.stage}-Storage:ExportsOutputFnGetAtt{DATA}/batches/*/items.json]",
         ),
         ("DeadLetters", "SQS3"),
+        ("Operating/DeadLetters", "SQS3"),
+        ("Operating/Rung", "CloudFormation-Validate::W3694"),
         ("Unheard", "SQS3"),
     }
 

@@ -6,7 +6,7 @@ A part is written whole or not at all. Whoever starts the same again finds those
 import fcntl
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -71,8 +71,12 @@ class Parts:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise InvalidInput(f"another process is at work on {self.folder}") from None
-            yield
-            Path(lock.name).unlink()
+            try:
+                yield
+            finally:
+                Path(lock.name).unlink()
+                with suppress(OSError):  # it holds parts, or is gone
+                    self.folder.rmdir()
 
     def begun(self) -> Progress | None:
         """What is there, if it is whole enough to go on; leftovers of an end or a beginning are cleared away."""

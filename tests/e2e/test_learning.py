@@ -1,8 +1,11 @@
 """An upload becomes a version that serves, through the deployed bucket, rule, state machine and function."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,13 @@ import numpy as np
 import pytest
 
 from cli.learning import ApiLearning
+from cli.local import LocalAws
 from cli.target import Target
 from cli.training import changes, start, upload
 from tests.e2e.valves import ask, declared, rows, until
 
 ENDS_WITHIN = 180.0
+LASTMILE = Path(sys.executable).with_name("lastmile")
 type Follow = Callable[[str, str], dict[str, Any]]
 
 
@@ -133,35 +138,50 @@ def test_rolling_back_restores_the_exact_answers(stack: Target, served: dict[str
 
 
 def test_a_person_is_asked_and_a_rejected_version_never_serves(
-    stack: Target, learning: ApiLearning, follow: Follow, tmp_path: Path
+    stack: Target, local_aws: LocalAws, learning: ApiLearning, follow: Follow, tmp_path: Path
 ) -> None:
+    """Through the command line, with live progress."""
+    lastmile = [str(LASTMILE), "--local", str(local_aws.folder)]
     declared(stack, tmp_path, "asked", policy="manual")
-    first = follow("asked", upload(stack, "asked", rows(tmp_path, seed=3)))
-    assert first["state"] == "waiting for approval"
-    assert stack.registry().release("asked").champion is None
-    learning.approve("asked", 1, why="looks right")
-    until(lambda: learning.run("asked", first["id"])["state"] == "promoted")  # type: ignore[index]
+    train = [*lastmile, "train", "asked", str(rows(tmp_path, seed=3)), "--spec", str(tmp_path / "spec.toml")]
+    with subprocess.Popen(train, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        told = [*takewhile(lambda line: "? lastmile approve asked 1" not in line, process.stderr)]
+        assert [line.split()[1] for line in told if line.startswith("  ✓")][:3] == ["claim", "validate", "train"]
+        assert stack.registry().release("asked").champion is None
+        check_said([*lastmile, "approve", "asked", "1", "--why", "looks right"], "looks right")
+        out, _ = process.communicate(timeout=ENDS_WITHIN)
+    assert process.returncode == 0
+    assert "promoted" in out
     assert "looks right" in stack.registry().release("asked").head.why
     second = follow("asked", upload(stack, "asked", rows(tmp_path, seed=4)))
     assert second["state"] == "waiting for approval"
-    learning.turn_down("asked", 2, why="unfair")
+    check_said([*lastmile, "reject", "asked", "2", "--why", "unfair"], "asked")
     until(lambda: learning.run("asked", second["id"])["state"] == "rejected")  # type: ignore[index]
     assert stack.registry().release("asked").champion == 1
+    check_said([*lastmile, "runs", "asked"], "rejected", "promoted")
+    check_said([*lastmile, "run", "show", second["id"]], "unfair")
+
+
+def check_said(command: list[str], *said: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert [word for word in said if word not in done.stdout] == []
 
 
 def test_a_broken_canary_is_rolled_back_without_a_person(
     stack: Target, follow: Follow, learning: ApiLearning, tmp_path: Path
 ) -> None:
     """Its labels were the wrong way round: what it says has nothing to do with what the champion says."""
-    declared(stack, tmp_path, "broken", bake=40.0)
+    declared(stack, tmp_path, "broken", bake=60.0)
     assert follow("broken", upload(stack, "broken", rows(tmp_path, seed=5)))["state"] == "promoted"
     token = stack.token(["infer"])
     run = upload(stack, "broken", rows(tmp_path, seed=6, mistaken=True))
     until(lambda: (found := learning.run("broken", run)) and found["state"] == "in canary", ENDS_WITHIN)
-    for number in range(200):
+    for number in range(400):
         assert ask(stack, token, "broken", str(number)).status == 200
     record = follow("broken", run)
-    assert record["state"] == "rolled back", record["problem"]
+    assert record["state"] == "rolled back", stack.registry().release("broken").head.why
     release = stack.registry().release("broken")
     assert (release.champion, release.challenger) == (1, None)
     assert release.head.action == "rollback"

@@ -19,7 +19,7 @@ from cli.emulator import HOST, REGION, ROOT_KEY, Certificate, Emulator, Process,
 from cli.environment import local_aws_python
 from cli.errors import CommandFailed, Unreachable
 from cli.first_model import MODEL, FirstModel
-from cli.local_endpoint import SETTING, LocalEndpoint
+from cli.local_endpoint import SETTING, LocalEndpoint, Place
 from cli.people import allow_locally
 from cli.progress import Progress
 from cli.target import CHECKOUT, LOCAL_FOLDER, STACKS, Access, Credentials, Target
@@ -54,12 +54,18 @@ class LocalAws:
     def up(self, progress: Progress) -> Target:
         """Start what is not running, deploy what is not deployed. A failure leaves nothing running that was not."""
         with self._alone():
+            if self.emulator.running() is None:
+                self.endpoint.stop()  # what it knows of the AWS beside it is over
+            return self._up(progress)
+
+    def _up(self, progress: Progress) -> Target:
+        with self.endpoint.reserved() as place:
             was_running = self.emulator.running() is not None
             try:
-                process = self._deployed(progress)
+                process = self._deployed(progress, place)
                 target = local_target(self.stage, self.access(process))
                 with progress.step("Starting the endpoint of heavy models"):
-                    runtime = self.endpoint.start(endpoint_environ(target))
+                    runtime = self.endpoint.start(endpoint_environ(target), place)
                 FirstModel(self.checkout).serve(target, progress)
                 with progress.step("Waiting for the API"):
                     wait_until_answering(target)
@@ -102,12 +108,11 @@ class LocalAws:
             ca_bundle=str(self.certificate.certificate) if self.certificate else None,
         )
 
-    def _deployed(self, progress: Progress) -> Process:
+    def _deployed(self, progress: Progress, place: Place) -> Process:
         python = local_aws_python(self.checkout)
         with progress.step("Starting the local AWS"):
-            port, has_changed = self.endpoint.reserve()
-            emulator = replace(self.emulator, environ={SETTING: f"http://{HOST}:{port}"})
-            if has_changed:  # what runs knows the port of before
+            emulator = replace(self.emulator, environ={SETTING: f"http://{HOST}:{place.port}"})
+            if place.is_new:  # what runs knows the port of before
                 emulator.stop()
             process = emulator.start(python)
         access = self.access(process)

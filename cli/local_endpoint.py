@@ -8,17 +8,28 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cli import interrupts
 from cli.emulator import HOST, Process, begin_as_guest, children, free_port, reap, waited_until
 from cli.errors import CommandFailed
 
-START_SECONDS = 60
+START_SECONDS = 120
+ANSWER_SECONDS = 30  # of one that is running already
 STOP_SECONDS = 5
 SETTING = "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"  # where SDKs look for it, and our own client does
+
+
+class Place(NamedTuple):
+    """`is_new`: another port than before. Without `listener` there is a process on it already."""
+
+    port: int
+    is_new: bool
+    listener: socket.socket | None
 
 
 @dataclass(frozen=True)
@@ -46,37 +57,38 @@ class LocalEndpoint:
         recorded = self._recorded()
         return recorded if recorded is not None and self._is_alive() else None
 
-    def reserve(self) -> tuple[int, bool]:
-        """The port that it has or will have, and whether that is another one than before."""
+    @contextmanager
+    def reserved(self) -> Iterator[Place]:
+        """Its port, which nobody else can take until the end of the block."""
         recorded = self._recorded()
         if recorded is not None and self._is_alive():
-            return recorded.port, False
+            yield Place(recorded.port, False, None)
+            return
         before = recorded.port if recorded else 0
-        port = free_port(before)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._record.write_text(json.dumps(asdict(Process(0, port))))
-        return port, port != before
-
-    def start(self, environ: Mapping[str, str]) -> Process:
-        """Return the one that is running, or start one with these settings, and wait until it answers."""
-        if (process := self.running()) is not None and waited_until(self._is_alive, ping(process), STOP_SECONDS):
-            return process
-        self.stop()
-        port, _ = self.reserve()
         with socket.socket() as listener:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                listener.bind((HOST, port))
-            except OSError:
-                raise CommandFailed(f"Port {port} was taken meanwhile.", next_step="Run `make up` again.") from None
-            with interrupts.held():
-                child = self._spawn(listener.fileno(), environ)
-                children[child.pid] = child
-                process = Process(child.pid, port)
-                self._record.write_text(json.dumps(asdict(process)))
+            listener.bind((HOST, free_port(before)))
+            port = int(listener.getsockname()[1])
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._record.write_text(json.dumps(asdict(Process(0, port))))
+            yield Place(port, port != before, listener)
+
+    def start(self, environ: Mapping[str, str], place: Place) -> Process:
+        """Return the one that is running, or start one with these settings, and wait until it answers."""
+        process = self.running()
+        if place.listener is None:
+            if process is not None and waited_until(self._is_alive, ping(process), ANSWER_SECONDS):
+                return process
+            self.stop()
+            raise CommandFailed("The endpoint of heavy models hung and was ended.", next_step="Run `make up` again.")
+        with interrupts.held():
+            child = self._spawn(place.listener.fileno(), environ)
+            children[child.pid] = child
+            process = Process(child.pid, place.port)
+            self._record.write_text(json.dumps(asdict(process)))
         if not waited_until(lambda: child.poll() is None, ping(process), START_SECONDS):
             self.stop()
-            raise CommandFailed("The local endpoint did not start.", next_step=f"Read {self.log}.")
+            raise CommandFailed("The endpoint of heavy models did not start.", next_step=f"Read {self.log}.")
         return process
 
     def stop(self) -> bool:

@@ -61,6 +61,7 @@ def processes_in(folder: Path) -> list[int]:
 
 def assert_nothing_is_left(local: LocalAws, process: Process) -> None:
     assert local.emulator.running() is None
+    assert local.endpoint.running() is None
     assert not is_open(process.port)
     assert processes_in(local.folder) == []
     assert not (local.folder / "local.json").exists()

@@ -1,9 +1,7 @@
 """The process itself, over an empty registry."""
 
 import os
-import signal
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +9,7 @@ import pytest
 
 from cli.emulator import HOST, Process
 from cli.errors import CommandFailed
-from cli.local_endpoint import LocalEndpoint
+from cli.local_endpoint import LocalEndpoint, Place
 from cli.target import CHECKOUT
 
 
@@ -34,38 +32,37 @@ def is_open(process: Process) -> bool:
 
 def test_it_is_started_once_and_keeps_its_port(endpoint: LocalEndpoint, settings: dict[str, str]) -> None:
     assert not endpoint.stop()
-    port, is_new = endpoint.reserve()
-    assert is_new
-    assert endpoint.reserve() == (port, False)
-    process = endpoint.start(settings)
-    assert process.port == port
-    assert endpoint.start(settings) == endpoint.running() == process
+    with endpoint.reserved() as place:
+        assert place.is_new
+        process = endpoint.start(settings, place)
+    assert process.port == place.port
+    with endpoint.reserved() as again:
+        assert again == Place(process.port, False, None)
+        assert endpoint.start(settings, again) == endpoint.running() == process
     assert LocalEndpoint(endpoint.folder, CHECKOUT).running() == process
     assert endpoint.stop()
     assert endpoint.running() is None
     assert not is_open(process)
     with pytest.raises(ProcessLookupError):
         os.kill(process.pid, 0)
-    again = endpoint.start(settings)
-    assert (again.port, again.pid == process.pid) == (port, False)
-    os.kill(again.pid, signal.SIGKILL)
-    while endpoint.running() is not None:
-        time.sleep(0.01)
-    assert endpoint.reserve() == (port, False)
 
 
-def test_a_port_that_is_lost_is_given_up(endpoint: LocalEndpoint, settings: dict[str, str]) -> None:
-    port, _ = endpoint.reserve()
-    with socket.create_server((HOST, port)):
-        other, has_changed = endpoint.reserve()
-        assert has_changed
-        assert other != port
+def test_nobody_else_gets_its_port_until_it_is_started(endpoint: LocalEndpoint) -> None:
+    with endpoint.reserved() as place, socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind((HOST, place.port))
+
+
+def test_a_port_that_is_lost_is_given_up(endpoint: LocalEndpoint) -> None:
+    with endpoint.reserved() as place:
+        pass
+    with socket.create_server((HOST, place.port)), endpoint.reserved() as other:
+        assert other.is_new
+        assert other.port != place.port
 
 
 def test_one_that_cannot_start_says_where_to_read(endpoint: LocalEndpoint) -> None:
-    endpoint.reserve()
-    with pytest.raises(CommandFailed, match="did not start") as raised:
-        endpoint.start({})
+    with endpoint.reserved() as place, pytest.raises(CommandFailed, match="did not start") as raised:
+        endpoint.start({}, place)
     assert str(endpoint.log) in str(raised.value.next_step)
     assert "LASTMILE_ARTIFACTS" in endpoint.log.read_text()
     assert endpoint.running() is None

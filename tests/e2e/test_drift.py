@@ -11,16 +11,21 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from cli.learning import ApiLearning
 from cli.target import Target
+from cli.training import changes, upload
 from cli.watching import data_store
 from lastmile.model import OnnxModel
-from lastmile.policies import Drift, Retrain
+from lastmile.policies import Canary, Compression, Drift, Retrain, Training
 from lastmile.profile import reference
 from lastmile.profiles import ProfileStore
+from lastmile.runs import Runs
 from lastmile.ulid import new_ulid
 
 IMAGES, LABELS = (array for array in load_digits(return_X_y=True))
 BATCH = 100
+LEARNT = 600  # rows that the training by itself gets
+QUICKLY = {"trees": 10}
 SECONDS = 90
 EVENTS = {"source": ["lastmile"], "detail-type": ["DriftDetected", "RetrainWanted"]}
 
@@ -78,8 +83,20 @@ def events(stack: Target) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def watched(stack: Target) -> str:
-    """The digits' newest version under another name, with a reference, looked at every hour."""
+def uploaded(stack: Target, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Inverted images with their labels, there before the model is: the run of this upload has come to nothing."""
+    file = tmp_path_factory.mktemp("watched") / "inverted.csv"
+    (pixels,) = (tensor.columns for tensor in stack.registry().spec("digits").inputs)
+    rows = np.column_stack([16 - IMAGES[:LEARNT], LABELS[:LEARNT]]).astype(int)
+    np.savetxt(file, rows, "%d", ",", header=",".join((*pixels, "label")), comments="")
+    run, runs = upload(stack, "watched", file), Runs(data_store(stack))
+    until(lambda: any(one.id == run and one.is_over for one in runs.newest("watched", limit=5)), "the run's end")
+    return f"training/watched/{file.name}"
+
+
+@pytest.fixture(scope="module")
+def watched(stack: Target, uploaded: str) -> str:
+    """The digits' newest version under another name, with a reference, looked at every hour and trained by itself."""
     registry = stack.registry()
     manifest = registry.manifest("digits", 2)
     data = registry.artefact(manifest)
@@ -89,7 +106,15 @@ def watched(stack: Target) -> str:
     of = registry.spec("digits")
     known = reference(manifest.signature, of.task, rows, answers, features=of.features)
     registry.push(
-        replace(of, name="watched", drift=Drift(every_hours=1, window_hours=24), retrain=Retrain(on_drift=True)),
+        replace(
+            of,
+            name="watched",
+            drift=Drift(every_hours=1, window_hours=24),
+            retrain=Retrain(on_drift=True),
+            training=Training(recipe="tabular", target="label", options=QUICKLY),
+            compression=Compression(candidates=("optimised",)),
+            canary=Canary(steps=(0.5,), bake_seconds=2.0),
+        ),
         data,
         signature=manifest.signature,
         actor="e2e",
@@ -143,8 +168,9 @@ def in_an_hour() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
 
 
-def test_the_scheduled_check_finds_the_drift_once(stack: Target, traffic: Traffic, events: Any) -> None:
-    data_store(stack).put("training/watched/first.csv", b"a,b\n1,2\n")
+def test_the_scheduled_check_finds_the_drift_once_and_trains_once(
+    stack: Target, traffic: Traffic, uploaded: str, events: Any
+) -> None:
     scheduled = {"detail-type": "Scheduled Event", "source": "aws.events", "time": in_an_hour(), "detail": {}}
     first = invoke(stack, scheduled)
     assert first["failed"] == []
@@ -158,7 +184,7 @@ def test_the_scheduled_check_finds_the_drift_once(stack: Target, traffic: Traffi
     told = sorted((event["source"], event["detail-type"], event["detail"]["model"]) for (event,) in heard)
     assert told == [("lastmile", "DriftDetected", "watched"), ("lastmile", "RetrainWanted", "watched")]
     uploads = set(data_store(stack).list("training/watched"))
-    (again,) = uploads - {"training/watched/first.csv"}
+    (again,) = uploads - {uploaded}
     assert again.startswith("training/watched/again-")
     assert [event["detail"]["upload"] for (event,) in heard if event["detail-type"] == "RetrainWanted"] == [again]
     before = reports(stack)
@@ -168,6 +194,31 @@ def test_the_scheduled_check_finds_the_drift_once(stack: Target, traffic: Traffi
     figure = until(lambda: figures(stack, "DriftedFeatures"), "the figure")
     assert figure[-1]["model"] == "watched"
     assert figure[-1]["DriftedFeatures"] > 0
+    learns_what_has_come(stack, again)
+
+
+def learns_what_has_come(stack: Target, again: str) -> None:
+    """The run that drift has started, to its end: there is one, and its version recognises what the old one did not."""
+    learning = ApiLearning(stack)
+
+    def started() -> list[str]:
+        return [run["id"] for run in learning.runs("watched", limit=20) if run["upload"]["key"] == again]
+
+    (run,) = until(started, "the run")
+    *_, record = changes(learning, "watched", run)
+    assert record["state"] == "promoted", record["problem"]
+    assert started() == [run]
+    registry = stack.registry()
+    manifest = registry.manifest("watched", registry.release("watched").latest)
+    assert manifest.lineage["run"] == run
+    old, new = (
+        OnnxModel.open(registry.artefact(one), threads=1).run(
+            ["label"], {"image": (16 - IMAGES[LEARNT:]).astype(np.float32)}
+        )
+        for one in (registry.manifest("watched", 1), manifest)
+    )
+    right = [float((labels[0] == LABELS[LEARNT:]).mean()) for labels in (old, new)]
+    assert right[0] < 0.5 < 0.8 < right[1], right
 
 
 def figures(stack: Target, name: str) -> list[dict[str, Any]]:

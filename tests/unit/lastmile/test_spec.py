@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lastmile.errors import InvalidArtefact, InvalidSpec
@@ -139,6 +139,7 @@ def test_names_with_path_characters_or_capitals_are_refused(name: str) -> None:
         validate(document() | {"name": name})
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"\A[a-z][a-z0-9-]{0,62}\Z"))
 def test_every_other_name_is_fine(name: str) -> None:
     assert MODEL_NAME.fullmatch(name)
@@ -149,6 +150,7 @@ leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 documents = st.recursive(leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
 
 
+@settings(deadline=None)
 @given(documents)
 def test_no_document_fails_in_another_way(value: Any) -> None:
     for key in ("name", "inputs", "outputs"):

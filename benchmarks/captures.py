@@ -249,7 +249,7 @@ def describe(document: dict[str, Any]) -> str:
         "connections. Meanwhile processes of the capture function are killed, at most three may run at once and "
         "deliveries beyond are refused, and deliveries are repeated in other cuts; what fails is tried three times and "
         "then put aside, as Lambda does. In the end all is delivered again, twice, in still other cuts. The log itself "
-        f"delivers {HEARD:.0%} of the lines, one by one; the others are delivered from the log as Amazon's does, "
+        "delivers the first few lines, one by one; the others are delivered from the log as Amazon's does, "
         "many of a stream together, by the benchmark. Wanted are exactly as many distinct captures, and profiles that "
         "count each prediction once: as written, while they are merged, and as merged.\n\n"
         "What capturing adds to a request is measured on two copies of the function behind APIs of their own, asked by "

@@ -105,7 +105,10 @@ class Operating(Construct):
                 sid="Undelivered", actions=["s3:PutObject"], resources=[storage.data.arn_for_objects(UNDELIVERED)]
             ),
             aws_iam.PolicyStatement(
-                sid="UndeliveredBucket", actions=["s3:ListBucket"], resources=[storage.data.bucket_arn]
+                sid="UndeliveredBucket",
+                actions=["s3:ListBucket"],
+                resources=[storage.data.bucket_arn],
+                conditions={"StringLikeIfExists": {"s3:prefix": [UNDELIVERED]}},
             ),
         ]
 

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from cli.chat import send_as
+from cli.desk import OPERATIONS, desk
+from cli.local import LocalAws
 from cli.target import Target
 
 # Runs each call with the role's own credentials and says "allowed" or the error code.
@@ -64,6 +67,11 @@ def inference(guarded_stack: Target) -> Iterator[Probe]:
 @pytest.fixture(scope="module")
 def control(guarded_stack: Target) -> Iterator[Probe]:
     yield from probe_of(guarded_stack, "control")
+
+
+@pytest.fixture(scope="module")
+def operations(guarded_stack: Target) -> Iterator[Probe]:
+    yield from probe_of(guarded_stack, "operations")
 
 
 def s3(method: str, bucket: str, key: str | None = None, **arguments: Any) -> Call:
@@ -133,6 +141,32 @@ def test_control_cannot_read_captures(guarded_stack: Target, control: Probe) -> 
     guarded_stack.client("s3").put_object(Bucket=bucket, Key=key, Body=b"")
     assert control(s3("get_object", bucket, key)) in DENIED
     assert control(s3("list_objects_v2", bucket, Prefix="captures/")) in DENIED
+
+
+def test_operators_are_answered_in_chat_with_these_rights(guarded_aws: LocalAws, guarded_stack: Target) -> None:
+    """Secrets, queue, records, registry and releases: a rollback needs them all."""
+    chat = json.loads((guarded_aws.folder / "local.json").read_bytes())["chat"]
+    with desk(chat["reply_port"]) as heard:
+        send_as(guarded_stack, chat, "slack", "/lastmile status", conversation=OPERATIONS)
+        status = heard.wait(60)
+        assert status is not None
+        assert "digits: version" in status.text
+        revision = guarded_stack.registry().release("digits").revision
+        said = {"conversation": OPERATIONS, "pressed": f"rollback:digits/{revision}"}
+        send_as(guarded_stack, chat, "slack", "tried", **said)
+        answer = heard.wait(60)
+    assert answer is not None
+    assert "digits" in answer.text
+
+
+def test_operations_moves_a_release_and_reads_no_captures(guarded_stack: Target, operations: Probe) -> None:
+    bucket = guarded_stack.artifacts_bucket
+    release = guarded_stack.client("s3").get_object(Bucket=bucket, Key="models/digits/release.json")
+    unchanged = {"Body": release["Body"].read().decode(), "IfMatch": release["ETag"]}
+    assert operations(s3("put_object", bucket, "models/digits/release.json", **unchanged)) == "allowed"
+    assert operations(s3("put_object", bucket, "models/digits/versions/1/model.onnx", Body="{}")) in DENIED
+    assert operations(s3("get_object", guarded_stack.data_bucket, "captures/a.jsonl.gz")) in DENIED
+    assert operations(s3("list_objects_v2", guarded_stack.data_bucket, Prefix="training/")) in DENIED
 
 
 @pytest.mark.parametrize("door", ["inference", "control"])

@@ -37,6 +37,9 @@ def test_it_cannot_read_what_was_predicted_or_trained_on(stacks: Stacks) -> None
     granted = statements(stacks, "OperatingOperationsRole")
     read = {path.rpartition("}/")[2] for path in granted["ReadData"]["Resource"]}
     assert read == {"runs/*", "approvals/*", "reports/*", "decisions/*"}
+    for listing in ("ListData", "UndeliveredBucket"):
+        (prefixes,) = granted[listing]["Condition"]["StringLikeIfExists"].values()
+        assert not {"captures/*", "training/*"} & set(prefixes)
 
 
 def test_events_of_ours_and_alarms_call_it(stacks: Stacks) -> None:

@@ -38,6 +38,7 @@ PROCESSES = 8  # whose streams the others are taken to be of
 ATTEMPTS, PERSISTENT = 3, 20  # of Lambda, and of whoever delivers again what was put aside
 CUTS = (5, 400)  # events of one delivery
 KILL_SECONDS, LOOK_SECONDS, LATE_SECONDS = 5.0, 3.0, 60.0
+BEHIND_SECONDS = 30.0  # how late a line may be in the log
 KILLED, MOMENT_SECONDS = 0.15, 0.1  # share of deliveries during which processes are killed, and within what time
 PAIRS = 20  # requests with and without capture of one connection in a round
 ROUNDS = {True: 6, False: 30}
@@ -59,6 +60,10 @@ def run(quick: bool, tell: Tell = silence) -> Result:
     ratios[SLOWER] = ratio(samples["on"], samples[OFF])
     targets = {WRONG: Target(at_most=0.0), MISCOUNTED: Target(at_most=0.0), SLOWER: Target(at_most=1.05)}
     return Result(figures, ratios, targets, versions("obstore"))
+
+
+class LinesMissing(Exception):
+    """The log does not hold what was predicted: nothing can be said of what follows from it."""
 
 
 @dataclass
@@ -140,7 +145,10 @@ class Storm:
         a stream of their `own`; the others get one of a few, as if so many processes had written them."""
         found = []
         new: dict[str, list[Event]] = {}
-        for stream, events in self.log.streams(self._since).items():
+        looked = time.time()
+        streams = self.log.streams(self._since)
+        self._since = looked - BEHIND_SECONDS
+        for stream, events in streams.items():
             for event in events:
                 name = prediction(event)
                 if name not in self._known:
@@ -169,8 +177,10 @@ class Storm:
             while True:
                 if own:
                     self._take(own=True)
-                if ids <= self._known or time.monotonic() > deadline:
+                if ids <= self._known:
                     return
+                if time.monotonic() > deadline:
+                    raise LinesMissing(f"{len(ids - self._known)} of {len(ids)} predictions have no line in the log")
                 list(pool.map(lambda _: self.stack.call("GET", "/health"), range(CONNECTIONS)))
                 time.sleep(1)
 

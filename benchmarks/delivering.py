@@ -10,6 +10,7 @@ import gzip
 import json
 import os
 import signal
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cli.target import Target
 
 AT_ONCE = 3  # capture functions: as many as there are deliveries would need a processor each to start
+SLICE_SECONDS = 5.0
 MARK = '"lastmile.capture"'
 
 type Event = Mapping[str, Any]
@@ -36,16 +38,25 @@ class Log:
         self._functions = stack.client("lambda")
 
     def streams(self, since: float) -> dict[str, list[Event]]:
-        """Captures of the log by stream, from `since` in seconds since 1970."""
+        """Captures of the log by stream, from `since` in seconds since 1970. The local log answers with 10,000 events
+        at most and no token for the next ones, so it is asked for a few seconds at a time."""
         found: dict[str, list[Event]] = {}
-        pages = self._client.get_paginator("filter_log_events").paginate(
-            logGroupName=self.group, startTime=int(since * 1000)
-        )
-        for page in pages:
+        now = time.time()
+        while since < now:
+            until = min(now, since + SLICE_SECONDS)
+            page = self._client.filter_log_events(
+                logGroupName=self.group,
+                filterPattern="lastmile.capture",
+                startTime=int(since * 1000),
+                endTime=int(until * 1000),
+            )
             for event in page["events"]:
                 if MARK in event["message"]:
                     found.setdefault(event["logStreamName"], []).append(event)
-        return found
+            since = until
+        return {
+            stream: list({event["eventId"]: event for event in events}.values()) for stream, events in found.items()
+        }
 
     def deliver(self, stream: str, events: Iterable[Event]) -> dict[str, Any] | None:
         """What the function answered, None when it failed or there were too many at once. The ids of events follow

@@ -55,7 +55,7 @@ class Log:
                     found.setdefault(event["logStreamName"], []).append(event)
             since = until
         return {
-            stream: list({event["eventId"]: event for event in events}.values()) for stream, events in found.items()
+            stream: list({event["message"]: event for event in events}.values()) for stream, events in found.items()
         }
 
     def deliver(self, stream: str, events: Iterable[Event]) -> dict[str, Any] | None:

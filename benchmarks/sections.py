@@ -24,6 +24,7 @@ NAMES = (
     "learning",
     "drift",
     "chat",
+    "transformer",
 )
 
 

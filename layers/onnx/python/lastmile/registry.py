@@ -38,6 +38,7 @@ LIMIT_BYTES = 512 << 20  # of what a serving process loads
 HEAVY_LIMIT_BYTES = 2_100_000_000  # of what only an endpoint does: a graph of protobuf's 2 GiB, and its package
 READS_AT_ONCE = 16
 FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[a-z0-9]+)+")
+HEAVY_FILE = "model.tar.gz"
 OWN_FILES = (MODEL_FILE, "manifest.json", "claim.json", "rejected.json")
 
 
@@ -141,6 +142,7 @@ class Registry:
         """Register a new version. `signature` is what the graph says, `files` are others to keep in its folder.
 
         `artefact` is what the file is called: another name than `model.onnx` where only an endpoint can run it.
+        A version without the file for an endpoint has no heavy side, whatever the spec says: it was trained without.
 
         Everything is checked before anything is written. A push that was cut short can be repeated: the same file
         goes on where it stopped, and until the end nothing of it is visible.
@@ -149,6 +151,8 @@ class Registry:
             raise InvalidSpec(f"name: {spec.name!r} is no name of a model")
         others = dict(files or {})
         self._check_files(artefact, model_bytes, others)
+        contents = {artefact: model_bytes, **others}
+        policy = spec.policy() if HEAVY_FILE in contents else {**spec.policy(), "heavy": None}
         draft = Manifest(
             model=spec.name,
             version=0,
@@ -158,11 +162,10 @@ class Registry:
             metrics=_facts("metrics", metrics),
             lineage=_facts("lineage", lineage),
             compression=_facts("compression", compression),
-            policy=_facts("policy", spec.policy()),
+            policy=_facts("policy", policy),
             files=tuple(_described(name, data) for name, data in sorted(others.items())),
         )
         release = self._ledger.open(spec.name, Order("create", None, actor, why))
-        contents = {artefact: model_bytes, **others}
         manifest = self._shelf.write_version(draft, contents, release.latest + 1)
         self._shelf.write_spec(spec)
         if any(tensor.pii == "hash" for tensor in spec.inputs):

@@ -94,10 +94,8 @@ def answered(model: OnnxModel, examples: Examples) -> Array:
     """The probabilities of every row; rows of about one length together, as batches are made."""
     [(name, texts)] = examples.feeds.items()
     order = np.argsort([len(text) for text in texts.tolist()], kind="stable")
-    parts = []
-    for start in range(0, len(order), CHUNK):
-        parts.append(model.run(["probabilities"], {name: texts[order[start : start + CHUNK]]})[0])
-    found = np.concatenate(parts)
+    chunks = (texts[order[start : start + CHUNK]] for start in range(0, len(order), CHUNK))
+    found = np.concatenate([model.run(["probabilities"], {name: chunk})[0] for chunk in chunks])
     return np.asarray(found[np.argsort(order)])
 
 

@@ -13,7 +13,7 @@ SECONDS = {
     "threads": (15, 250),
     "growth": (5, 10),
     "batch": (20, 120),
-    "captures": (90, 900),
+    "captures": (60, 400),
     "calibration": (20, 900),
     "chat": (5, 60),
 }

@@ -49,8 +49,8 @@ lint: ready ## ruff, mypy and the import rules
 	@$(LOCKED) .venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo --no-cache
 
-bench: ready ## Measure everything beside its rivals (QUICK=1 for 5 minutes, SECTION=warm for one)
-	@$(PYTHON) -m benchmarks $(if $(QUICK),--quick) $(SECTION)
+bench: ready ## Measure everything beside its rivals (QUICK=1 for 3 minutes, SECTION=warm for one, ALL=1)
+	@$(PYTHON) -m benchmarks $(if $(QUICK),--quick) $(if $(ALL),--all) $(SECTION)
 
 bench-compare: ready ## Show what moved beyond its spread since the results in git (OLD=… NEW=…)
 	@$(PYTHON) -m benchmarks.compare $(or $(OLD),HEAD) $(NEW)

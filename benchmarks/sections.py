@@ -7,14 +7,8 @@ from typing import Any, Protocol, cast
 from benchmarks.progress import Tell
 from benchmarks.result import Result
 
-NAMES = (
-    "cold",
-    "warm",
-    "server",
-    "sizes",
-    "loading",
-    "threads",
-    "growth",
+SPEED = ("cold", "warm", "server", "sizes", "loading", "threads", "growth")  # what `make bench` measures
+PROOFS = (
     "batch",
     "validation",
     "captures",
@@ -26,6 +20,7 @@ NAMES = (
     "chat",
     "transformer",
 )
+NAMES = SPEED + PROOFS
 
 
 class Section(Protocol):

@@ -14,12 +14,13 @@ PLOTS = ROOT / "docs/performance"
 
 HEAD = """# Performance
 
-Every figure here was measured by `make bench`, which writes `benchmarks/results/` and this page: cold start to growth in
-30 minutes (`make bench QUICK=1`: 3), one section with `make bench SECTION=drift`, all with `make bench ALL=1`. Contenders
-run in turns on the same machine in the same run, and each answer is checked against `InferenceSession.run`; where nothing
-else is said, the model is gradient-boosted trees on 30 floats, scikit-learn's breast-cancer data. Figures are medians with
-their quartiles; ratios are medians of the rounds' ratios with a bootstrapped 95 % interval. Times depend on the machine,
-and this one is shared: trust the ratios. `make bench-compare` prints what moved beyond its spread since the results in git.
+Every figure here was measured by `make bench`, which writes `benchmarks/results/` and this page: cold start to
+growth in 30 minutes (`make bench QUICK=1`: 3), one section with `make bench SECTION=drift`, all with `make bench
+ALL=1`. Contenders run in turns on the same machine in the same run, and each answer is checked against
+`InferenceSession.run`; where nothing else is said, the model is gradient-boosted trees on 30 floats, scikit-learn's
+breast-cancer data. Figures are medians with their quartiles; ratios are medians of the rounds' ratios with a
+bootstrapped 95 % interval. Times depend on the machine, and this one is shared: trust the ratios. `make
+bench-compare` prints what moved beyond its spread since the results in git.
 """
 
 

@@ -197,7 +197,7 @@ class Version(BaseModel):
     compression: dict[str, Any] = Field(description="What was tried to make it smaller.", examples=[{}])
     policy: dict[str, Any] = Field(
         description="What serving needs of the spec; it moves with the version.",
-        examples=[{"task": "classification", "capture": {"rate": 1.0}, "decision": None}],
+        examples=[{"task": "classification", "capture": {"rate": 1.0}, "decision": None, "heavy": None}],
     )
     files: list[Artefact] = Field(description="Other files of the version.", examples=[[]])
     rejected: Rejected | None = Field(description="Null unless it was rejected.")
@@ -223,6 +223,7 @@ class Spec(BaseModel):
     drift: dict[str, Any] = Field(examples=[{"every_hours": 24.0, "window_hours": 24.0}])
     retrain: dict[str, Any] = Field(examples=[{"on_drift": False}])
     decision: dict[str, Any] | None = Field(description="What turns predictions into decisions.", examples=[None])
+    heavy: dict[str, Any] | None = Field(description="When and how an endpoint answers.", examples=[None])
 
 
 class Model(BaseModel):

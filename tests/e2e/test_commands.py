@@ -52,6 +52,7 @@ def test_up_serves_the_first_model_and_down_ends_it(tmp_path: Path, assets: Path
             "✓ Bootstrapping the account",
             "✓ Deploying the stacks",
             "✓ Saving the deployment",
+            "✓ Starting the endpoint of heavy models",
             "✓ Pushing and promoting digits",
             "✓ Waiting for the API",
         ]

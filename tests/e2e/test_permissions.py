@@ -123,7 +123,17 @@ def test_inference_sees_neither_the_audit_nor_the_data(guarded_stack: Target, in
     artifacts, data = guarded_stack.artifacts_bucket, guarded_stack.data_bucket
     [entry] = guarded_stack.client("s3").list_objects_v2(Bucket=artifacts, Prefix="audit/", MaxKeys=1)["Contents"]
     assert inference(s3("get_object", artifacts, entry["Key"])) in DENIED
-    assert inference(s3("list_objects_v2", data)) in DENIED
+    key = "captures/model=digits/dt=2026-01-01/hour=00/b.jsonl.gz"
+    guarded_stack.client("s3").put_object(Bucket=data, Key=key, Body=b"")
+    assert inference(s3("get_object", data, key)) in DENIED
+    assert inference(s3("put_object", data, key, Body="")) in DENIED
+    assert inference(s3("list_objects_v2", data, Prefix="captures/")) in DENIED
+
+
+def test_inference_keeps_what_is_answered_later(guarded_stack: Target, inference: Probe) -> None:
+    data = guarded_stack.data_bucket
+    assert inference(s3("put_object", data, "pending/1/request.bin", Body="")) == "allowed"
+    assert inference(s3("get_object", data, "pending/1/request.bin")) == "allowed"
 
 
 def test_control_moves_a_release_and_nothing_else_of_a_model(guarded_stack: Target, control: Probe) -> None:

@@ -14,6 +14,7 @@ TABLE = {
     "GET /docs": ("Inference", OPEN),
     "GET /docs/{asset}": ("Inference", OPEN),
     "GET /openapi.json": ("Inference", OPEN),
+    "GET /v1/predictions/{prediction}": ("Inference", "infer"),
     "GET /v2": ("Inference", "infer"),
     "GET /v2/health/live": ("Inference", "infer"),
     "GET /v2/health/ready": ("Inference", "infer"),

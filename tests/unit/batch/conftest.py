@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -102,14 +103,13 @@ def graph(nodes: list[onnx.NodeProto], inputs: list[onnx.ValueInfoProto], output
     return bytes(made.SerializeToString())
 
 
-def push(registry: Registry, folder: Path, text: str, data: bytes) -> None:
+def push(registry: Registry, folder: Path, text: str, data: bytes, files: dict[str, bytes] | None = None) -> None:
     file = folder / "spec.toml"
     file.write_text(text)
     spec = ModelSpec.from_toml(file)
     signature = OnnxModel.open(data, threads=1).signature
-    pushed = registry.push(
-        spec, data, signature=signature, actor="test", why="test", metrics={}, lineage={}, compression={}
-    )
+    facts: dict[str, Any] = {"metrics": {}, "lineage": {}, "compression": {}, "files": files}
+    pushed = registry.push(spec, data, signature=signature, actor="test", why="test", **facts)
     registry.promote(spec.name, pushed.version, actor="test", why="test")
 
 

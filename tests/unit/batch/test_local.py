@@ -165,7 +165,7 @@ def test_a_version_with_a_heavy_side_is_refused(registry: Registry, tmp_path: Pa
     text = (
         SUM.format(nullable="").replace('"sum"', '"heavy"').replace("description", 'backend = "sagemaker"\ndescription')
     )
-    push(registry, tmp_path, text + '[heavy]\nmode = "cascade"\n', sum_model())
+    push(registry, tmp_path, text + '[heavy]\nmode = "cascade"\n', sum_model(), {"model.tar.gz": b"packed"})
     with pytest.raises(InvalidInput, match="has a heavy side, which batches do not reach"):
         ended(Job("heavy", written("in.csv", "length,width\n"), tmp_path / "out.csv"), registry)
 

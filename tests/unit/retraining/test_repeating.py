@@ -10,10 +10,12 @@ import pytest
 from functions.retraining.door import Door
 from functions.retraining.here import follow
 from functions.retraining.lease import SECONDS
-from functions.retraining.pipeline import FIRST, TABLE
+from functions.retraining.pipeline import FIRST, JOBS, ORDER, TABLE
 from lastmile.runs import Run
 from lastmile.store import Store
 from tests.unit.retraining.pipelines import KEY, SPEC, Killed, KillingStore, Place
+
+ELSEWHERE = ("ask", "failed", "roll back", ORDER, *JOBS)  # steps of other runs
 
 
 def killable() -> tuple[Place, KillingStore, KillingStore]:
@@ -68,7 +70,7 @@ def test_a_run_killed_at_any_request_is_repeated_from_the_start(which: str, afte
         check_served(place, place.run(execution="again", bias=1))
 
 
-@pytest.mark.parametrize("step", [name for name in TABLE if name not in ("ask", "failed", "roll back")])
+@pytest.mark.parametrize("step", [name for name in TABLE if name not in ELSEWHERE])
 def test_a_run_stopped_before_any_step_is_put_in_order_and_repeated(step: str) -> None:
     place = Place()
     place.train()

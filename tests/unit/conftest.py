@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from uuid import uuid4
 
@@ -65,6 +66,7 @@ def s3_environ() -> Iterator[dict[str, str]]:
     """The environment in which S3 is a server on this machine."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    one_at_a_time(server)
     host, port = server.get_host_and_port()
     yield {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
@@ -73,6 +75,18 @@ def s3_environ() -> Iterator[dict[str, str]]:
         "AWS_SECRET_ACCESS_KEY": "testing",
     }
     server.stop()
+
+
+def one_at_a_time(server: ThreadedMotoServer) -> None:
+    """It looks at If-Match first and writes then, so that of two threads both can win; S3 lets one."""
+    assert server._server is not None
+    answer, lock = server._server.app, Lock()
+
+    def answer_alone(*request: Any) -> Any:
+        with lock:
+            return answer(*request)
+
+    server._server.app = answer_alone
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from lastmile.errors import (
 from lastmile.ledger import Change, Ledger, rejection_path
 from lastmile.manifest import MODEL_NAME, Artefact, Manifest
 from lastmile.release import Release, promoted, registered, rolled_back, with_canary, with_shadow, without
-from lastmile.shelf import MODEL_FILE, Shelf
+from lastmile.shelf import HEAVY_FILE, MODEL_FILE, Shelf
 from lastmile.store import Store
 from lastmile.tensors import Signature
 
@@ -38,7 +38,6 @@ LIMIT_BYTES = 512 << 20  # of what a serving process loads
 HEAVY_LIMIT_BYTES = 2_100_000_000  # of what only an endpoint does: a graph of protobuf's 2 GiB, and its package
 READS_AT_ONCE = 16
 FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[a-z0-9]+)+")
-HEAVY_FILE = "model.tar.gz"
 OWN_FILES = (MODEL_FILE, "manifest.json", "claim.json", "rejected.json")
 
 

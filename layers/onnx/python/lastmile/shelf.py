@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SPEC_ATTEMPTS = 20
 MODEL_FILE = "model.onnx"
+HEAVY_FILE = "model.tar.gz"  # the name that SageMaker asks for
 
 
 class Shelf:

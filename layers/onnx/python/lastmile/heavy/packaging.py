@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from lastmile.errors import InvalidArtefact
 from lastmile.heavy.triton import VERSION
+from lastmile.shelf import HEAVY_FILE
 
-PACKAGE = "model.tar.gz"  # the name that SageMaker asks for
+PACKAGE = HEAVY_FILE
 LIMIT_BYTES = 2_000_000_000  # of a graph: ONNX is protobuf, and that has 2 GiB
 STORED_BLOCK = 65_535  # RFC 1951, 3.2.4
 GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # RFC 1952: no name, no time, no system

@@ -15,11 +15,12 @@ from typing import IO, Any
 from cli.answers import refused
 from cli.connections import local_connections
 from cli.deployment import Deployment
-from cli.emulator import HOST, REGION, ROOT_KEY, Certificate, Emulator, Process, alone
+from cli.emulator import REGION, ROOT_KEY, Certificate, Emulator, alone
 from cli.environment import local_aws_python
 from cli.errors import CommandFailed, Unreachable
 from cli.first_model import MODEL, FirstModel
 from cli.local_endpoint import SETTING, LocalEndpoint, Place
+from cli.local_process import HOST, Process
 from cli.people import allow_locally
 from cli.progress import Progress
 from cli.target import CHECKOUT, LOCAL_FOLDER, STACKS, Access, Credentials, Target

@@ -48,7 +48,7 @@ def processor() -> str:
 
 
 def ports() -> str:
-    from cli.emulator import HOST, free_port
+    from cli.local_process import HOST, free_port
 
     try:
         port = free_port()

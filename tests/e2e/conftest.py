@@ -11,8 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cli.emulator import HOST, Certificate
+from cli.emulator import Certificate
 from cli.local import LocalAws
+from cli.local_process import HOST
 from cli.progress import Silence
 from cli.target import Target
 

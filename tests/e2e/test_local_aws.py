@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from cli.emulator import HOST, Process
 from cli.errors import CommandFailed
 from cli.first_model import FirstModel
 from cli.local import LocalAws
+from cli.local_process import HOST, Process
 from cli.progress import Silence
 from cli.summary import summarise
 from cli.target import CHECKOUT, STACKS, Target

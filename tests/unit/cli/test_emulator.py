@@ -7,16 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from threading import Timer
 from typing import Any
 
 import pytest
 
-from cli.emulator import HOST, REGION, ROOT_KEY, Emulator, Process, alone, free_port
+from cli.emulator import REGION, ROOT_KEY, Emulator, alone
 from cli.environment import local_aws_python
 from cli.errors import CommandFailed
+from cli.local_process import HOST, Process
 from cli.target import CHECKOUT, Access, Credentials
 
 
@@ -127,7 +127,7 @@ def test_a_save_that_was_not_written_is_an_error(
 
 def test_one_that_hangs_is_replaced(emulator: Emulator, python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.emulator.ANSWER_SECONDS", 0.3)
-    monkeypatch.setattr("cli.emulator.HEALTH_SECONDS", 0.2)
+    monkeypatch.setattr("cli.local_process.HEALTH_SECONDS", 0.2)
     process = emulator.start(python)
     os.kill(process.pid, signal.SIGSTOP)
     replacement = emulator.start(python)
@@ -185,19 +185,6 @@ def test_records_that_cannot_be_read_are_no_process(emulator: Emulator) -> None:
         (emulator.folder / "emulator.json").write_text(text)
         assert emulator.running() is None
         assert not emulator.stop()
-
-
-def test_a_free_port_is_the_wanted_one_if_it_can_be() -> None:
-    wanted = free_port()
-    assert free_port(wanted) == wanted
-    with socket.create_server((HOST, wanted)):
-        assert free_port(wanted) != wanted
-
-
-def test_a_secure_address_is_the_one_with_tls() -> None:
-    process = Process(pid=1, port=80)
-    assert process.url == "http://127.0.0.1:80"
-    assert replace(process, tls_port=443).url == "https://127.0.0.1:443"
 
 
 HOLDER = """

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.emulator import Process
 from cli.errors import CommandFailed
 from cli.local import LocalAws, digest_of, environ, host_architecture
+from cli.local_process import Process
 from cli.target import Target
 
 

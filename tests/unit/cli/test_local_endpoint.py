@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.emulator import HOST, Process
 from cli.errors import CommandFailed
 from cli.local_endpoint import LocalEndpoint, Place
+from cli.local_process import HOST, Process
 from cli.target import CHECKOUT
 
 

@@ -4,14 +4,12 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-import orjson
-
 from functions.drift.records import Document, move, read
+from functions.drift.uploads import parquet
 from lastmile.audit import rfc3339
 from lastmile.bus import Bus
-from lastmile.feedback import at_once
+from lastmile.feedback import at_once, fits
 from lastmile.labelled import Labelled
-from lastmile.quality import training_rows
 from lastmile.spec import ModelSpec
 from lastmile.store import AlreadyExists, Store
 
@@ -61,9 +59,10 @@ class Retraining:
         if pending is None:
             return
         if pending["rows"]:
-            chosen = [row for row in _new(rows(), pending["since"]) if row.feedback.received <= pending["until"]]
+            new = _new(self._spec, rows(), pending["since"])
+            chosen = [row for row in new if row.feedback.received <= pending["until"]]
             with suppress(AlreadyExists):
-                self._store.create(pending["upload"], _lines(self._spec, chosen))
+                self._store.create(pending["upload"], parquet(self._spec, chosen))
         elif pending["copy"] is not None and not self._store.exists(pending["upload"]):
             self._store.copy(pending["copy"], pending["upload"])
         self._bus.tell(WANTED, pending["event"] | {"upload": pending["upload"]})
@@ -83,7 +82,7 @@ class Retraining:
             if training is None or training.target is None:
                 count = "Feedback starts nothing: the spec has no [training] with a target."
             else:
-                new = _new(rows(), used)
+                new = _new(self._spec, rows(), used)
                 if len(new) >= policy.feedback_rows:
                     return "feedback", f"{len(new)} new labelled rows, {policy.feedback_rows} are enough.", new
                 count = f"{len(new)} of {policy.feedback_rows} new labelled rows are there."
@@ -103,7 +102,7 @@ class Retraining:
         """Whether it is ours to start: of all checks that decide the same, one gets to write the record."""
         stamp = _moment(at).replace("-", "").replace(":", "")[:15] + "Z"
         used = before.get("feedback_until", 0.0)
-        name = f"feedback-{stamp}.jsonl" if new else newest and f"again-{stamp}{_suffix(newest)}"
+        name = f"feedback-{stamp}.parquet" if new else newest and f"again-{stamp}{_suffix(newest)}"
         until = max((row.feedback.received for row in new), default=used)
         pending = {
             "upload": f"training/{self._spec.name}/{name}" if name else None,
@@ -123,16 +122,11 @@ def _suffix(path: str) -> str:
     return found[0] if found else ""
 
 
-def _lines(spec: ModelSpec, rows: Sequence[Labelled]) -> bytes:
-    assert spec.training is not None
-    assert spec.training.target is not None
-    records = training_rows(spec, rows, target=spec.training.target)
-    return b"".join(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE) for record in records)
-
-
-def _new(rows: Sequence[Labelled], used: float) -> list[Labelled]:
-    """Rows that callers were answered, whose labels have come since."""
-    return [row for row in rows if row.role != SHADOW and row.feedback.received > used]
+def _new(spec: ModelSpec, rows: Sequence[Labelled], used: float) -> list[Labelled]:
+    """Rows that callers were answered, whose labels have come since and are of the kind that the model answers."""
+    return [
+        row for row in rows if row.role != SHADOW and row.feedback.received > used and fits(row.feedback.label, spec)
+    ]
 
 
 def _said(wanted: bool, cause: str | None, sentence: str) -> Document:

@@ -1,3 +1,4 @@
+import io
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -5,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from arro3.core import Table
+from arro3.io import read_parquet
 
 from lastmile.feedback import Feedback, write
 from lastmile.policies import Retrain, Training
@@ -38,6 +41,10 @@ def tick(world: World, hours: float = 0) -> dict[str, Any]:
 
 def uploads(world: World) -> list[str]:
     return sorted(world.data.list("training"))
+
+
+def learnable(world: World, path: str) -> Table:
+    return read_parquet(io.BytesIO(world.data.get(path).data)).read_all()
 
 
 def test_a_spec_that_asks_for_nothing_gets_nothing(world: World, fraud: Make) -> None:
@@ -116,14 +123,14 @@ def test_enough_new_labels_become_training_rows_once(world: World, fraud: Make) 
     second = tick(world, 1)
     assert (second["started"], second["cause"]) == (True, "feedback")
     (path,) = uploads(world)
-    assert path == "training/fraud/feedback-20260314T160000Z.jsonl"
-    rows = [json.loads(line) for line in world.data.get(path).data.splitlines()]
-    assert len(rows) == 50
-    assert rows[0].keys() == {"amount", "country", "is_fraud"}
+    assert path == "training/fraud/feedback-20260314T160000Z.parquet"
+    rows = learnable(world, path)
+    assert rows.num_rows == 50
+    assert rows.column_names == ["amount", "country", "is_fraud"]
     assert tick(world, 2)["sentence"] == "0 of 50 new labelled rows are there."
     labelled(world, of, 50, known=NOW + 2.5 * HOUR)
     assert tick(world, 3)["started"]
-    assert [len(world.data.get(path).data.splitlines()) for path in uploads(world)] == [50, 50]
+    assert [learnable(world, path).num_rows for path in uploads(world)] == [50, 50]
     uploaded = [detail["upload"] for kind, detail in world.bus.heard if kind == "RetrainWanted"]
     assert uploaded == uploads(world), "the upload itself starts the run; the event says which"
 
@@ -148,7 +155,7 @@ def test_an_upload_that_was_decided_and_not_written_is_written_later(
     labelled(world, of, 5, known=NOW + HOUR / 2)
     world.watch.tick(NOW + HOUR)
     (path,) = uploads(world)
-    assert len(world.data.get(path).data.splitlines()) == 10, "as was decided, without what came later"
+    assert learnable(world, path).num_rows == 10, "as was decided, without what came later"
 
 
 def test_drift_with_too_few_labels_trains_on_the_newest_upload(world: World, fraud: Make) -> None:
@@ -174,3 +181,13 @@ def test_answers_of_a_shadow_are_no_training_rows(world: World, fraud: Make) -> 
     store_captures(world.data, [line], at=NOW - HOUR)
     write(world.data, [Feedback("fraud", prediction_id, 0, 1, "r", NOW, NOW)])
     assert tick(world)["started"] is False
+
+
+def test_labels_of_another_kind_than_the_answers_are_no_training_rows(world: World, fraud: Make) -> None:
+    of = fraud(training=TRAINING, retrain=Retrain(feedback_rows=10))
+    world.push(of)
+    labelled(world, of, 9)
+    prediction_id, line = predicted(np.array([1]), ["DE"], at=NOW - HOUR, of=of)
+    store_captures(world.data, [line], at=NOW - HOUR, batch=prediction_id)
+    write(world.data, [Feedback("fraud", prediction_id, 0, "yes", "r", NOW, NOW)])
+    assert tick(world)["sentence"] == "9 of 10 new labelled rows are there."

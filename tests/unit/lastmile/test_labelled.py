@@ -1,4 +1,5 @@
 import gzip
+import json
 
 import numpy as np
 import pytest
@@ -47,6 +48,14 @@ def test_only_the_hours_that_the_ids_name_are_read(store: Store, watched: type) 
 def test_an_id_at_the_border_of_an_hour_is_found_on_either_side(store: Store) -> None:
     prediction_id, line = predicted(np.array([1]), ["DE"], at=NOW + 1, prediction_id=new_ulid(NOW - 1))
     store_captures(store, [line], at=NOW + 1)
+    assert len(joined(store, "fraud", [label(prediction_id)]).rows) == 1
+
+
+def test_an_id_is_found_however_much_a_line_says_before_it(store: Store) -> None:
+    prediction_id, line = predicted(np.array([1]), ["DE"], at=NOW)
+    document = json.loads(line)
+    longer = {"marker": document["marker"], "types": {f"column_{number}": "<f4" for number in range(100)}} | document
+    store_captures(store, [json.dumps(longer).encode() + b"\n"], at=NOW)
     assert len(joined(store, "fraud", [label(prediction_id)]).rows) == 1
 
 

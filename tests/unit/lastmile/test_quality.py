@@ -1,6 +1,5 @@
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,9 +7,8 @@ import orjson
 import pytest
 
 from lastmile.feedback import Feedback, write
-from lastmile.labelled import joined
-from lastmile.policies import Feature, Training
-from lastmile.quality import quality, training_rows
+from lastmile.policies import Feature
+from lastmile.quality import quality
 from lastmile.spec import ModelSpec
 from lastmile.store import Store
 from lastmile.tensors import Array, TensorSpec
@@ -196,14 +194,3 @@ def test_probabilities_without_names_and_labels_are_numbered(store: Store) -> No
     (version,) = measured(store, of)["versions"]
     assert version["metrics"]["accuracy"]["value"] == 1.0
     assert version["confusion"] == {"classes": ["0", "1"], "counts": [[1, 0], [0, 1]]}
-
-
-def test_labelled_rows_become_training_rows(store: Store) -> None:
-    prediction_id = given(store, [(1.5, "DE", 1), (float("nan"), "", 0)])
-    labels = [Feedback("fraud", prediction_id, row, label, "r", NOW, NOW) for row, label in enumerate((1, 0))]
-    of = replace(spec(), training=Training(recipe="tabular", target="is_fraud"))
-    rows = list(training_rows(of, joined(store, "fraud", labels).rows, target="is_fraud"))
-    assert rows == [
-        {"amount": 1.5, "country": "DE", "is_fraud": 1},
-        {"amount": None, "country": "", "is_fraud": 0},
-    ]

@@ -115,6 +115,15 @@ def check_fits(label: Label, spec: ModelSpec) -> None:
             _wanted(isinstance(label, (int, float)), "a number")
 
 
+def fits(label: Label, spec: ModelSpec) -> bool:
+    """Labels given while the model had no spec yet, or another one, may be of another kind."""
+    try:
+        check_fits(label, spec)
+    except InvalidFeedback:
+        return False
+    return True
+
+
 def write(store: Store, feedback: Iterable[Feedback]) -> int:
     """How many of them were new; what is there already stays as it is."""
     return sum(at_once(lambda one: _create(store, one), feedback))

@@ -128,6 +128,6 @@ def _unpacked(data: bytes) -> tuple[bytes, bool]:
 
 
 def _id(line: bytes) -> str | None:
-    """Without reading the rest of a line that may not be wanted."""
-    found = ID.search(line, 0, 200)
+    """Without reading a line that may not be wanted: the first there is, for it comes before what was asked."""
+    found = ID.search(line)
     return None if found is None else found[1].decode()

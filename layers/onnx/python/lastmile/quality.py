@@ -1,15 +1,14 @@
 """How right a model's answers were, once it is known: figures per version, per group of rows and per day."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from lastmile.audit import rfc3339
-from lastmile.errors import InvalidFeedback
-from lastmile.feedback import check_fits, read
-from lastmile.labelled import Join, Labelled, joined
+from lastmile.feedback import fits, read
+from lastmile.labelled import Join, joined
 from lastmile.scores import SHADOW, Table
 from lastmile.spec import ModelSpec
 from lastmile.store import Store
@@ -31,7 +30,7 @@ def quality(store: Store, spec: ModelSpec, *, since: float, until: float, predic
 
 def document(join: Join, spec: ModelSpec, *, since: float, until: float, predictions: int | None = None) -> Document:
     """The same of a join that has been made already."""
-    fitting = [row for row in join.rows if _fits(row, spec)]
+    fitting = [row for row in join.rows if fits(row.feedback.label, spec)]
     versions = sorted({row.version for row in fitting})
     tables = [Table(spec, [row for row in fitting if row.version == version]) for version in versions]
     return {
@@ -68,15 +67,6 @@ def _labels(join: Join, predictions: int | None) -> Document:
     }
 
 
-def _fits(row: Labelled, spec: ModelSpec) -> bool:
-    """Labels given while the model had no spec yet, or another one, may be of another kind."""
-    try:
-        check_fits(row.feedback.label, spec)
-    except InvalidFeedback:
-        return False
-    return True
-
-
 def _notes(join: Join, *, unfit: int) -> Iterator[str]:
     if not (join.rows or join.unknown or join.not_kept):
         yield "No label has arrived for a prediction of this time."
@@ -92,24 +82,3 @@ def _notes(join: Join, *, unfit: int) -> Iterator[str]:
 
 def _moment(at: float) -> str:
     return rfc3339(int(at * 1000))
-
-
-def training_rows(spec: ModelSpec, rows: Iterable[Labelled], *, target: str) -> Iterator[Document]:
-    """One record per row as training data has them: a field per feature, and the label. What is missing is null."""
-    for row in rows:
-        record: Document = {}
-        for tensor in spec.inputs:
-            names: Sequence[str] = tensor.columns or (tensor.name,)
-            array = row.inputs.get(tensor.name)
-            flat = [] if array is None else np.asarray(array).reshape(-1).tolist()
-            if len(flat) == len(names):
-                record |= {name: _plain(value) for name, value in zip(names, flat, strict=True)}
-        yield record | {target: row.feedback.label}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

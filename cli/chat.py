@@ -120,6 +120,7 @@ def redrive(context: typer.Context) -> None:
                 MessageBody=message["Body"],
                 MessageGroupId=message["Attributes"]["MessageGroupId"],
                 MessageDeduplicationId=f"again-{message['MessageId']}",
+                MessageAttributes={"redriven": {"DataType": "String", "StringValue": message["MessageId"]}},
             )
             client.delete_message(QueueUrl=urls[dead], ReceiptHandle=message["ReceiptHandle"])
             count += 1

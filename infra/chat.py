@@ -17,7 +17,7 @@ from infra.operating import Operating
 from infra.storage import Storage
 
 BATCH = 10
-TRIES = 5  # then a message is a dead letter
+TRIES = 8  # then a message is a dead letter
 
 
 class Chat(Stack):
@@ -140,6 +140,7 @@ class Chat(Stack):
             environment={
                 "LASTMILE_CHAT_SECRETS": self._secrets,
                 "LASTMILE_CHAT_TABLE": self._table.table_name,
+                "LASTMILE_CHAT_QUEUE": self._messages.queue_url,
                 "LASTMILE_CHAT_DEAD_LETTERS": self._dead.queue_url,
                 "LASTMILE_CHAT_GROUPS": json.dumps(self._stage.zendesk_groups),
                 "LASTMILE_RELEASE_SECONDS": str(self._stage.release_seconds),
@@ -153,7 +154,12 @@ class Chat(Stack):
                 sends(self._dead),
                 aws_iam.PolicyStatement(
                     sid="Messages",
-                    actions=["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
+                    actions=[
+                        "sqs:ReceiveMessage",
+                        "sqs:DeleteMessage",
+                        "sqs:GetQueueAttributes",
+                        "sqs:ChangeMessageVisibility",
+                    ],
                     resources=[self._messages.queue_arn],
                 ),
                 *self._keeps_records(),
@@ -165,7 +171,7 @@ class Chat(Stack):
         return [
             aws_iam.PolicyStatement(
                 sid="Records",
-                actions=["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+                actions=["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"],
                 resources=[self._table.table_arn],
             ),
             aws_iam.PolicyStatement(

@@ -21,12 +21,12 @@ from infra.assets import Assets
 from infra.config import Stage
 from infra.duties import OPERATIONS
 from infra.function import Function
-from infra.learning import waking
+from infra.learning import any_execution, following, waking
 from infra.nag import accept, accept_paths
 from infra.storage import Storage
 
 BATCH = 10
-TRIES = 8  # with the function's own waits in between about an hour
+TRIES = 8  # with the function's own waits in between about 40 minutes
 TOLD = ["ApprovalWanted", "DecisionReview", "DriftDetected", "RunFailed", "RunFinished"]
 UNDELIVERED = "aws/lambda/async/*"  # where Lambda leaves the events that it has given up
 
@@ -67,7 +67,8 @@ class Operating(Construct):
             duty=OPERATIONS,
             storage=storage,
             alarms=storage.alarms,
-            statements=[*shared, *self._statements(storage), waking(stage)],
+            statements=[*shared, *self._statements(storage), following(stage), waking(stage)],
+            accepted=any_execution(stage),
             handler="functions.chat.operations.handler.handler",
         )
         accept_paths(cast(Construct, self.function.node.find_child("Role")), storage.data, [UNDELIVERED])

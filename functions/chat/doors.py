@@ -35,13 +35,16 @@ def open_hook(environ: Mapping[str, str]) -> HookDoor:
 
 
 def open_worker(environ: Mapping[str, str]) -> "Worker":
-    from snapshot_restore_py import register_after_restore
+    from snapshot_restore_py import register_after_restore, register_before_snapshot
 
     from functions.chat.actions import Actions
     from functions.chat.assistant.assistant import Assistant
     from functions.chat.assistant.book import Book
     from functions.chat.delivery import Delivery
+    from functions.chat.inbox import Inbox
     from functions.chat.lessons import Lessons
+    from functions.chat.message import Incoming
+    from functions.chat.once import Once
     from functions.chat.records import Records
     from functions.chat.team import Team
     from functions.chat.tickets import All, Bus, Webhook, Zendesk
@@ -77,9 +80,20 @@ def open_worker(environ: Mapping[str, str]) -> "Worker":
         release_seconds=settings.release_seconds,
         capture=Capture() if settings.capture else None,
     )
+    dynamodb, sqs = Client("dynamodb"), Client("sqs")
+    once, records = Once(dynamodb, environment.table), Records(dynamodb, environment.table)
+    register_before_snapshot(once.warm_up)
     return Worker(
         Assistant(book),
-        records=Records(Client("dynamodb"), environment.table),
+        inbox=Inbox(
+            FifoQueue(sqs, environment.queue),
+            read=Incoming.from_bytes,
+            once=once,
+            records=records,
+            dead=DeadLetters(sqs, environment.dead),
+            log=log,
+        ),
+        records=records,
         team=Team(predictor, book.model, warn=logger.warning),
         actions=Actions(book, web, lambda: newest("shop")),
         delivery=Delivery(web, secrets.of),
@@ -91,18 +105,18 @@ def open_worker(environ: Mapping[str, str]) -> "Worker":
             )
         ),
         lessons=Lessons(data, book.model, groups=environment.groups, log=log),
-        dead=DeadLetters(Client("sqs"), environment.dead),
-        log=log,
     )
 
 
 def open_operator(environ: Mapping[str, str]) -> "Operator":
-    from snapshot_restore_py import register_after_restore
+    from snapshot_restore_py import register_after_restore, register_before_snapshot
 
+    from functions.chat.inbox import Inbox
+    from functions.chat.once import Once
     from functions.chat.operations.board import Board
     from functions.chat.operations.carrying import Carrying
     from functions.chat.operations.looking import Looking
-    from functions.chat.operations.operator import Operator
+    from functions.chat.operations.operator import Operator, read
     from functions.chat.operations.people import People
     from functions.chat.operations.reviews import Reviews
     from functions.chat.operations.writing import Writing
@@ -123,6 +137,13 @@ def open_operator(environ: Mapping[str, str]) -> "Operator":
     registry = Registry(artifacts)
     approvals = Approvals(data)
     secrets = Secrets(manager, environment.secrets, names=frozenset(OPERATED))
+    dynamodb, queue = Client("dynamodb"), FifoQueue(sqs, environment.queue)
+    once, records = Once(dynamodb, environment.table), Records(dynamodb, environment.table)
+    register_before_snapshot(once.warm_up)
+
+    def log(event: str, **facts: Any) -> None:
+        logger.info(event, extra=facts)
+
     return Operator(
         board=Board(Internet(), secrets.of),
         people=People(manager, environment.secrets),
@@ -134,10 +155,10 @@ def open_operator(environ: Mapping[str, str]) -> "Operator":
             reviews=Reviews(registry, data, lambda kind, detail: tell(events, environment.bus, kind, detail)),
             looking=Looking(registry, data),
         ),
-        records=Records(Client("dynamodb"), environment.table),
-        queue=FifoQueue(sqs, environment.queue),
-        dead=DeadLetters(sqs, environment.dead),
-        log=lambda event, **facts: logger.info(event, extra=facts),
+        records=records,
+        queue=queue,
+        inbox=Inbox(queue, read=read, once=once, records=records, dead=DeadLetters(sqs, environment.dead), log=log),
+        log=log,
     )
 
 

@@ -54,10 +54,12 @@ class OperatorEnvironment:
 
 @dataclass(frozen=True, slots=True)
 class WorkerEnvironment:
-    """`dead` is the URL of the dead letters' queue, `groups` are Zendesk's ids of the queues."""
+    """`queue` and `dead` are the URLs of the messages' queue and of its dead letters, `groups` are Zendesk's ids of the
+    teams' queues."""
 
     secrets: str
     table: str
+    queue: str
     dead: str
     artifacts: str
     data: str
@@ -67,11 +69,12 @@ class WorkerEnvironment:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "WorkerEnvironment":
-        names = ("SECRETS", "TABLE", "DEAD_LETTERS")
+        names = ("SECRETS", "TABLE", "QUEUE", "DEAD_LETTERS")
         _check(environ, *(f"LASTMILE_CHAT_{name}" for name in names), "LASTMILE_ARTIFACTS", "LASTMILE_DATA")
         return cls(
             secrets=environ["LASTMILE_CHAT_SECRETS"],
             table=environ["LASTMILE_CHAT_TABLE"],
+            queue=environ["LASTMILE_CHAT_QUEUE"],
             dead=environ["LASTMILE_CHAT_DEAD_LETTERS"],
             artifacts=environ["LASTMILE_ARTIFACTS"],
             data=environ["LASTMILE_DATA"],

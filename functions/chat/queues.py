@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
+from math import ceil
 from typing import Any, Protocol
 
 from functions.chat.message import Incoming, Queued
@@ -39,11 +40,11 @@ class FifoQueue:
 
     def later(self, receipt: str, seconds: float) -> None:
         """Hide a message that was received for so long; where that fails it comes back when the queue says."""
-        from botocore.exceptions import ClientError
+        from botocore.exceptions import BotoCoreError, ClientError
 
-        with suppress(ClientError):
+        with suppress(BotoCoreError, ClientError):
             self._client.change_message_visibility(
-                QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=round(seconds)
+                QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=ceil(seconds)
             )
 
 
@@ -71,12 +72,13 @@ class DeadLetters:
         self._client = client
         self._url = url
 
-    def put(self, body: str, group: str, reason: str) -> None:
+    def put(self, body: str, group: str, reason: str, identity: str) -> None:
+        """Of one `identity` there is one letter; the same message sent again may become a second."""
         self._client.send_message(
             QueueUrl=self._url,
             MessageBody=body,
             MessageGroupId=group,
-            MessageDeduplicationId=_key(body),
+            MessageDeduplicationId=_key(f"{identity}\n{body}"),
             MessageAttributes={"reason": {"DataType": "String", "StringValue": reason[:256]}},
         )
 

@@ -1,7 +1,7 @@
 """The worker: takes messages from the queue in the order of their conversations, and does what the assistant says."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Protocol
 
@@ -12,14 +12,13 @@ from functions.chat.assistant.assistant import Assistant
 from functions.chat.assistant.conversation import Button, Call, Learnt, Reading, Said, Say, Ticket, Turn
 from functions.chat.assistant.language import language_of
 from functions.chat.delivery import Delivery
+from functions.chat.inbox import Failures, Inbox
 from functions.chat.message import Incoming
-from functions.chat.records import Job, Overtaken, Records, Work
+from functions.chat.records import Job, Records, Work
 from functions.chat.team import Team
 from functions.chat.tickets import Sink
-from functions.chat.web import Refused, TryLater
 
 type Event = Mapping[str, Any]
-type Log = Callable[..., object]
 
 
 class Lessons(Protocol):
@@ -27,65 +26,30 @@ class Lessons(Protocol):
         """What a person said of a prediction, kept as feedback."""
 
 
-class DeadLetters(Protocol):
-    def put(self, body: str, group: str, reason: str) -> None: ...
-
-
 class Worker:
-    """One batch of an SQS FIFO queue. What fails is tried again with everything behind it in its conversation; what
-    can never succeed goes to the dead letters with its reason at once."""
-
     def __init__(
         self,
         assistant: Assistant,
         *,
+        inbox: Inbox[Incoming],
         records: Records,
         team: Team,
         actions: Actions,
         delivery: Delivery,
         tickets: Sink,
         lessons: Lessons,
-        dead: DeadLetters,
-        log: Log,
     ) -> None:
         self._assistant = assistant
+        self._inbox = inbox
         self._records = records
         self._team = team
         self._actions = actions
         self._delivery = delivery
         self._tickets = tickets
         self._lessons = lessons
-        self._dead = dead
-        self._log = log
 
-    def __call__(self, event: Event, context: object) -> dict[str, list[dict[str, str]]]:
-        failed: list[dict[str, str]] = []
-        stopped: set[str] = set()
-        for record in event["Records"]:
-            group = record["attributes"]["MessageGroupId"]
-            if group in stopped or not self._take(record, group):
-                stopped.add(group)
-                failed.append({"itemIdentifier": record["messageId"]})
-        return {"batchItemFailures": failed}
-
-    def _take(self, record: Mapping[str, Any], group: str) -> bool:
-        """Whether the queue may forget the message."""
-        body = record["body"]
-        try:
-            message = Incoming.from_bytes(body)
-        except (KeyError, TypeError, ValueError) as error:
-            self._dead.put(body, group, f"the message cannot be read: {type(error).__name__}")
-            return True
-        try:
-            self.handle(message)
-        except Refused as error:
-            self._records.fail(message, str(error))
-            self._dead.put(body, group, str(error))
-            self._log("refused", platform=message.platform, reason=str(error))
-        except (TryLater, Overtaken) as error:
-            self._log("later", platform=message.platform, reason=str(error))
-            return False
-        return True
+    def __call__(self, event: Event, context: object) -> Failures:
+        return self._inbox.work(event["Records"], context, self.handle)
 
     def handle(self, message: Incoming) -> None:
         """Everything that is left to do for the message."""

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from functions.chat.inbox import Inbox
 from functions.chat.message import Incoming
 from functions.chat.operations.board import Board
 from functions.chat.operations.carrying import Carrying
@@ -18,13 +19,9 @@ from functions.chat.operations.orders import Order, Unclear, order_of
 from functions.chat.operations.people import People, actor_of
 from functions.chat.operations.posts import Post
 from functions.chat.operations.writing import Writing
-from functions.chat.queues import QueueUnavailable
-from functions.chat.records import Job, Overtaken, Records
-from functions.chat.secrets import SecretsUnavailable
-from functions.chat.web import Refused, TryLater
+from functions.chat.records import Job, Records
+from functions.chat.web import Refused
 from lastmile.errors import LastmileError, StoreUnavailable
-
-FIRST_WAIT, GROWTH, LONGEST_WAIT = 10.0, 3.0, 900.0  # seconds until a failed message is tried again
 
 type Event = Mapping[str, Any]
 type Queued = Notice | Incoming
@@ -32,13 +29,6 @@ type Queued = Notice | Incoming
 
 class Queue(Protocol):
     def put(self, message: Notice) -> None: ...
-
-    def later(self, receipt: str, seconds: float) -> None:
-        """Hide the message that was received with that receipt for so long."""
-
-
-class DeadLetters(Protocol):
-    def put(self, body: str, group: str, reason: str) -> None: ...
 
 
 class Operator:
@@ -51,7 +41,7 @@ class Operator:
         carrying: Carrying,
         records: Records,
         queue: Queue,
-        dead: DeadLetters,
+        inbox: Inbox[Queued],
         log: Callable[..., object],
     ) -> None:
         self._board = board
@@ -60,13 +50,13 @@ class Operator:
         self._carrying = carrying
         self._records = records
         self._queue = queue
-        self._dead = dead
+        self._inbox = inbox
         self._log = log
 
     def __call__(self, event: Event, context: object) -> dict[str, Any]:
         records = event.get("Records") or ()
         if records and records[0].get("eventSource") == "aws:sqs":
-            return self._work(records)
+            return dict(self._inbox.work(records, context, self.handle))
         return {"queued": self._tell(event)}
 
     def _tell(self, event: Event) -> int:
@@ -78,41 +68,6 @@ class Operator:
                 self._queue.put(notice(platform, about, detail))
             self._log("told", about=about, platforms=platforms)
         return len(found) * len(platforms)
-
-    def _work(self, records: Any) -> dict[str, list[dict[str, str]]]:
-        """What fails is tried again with everything behind it in its conversation, when the platform wants it."""
-        failed: list[dict[str, str]] = []
-        stopped: set[str] = set()
-        for record in records:
-            group = record["attributes"]["MessageGroupId"]
-            if group in stopped or not self._take(record, group):
-                stopped.add(group)
-                failed.append({"itemIdentifier": record["messageId"]})
-        return {"batchItemFailures": failed}
-
-    def _take(self, record: Mapping[str, Any], group: str) -> bool:
-        body = record["body"]
-        try:
-            queued = read(body)
-        except (KeyError, TypeError, ValueError) as error:
-            self._dead.put(body, group, f"the message cannot be read: {type(error).__name__}")
-            return True
-        try:
-            self.handle(queued)
-        except Refused as error:
-            self._records.fail(queued, str(error))
-            self._dead.put(body, group, str(error))
-            self._log("refused", platform=queued.platform, reason=str(error))
-        except (TryLater, Overtaken, StoreUnavailable, SecretsUnavailable, QueueUnavailable) as error:
-            self._log("later", platform=queued.platform, reason=str(error))
-            self._postpone(record, error.seconds if isinstance(error, TryLater) else 0.0)
-            return False
-        return True
-
-    def _postpone(self, record: Mapping[str, Any], wanted: float) -> None:
-        tries = int(record["attributes"].get("ApproximateReceiveCount", 1))
-        wait = min(FIRST_WAIT * GROWTH ** (tries - 1), LONGEST_WAIT)
-        self._queue.later(record["receiptHandle"], max(wanted, wait))
 
     def handle(self, queued: Queued) -> None:
         """Everything that is left to do for it; it is written down first, and each step when it is done."""
@@ -168,7 +123,7 @@ class Operator:
 
 
 def read(body: str) -> Queued:
-    """Raises KeyError, TypeError or ValueError."""
+    """Raises KeyError, TypeError, ValueError or AttributeError."""
     document = orjson.loads(body)
     return Notice.from_document(document) if document.get("kind") == "notice" else Incoming.from_bytes(body)
 

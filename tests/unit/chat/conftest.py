@@ -2,15 +2,17 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError
+from moto import mock_aws
 from nacl.signing import SigningKey
 
 from cli.webhooks import SIGN
@@ -129,3 +131,18 @@ def body_of(name: str) -> bytes:
 @pytest.fixture
 def hook() -> Hook:
     return Hook()
+
+
+@pytest.fixture
+def dynamodb() -> Iterator[Any]:
+    with mock_aws():
+        client = boto3.client(
+            "dynamodb", region_name="eu-west-1", aws_access_key_id="testing", aws_secret_access_key="testing"
+        )
+        client.create_table(
+            TableName="chat",
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        yield client

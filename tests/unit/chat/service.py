@@ -8,10 +8,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
+from botocore.exceptions import ClientError
 
 from functions.chat.assistant.conversation import Learnt, Routing, Ticket
 from functions.chat.message import Incoming
 from functions.chat.web import Page, TryLater
+
+TIMEOUT = 60  # seconds that the function may run
 
 
 class Killed(BaseException):
@@ -73,6 +76,7 @@ class Table:
 
     fate: Fate = field(default_factory=Fate)
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
+    ahead: int = 0
 
     class exceptions:
         TransactionCanceledException = Cancelled
@@ -82,11 +86,37 @@ class Table:
         item = self.items.get(Key["pk"]["S"])
         return {} if item is None else {"Item": dict(item)}
 
-    def update_item(self, *, Key: Any, UpdateExpression: str, ExpressionAttributeValues: Any, TableName: str) -> None:
+    def update_item(
+        self,
+        *,
+        TableName: str,
+        Key: Any,
+        UpdateExpression: str,
+        ExpressionAttributeValues: Any,
+        ExpressionAttributeNames: Mapping[str, str] | None = None,
+    ) -> None:
         self.fate.strike()
-        name = UpdateExpression.split()[1]
-        (value,) = ExpressionAttributeValues.values()
-        self.items.setdefault(Key["pk"]["S"], dict(Key))[name] = value
+        names = ExpressionAttributeNames or {}
+        item = self.items.setdefault(Key["pk"]["S"], dict(Key))
+        for change in UpdateExpression.removeprefix("SET ").split(", "):
+            name, value = change.split(" = ")
+            item[names.get(name, name)] = ExpressionAttributeValues[value]
+        self.fate.strike()
+
+    def put_item(self, *, Item: Any, ExpressionAttributeValues: Any, **more: Any) -> None:
+        """A lease; time has gone on by `ahead` seconds."""
+        self.fate.strike()
+        now, millis = (int(ExpressionAttributeValues[name]["N"]) for name in (":now", ":now_in_millis"))
+        found = self.items.get(Item["pk"]["S"])
+        if found is not None and not _over(found, now + self.ahead, millis + 1000 * self.ahead):
+            error = {"Error": {"Code": "ConditionalCheckFailedException"}, "Item": found}
+            raise ClientError(error, "PutItem")  # type: ignore[arg-type]
+        self.items[Item["pk"]["S"]] = dict(Item)
+        self.fate.strike()
+
+    def delete_item(self, *, TableName: str, Key: Any) -> None:
+        self.fate.strike()
+        self.items.pop(Key["pk"]["S"], None)
         self.fate.strike()
 
     def transact_write_items(self, *, TransactItems: list[Any]) -> None:
@@ -109,6 +139,32 @@ class Table:
             case "done = :done":
                 return found is not None and found["done"] == values[":done"]
         raise AssertionError(put["ConditionExpression"])
+
+
+def _over(item: Mapping[str, Any], now: int, millis: int) -> bool:
+    if int(item["expires"]["N"]) < now:
+        return True
+    return item["status"]["S"] == "INPROGRESS" and int(item["in_progress_expiration"]["N"]) < millis
+
+
+@dataclass
+class Context:
+    """Lambda's, as far as it is used."""
+
+    left: float = TIMEOUT
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self.left * 1000)
+
+
+@dataclass
+class Waits:
+    """How long messages are hidden."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    def later(self, receipt: str, seconds: float) -> None:
+        self.seconds.append(seconds)
 
 
 @dataclass
@@ -136,7 +192,7 @@ class Lessons:
 class Dead:
     letters: list[tuple[str, str]] = field(default_factory=list)  # body, reason
 
-    def put(self, body: str, group: str, reason: str) -> None:
+    def put(self, body: str, group: str, reason: str, identity: str) -> None:
         self.letters.append((body, reason))
 
 
@@ -170,10 +226,17 @@ class Queue:
         self.groups[group] = [message for message in self.groups[group] if message[0] != number]
 
 
-def event_of(batch: list[tuple[str, int, str]]) -> dict[str, Any]:
+def event_of(batch: list[tuple[str, int, str]], *, tries: int = 1, redriven: str = "") -> dict[str, Any]:
+    attributes = {"redriven": {"stringValue": redriven, "dataType": "String"}} if redriven else {}
     return {
         "Records": [
-            {"messageId": str(number), "body": body, "attributes": {"MessageGroupId": group}}
+            {
+                "messageId": str(number),
+                "receiptHandle": f"receipt-{number}",
+                "body": body,
+                "attributes": {"MessageGroupId": group, "ApproximateReceiveCount": str(tries)},
+                "messageAttributes": attributes,
+            }
             for group, number, body in batch
         ]
     }

@@ -62,5 +62,25 @@ def test_the_hook_waits_for_nothing_that_only_the_worker_needs() -> None:
     """A platform waits for three seconds; what the assistant, the model and AWS need comes later or never."""
     script = "import functions.chat.doors, json, sys; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
+    names = set(json.loads(done.stdout))
+    assert "aws_lambda_powertools.utilities.idempotency" not in names
+    loaded = {name.partition(".")[0] for name in names}
     assert not loaded & {"boto3", "nacl", "numpy", "onnxruntime", "obstore", "pydantic", "urllib3"}
+
+
+@pytest.mark.parametrize("door", ["open_worker", "open_operator"])
+def test_leases_are_imported_before_a_snapshot_and_not_for_the_first_message(door: str) -> None:
+    script = f"""
+import sys
+from snapshot_restore_py import get_before_snapshot
+from functions.chat import doors
+from tests.unit.chat.test_environment import OPERATOR, WORKER
+stores = {{"LASTMILE_ARTIFACTS": "memory://", "LASTMILE_DATA": "memory://"}}
+doors.{door}(OPERATOR | WORKER | stores)
+before = "aws_lambda_powertools.utilities.idempotency" in sys.modules
+for function, arguments, named in get_before_snapshot():
+    function(*arguments, **named)
+print(before, "aws_lambda_powertools.utilities.idempotency" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

@@ -7,6 +7,7 @@ from lastmile.settings import InvalidSetting
 WORKER = {
     "LASTMILE_CHAT_SECRETS": "lastmile/dev/chat",
     "LASTMILE_CHAT_TABLE": "chat",
+    "LASTMILE_CHAT_QUEUE": "https://sqs/messages.fifo",
     "LASTMILE_CHAT_DEAD_LETTERS": "https://sqs/dead.fifo",
     "LASTMILE_ARTIFACTS": "s3://artifacts",
     "LASTMILE_DATA": "s3://data",

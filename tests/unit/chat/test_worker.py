@@ -1,25 +1,27 @@
 import random
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from functions.chat.actions import Actions
 from functions.chat.assistant.assistant import Assistant
 from functions.chat.assistant.book import Book
 from functions.chat.assistant.conversation import Routing
 from functions.chat.delivery import Delivery
+from functions.chat.inbox import Inbox
 from functions.chat.message import Incoming
+from functions.chat.once import Once
 from functions.chat.records import Overtaken, Records
 from functions.chat.web import Page
 from functions.chat.worker import Worker
 from tests.unit.chat.conftest import Hook, body_of
 from tests.unit.chat.service import (
+    TIMEOUT,
+    Context,
     Dead,
     Fate,
     Killed,
@@ -29,6 +31,7 @@ from tests.unit.chat.service import (
     Table,
     Team,
     Tickets,
+    Waits,
     event_of,
 )
 
@@ -50,28 +53,37 @@ class Office:
     table: Any = None
     fate: Fate = field(default_factory=Fate)
     clock: float = 1_800_000_000.0
+    once: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         self.network, self.tickets = Network(self.fate), Tickets(self.fate)
         self.lessons, self.dead, self.log = Lessons(), Dead(), list[tuple[str, Any]]()
         self.team = Team(UNSURE)
-        self.records = Records(self.table or Table(self.fate), "chat", clock=lambda: self.clock)
+        self.table, self.waits = self.table or Table(self.fate), Waits()
+        self.records = Records(self.table, "chat", clock=lambda: self.clock)
         self.worker = Worker(
             Assistant(self.book),
+            inbox=Inbox(
+                self.waits,
+                read=Incoming.from_bytes,
+                once=self.once or Once(self.table, "chat"),  # type: ignore[arg-type]
+                records=self.records,
+                dead=self.dead,
+                log=lambda event, **facts: self.log.append((event, facts)),
+            ),
             records=self.records,
             team=self.team,  # type: ignore[arg-type]
             actions=Actions(self.book, self.network, lambda: {"url": "https://shop.example", "token": "t-1"}),
             delivery=Delivery(self.network, lambda _: [SECRET], clock=lambda: self.clock),
             tickets=self.tickets,
             lessons=self.lessons,
-            dead=self.dead,
-            log=lambda event, **facts: self.log.append((event, facts)),
         )
 
-    def take(self, *messages: Incoming) -> list[str]:
+    def take(self, *messages: Incoming, tries: int = 1, redriven: str = "") -> list[str]:
         """Ids of those that failed."""
         batch = [(message.conversation, number, message.to_bytes().decode()) for number, message in enumerate(messages)]
-        return [failed["itemIdentifier"] for failed in self.worker(event_of(batch), None)["batchItemFailures"]]
+        event = event_of(batch, tries=tries, redriven=redriven)
+        return [failed["itemIdentifier"] for failed in self.worker(event, Context())["batchItemFailures"]]
 
     @property
     def said(self) -> list[str]:
@@ -145,7 +157,7 @@ def test_what_the_platform_refuses_is_a_dead_letter_with_its_reason(office: Offi
 
 def test_what_cannot_be_read_is_a_dead_letter(office: Office) -> None:
     event = event_of([("g", 1, '{"platform": "slack"}'), ("g", 2, "no JSON")])
-    assert office.worker(event, None) == {"batchItemFailures": []}
+    assert office.worker(event, Context()) == {"batchItemFailures": []}
     assert [reason.partition(":")[0] for _, reason in office.dead.letters] == ["the message cannot be read"] * 2
 
 
@@ -154,6 +166,76 @@ def test_an_agents_rerouting_is_learnt(office: Office) -> None:
     office.take(message("", 2, kind="rerouted", value="8447320466431"))
     (learnt,) = office.lessons.learnt
     assert (learnt.prediction, learnt.helpful, learnt.label) == (UNSURE.prediction, False, "8447320466431")
+
+
+class NoLease:
+    """What there would be without Powertools."""
+
+    def until(self, context: object) -> None: ...
+
+    def __call__(self, queued: object, act: Callable[[], None], *, redriven: str = "") -> None:
+        act()
+
+
+@pytest.mark.parametrize(("once", "answers"), [(None, 1), (NoLease(), 2)], ids=["lease", "none"])
+def test_of_two_workers_with_one_message_one_answers(book: Book, once: Any, answers: int) -> None:
+    """The second comes while the first sends; without a lease the record alone has both of them do it."""
+    office = Office(book, once=once)
+    asked = message("how much is shipping?", platform="telegram", reply={"chat_id": 1})
+    second: list[list[str]] = []
+
+    def meanwhile() -> None:
+        if any("begun" in item for item in office.table.items.values()) and not second:
+            second.append([])  # so that it does not happen to the second as well
+            second[0] = office.take(asked)
+
+    office.fate.strike = meanwhile
+    assert office.take(asked) == []
+    assert second == [["0"] if answers == 1 else []]
+    assert office.take(asked) == []
+    assert len([url for _, url, _, _ in office.network.requests if url.endswith("/sendMessage")]) == answers
+
+
+@pytest.mark.parametrize("text", ["how much is shipping?", "I want to talk to a human"])
+def test_killed_at_any_request_the_next_worker_goes_on_when_the_lease_has_ended(book: Book, text: str) -> None:
+    for last in range(1, 100):
+        office = Office(book)
+        office.fate.strike = dying_at(last)
+        try:
+            office.take(message(text))
+        except Killed:
+            office.fate.strike = lambda: None
+            office.take(message(text))  # too early: it is told to come later, unless the lease was not taken yet
+            office.table.ahead += TIMEOUT + 1
+            assert office.take(message(text)) == []
+            assert (len(office.said), len(office.tickets.kept)) == (1, int("human" in text))
+        else:
+            break
+    assert 10 < last < 99
+
+
+def dying_at(last: int) -> Callable[[], None]:
+    left = iter(range(last - 1, -1, -1))
+
+    def strike() -> None:
+        if next(left, 1) == 0:
+            raise Killed
+
+    return strike
+
+
+def test_what_was_refused_is_done_with_until_it_is_sent_again(office: Office) -> None:
+    office.network.answers["chat.postMessage"] = Page(200, {"ok": False, "error": "channel_not_found"})
+    for _ in range(2):
+        assert office.take(message("shipping costs")) == []
+    assert len(office.dead.letters) == 1
+    del office.network.answers["chat.postMessage"]
+    assert office.take(message("shipping costs")) == []
+    assert office.said == []
+    for _ in range(2):
+        assert office.take(message("shipping costs"), redriven="letter-1") == []
+    assert len(office.said) == 1
+    assert len(office.dead.letters) == 1
 
 
 def test_every_recorded_request_can_be_worked_on(book: Book, hook: Hook) -> None:
@@ -178,21 +260,6 @@ def test_two_workers_with_one_conversation_decide_one_after_the_other(office: Of
         office.records.decide(message("b", 2), conversation, revision, [])
     with pytest.raises(Overtaken):
         office.records.decide(message("a", 1), conversation, revision + 1, [])
-
-
-@pytest.fixture
-def dynamodb() -> Iterator[Any]:
-    with mock_aws():
-        client = boto3.client(
-            "dynamodb", region_name="eu-west-1", aws_access_key_id="testing", aws_secret_access_key="testing"
-        )
-        client.create_table(
-            TableName="chat",
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        yield client
 
 
 def test_the_same_holds_over_dynamodb(book: Book, dynamodb: Any) -> None:
@@ -236,9 +303,10 @@ def test_a_thousand_messages_are_answered_once_each_and_in_order(book: Book) -> 
             break
         fate.strike = strike
         try:
-            failed = {each["itemIdentifier"] for each in office.worker(event_of(batch), None)["batchItemFailures"]}
+            failed = {each["itemIdentifier"] for each in office.worker(event_of(batch), Context())["batchItemFailures"]}
         except Killed:
             kills += 1
+            office.table.ahead += TIMEOUT  # its leases end; the queue waits six times as long
             continue  # nothing is forgotten, and all of the batch comes again
         finally:
             fate.strike = lambda: None

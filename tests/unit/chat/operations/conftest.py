@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from functions.chat.inbox import Inbox
 from functions.chat.message import Incoming
+from functions.chat.once import Once
 from functions.chat.operations.board import Board
 from functions.chat.operations.carrying import Carrying
 from functions.chat.operations.looking import Looking
-from functions.chat.operations.operator import Operator
+from functions.chat.operations.operator import Operator, read
 from functions.chat.operations.people import People
 from functions.chat.operations.reviews import Reviews
 from functions.chat.operations.writing import Writing
@@ -22,7 +24,7 @@ from lastmile.registry import Registry
 from lastmile.spec import ModelSpec
 from lastmile.store import Store
 from lastmile.tensors import Signature, TensorSpec
-from tests.unit.chat.service import Dead, Fate, Network, Queue, Table, event_of
+from tests.unit.chat.service import Context, Dead, Fate, Network, Queue, Table, event_of
 
 NOW = 1_800_000_000.0
 RUN = "20270115T080000Z-9f86d081884c"
@@ -103,6 +105,11 @@ class Room:
         def now() -> float:
             return self.clock
 
+        def log(event: str, **facts: Any) -> None:
+            self.log.append((event, facts))
+
+        self.table = Table(self.fate)
+        records = Records(self.table, "chat", clock=now)
         self.operator = Operator(
             board=Board(self.network, lambda name: [SECRETS[name]] if name in self.connected else [], clock=now),
             people=People(self.manager, "lastmile/dev/chat"),
@@ -115,10 +122,10 @@ class Room:
                 looking=Looking(self.registry, self.data),
                 clock=now,
             ),
-            records=Records(Table(self.fate), "chat", clock=now),
+            records=records,
             queue=self.queue,  # type: ignore[arg-type]
-            dead=self.dead,
-            log=lambda event, **facts: self.log.append((event, facts)),
+            inbox=Inbox(self.queue, read=read, once=Once(self.table, "chat"), records=records, dead=self.dead, log=log),
+            log=log,
         )
 
     def push(self, content: bytes = b"a model", **more: Any) -> int:
@@ -149,8 +156,8 @@ class Room:
     def take(self, batch: list[tuple[str, int, str]]) -> list[dict[str, str]]:
         event = event_of(batch)
         for record in event["Records"]:
-            record |= {"eventSource": "aws:sqs", "receiptHandle": "a receipt"}
-        failed: list[dict[str, str]] = self.operator(event, None)["batchItemFailures"]
+            record["eventSource"] = "aws:sqs"
+        failed: list[dict[str, str]] = self.operator(event, Context())["batchItemFailures"]
         return failed
 
     def press(self, value: str, *, by: str = ANN, why: str = "", press: str = "trigger-1", **more: Any) -> str:

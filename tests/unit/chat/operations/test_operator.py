@@ -7,7 +7,7 @@ from functions.chat.operations.notices import ALARM
 from functions.chat.web import Page
 from lastmile.errors import StoreUnavailable
 from tests.unit.chat.operations.conftest import ANN, BOB, EVE, NOW, PREDICTION, SECRETS, Room, slack_press, wanted
-from tests.unit.chat.service import Killed
+from tests.unit.chat.service import TIMEOUT, Killed
 
 DRIFT = {
     "id": "fraud-20270115T080000Z",
@@ -264,7 +264,7 @@ def test_a_busy_platform_is_tried_again_when_it_wants(asked: Room) -> None:
     asked.tell("ApprovalWanted", wanted(2))
     asked.work()
     assert len(asked.network.posts) == 1
-    assert asked.queue.postponed == [10.0, 10.0]
+    assert asked.queue.postponed == [2.0, 2.0]
 
 
 def test_an_answer_goes_to_slack_and_nowhere_else(asked: Room) -> None:
@@ -315,6 +315,7 @@ def test_killed_anywhere_each_order_has_one_effect(seed: int) -> None:
             room.work()
         except Killed:
             kills += 1
+            room.table.ahead += TIMEOUT
         else:
             break
     strike.strike = lambda: None

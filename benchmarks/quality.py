@@ -90,8 +90,6 @@ def labelled(count: int) -> Store:
         capture(
             prediction_id=name,
             at=at,
-            model=MODEL,
-            version=1,
             role="champion",
             milliseconds=1.0,
             recording=recording,

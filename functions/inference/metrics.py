@@ -12,7 +12,7 @@ from prometheus_client import generate_latest as exposition
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from functions.inference.captures import Captures
-from lastmile.capture import Tier
+from lastmile.capture import Recording, Tier
 from lastmile.predictor import Predictor, Record
 from lastmile.protocols.messages import Response
 from lastmile.tensors import Array
@@ -100,13 +100,14 @@ class Metrics:
         """`record`, and beside it the time that each run took."""
 
         def observe(**facts: Any) -> None:
-            key = (facts["model"], facts["version"], facts["role"])
+            of: Recording = facts["recording"]
+            key = (of.model, of.version, facts["role"])
             tally = self._ran.get(key)
             if tally is None:
                 tally = self._ran[key] = _Tally(self._runs.labels(*map(str, key)))
             tally.add(facts["milliseconds"] / 1e3)
-            if "tier" in facts:
-                self._tell_tier(facts["model"], str(facts["version"]), facts["tier"], rows_of(facts["inputs"]))
+            if facts.get("tier") is not None:
+                self._tell_tier(of.model, str(of.version), facts["tier"], rows_of(facts["inputs"]))
             if record is not None:
                 record(**facts)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from pybase64 import b64encode_as_string
+from pybase64 import b64encode
 
 from functions.inference.background import Background
 from functions.inference.captures import Captures
@@ -36,7 +36,7 @@ def application() -> ServerDoor:
         settings,
         os.environ,
         capacity=capacity(workers=listening.workers),
-        record=metrics.recording(Capture(background.lines, b64encode_as_string) if settings.capture else None),
+        record=metrics.recording(Capture(background.lines, b64encode) if settings.capture else None),
         spawn=background.refresh,
         spawn_shadow=background.shadow,
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from pybase64 import b64encode_as_string  # 15 times as fast as the standard library's
+from pybase64 import b64encode  # 15 times as fast as the standard library's
 
 from functions.inference.cors import Cors
 from lastmile.capture import Capture
@@ -21,19 +21,21 @@ if TYPE_CHECKING:
 
 CACHE_SHARE = 0.5  # of Lambda's memory goes to sessions; the interpreter and the libraries need the rest
 SERVER_CACHE_BYTES = 4 << 30
+ENVIRONMENT: Mapping[bytes, bytes] = os.environ._data  # type: ignore[attr-defined]  # what is behind it, in a tenth of the time
 
 
 def recorder(settings: Settings) -> Record | None:
     if not settings.capture:
         return None
-    return Capture(encode=b64encode_as_string, trace=None if settings.memory_mb is None else trace)
+    return Capture(encode=b64encode, trace=None if settings.memory_mb is None else trace)
 
 
-def trace() -> str | None:
-    """The root of this call's X-Ray trace, which Lambda puts into the environment anew for each call; as bytes
-    it is read in half the time. A segment of our own would cost a hundred times that."""
-    found = os.environb.get(b"_X_AMZN_TRACE_ID", b"")
-    return found[5:40].decode() if found.startswith(b"Root=") else None
+def trace() -> bytes | None:
+    """The root of this call's X-Ray trace, which Lambda puts into the environment anew for each call. A segment of our
+    own would cost a hundred times what reading it does."""
+    found = ENVIRONMENT.get(b"_X_AMZN_TRACE_ID", b"")
+    root = found[5:40]
+    return root if found.startswith(b"Root=") and root.replace(b"-", b"").isalnum() else None
 
 
 def heavy(settings: Settings, environ: Mapping[str, str]) -> "Heavy":

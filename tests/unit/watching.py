@@ -66,8 +66,6 @@ def predicted(
     Capture(write=written.append)(
         prediction_id=prediction_id,
         at=at,
-        model=of.name,
-        version=version,
         role=role,
         milliseconds=1.0,
         recording=Recording.of(manifest(of, version)),

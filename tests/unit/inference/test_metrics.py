@@ -75,7 +75,7 @@ def test_shadow_runs_are_counted_apart() -> None:
 
 def test_a_capture_that_is_wanted_is_still_written() -> None:
     lines: list[int] = []
-    record = Metrics().recording(lambda **facts: lines.append(facts["version"]))
+    record = Metrics().recording(lambda **facts: lines.append(facts["recording"].version))
     serving = fill(open_serving(record=record))
     through_asgi(ServerDoor(serving, metrics=Metrics(), background=Background()))(post(INFER, v2(tensor())))
     assert lines == [1]

@@ -241,7 +241,7 @@ def test_a_shadow_run_never_delays_an_answer(monkeypatch: pytest.MonkeyPatch) ->
     def record(**facts: Any) -> None:
         if facts["role"] == "shadow":
             assert hold.wait(10)
-        lines.append((facts["role"], facts["version"], facts["prediction_id"]))
+        lines.append((facts["role"], facts["recording"].version, facts["prediction_id"]))
 
     serving = fill(open_serving(record=record, spawn=background.refresh, spawn_shadow=background.shadow))
     Registry(serving.store).shadow("digits", 3, **WHO)

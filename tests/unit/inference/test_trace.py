@@ -20,8 +20,6 @@ def captured(environ: dict[str, str], capsys: pytest.CaptureFixture[bytes]) -> d
     record(
         prediction_id="01ARZ3NDEKTSV4RRFFQ69G5FAV",
         at=NOW,
-        model="fraud",
-        version=1,
         role="champion",
         milliseconds=1.0,
         recording=Recording.of(of),
@@ -42,7 +40,7 @@ def test_a_prediction_names_the_trace_of_its_call(
         assert captured(IN_LAMBDA, capfdbinary)["trace"] == root
 
 
-@pytest.mark.parametrize("value", ["", "Self=1-1-1"])
+@pytest.mark.parametrize("value", ["", "Self=1-1-1", 'Root=1-","error":"none'])
 def test_without_a_trace_there_is_none(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_X_AMZN_TRACE_ID", value)
     assert trace() is None

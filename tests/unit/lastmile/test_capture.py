@@ -59,8 +59,6 @@ def line(inputs: dict[str, Array], outputs: dict[str, Array], *, about: Recordin
     call = {
         "prediction_id": ID,
         "at": 1469918176.3854,
-        "model": "digits",
-        "version": 3,
         "role": "champion",
         "milliseconds": 0.12345,
         "recording": about or recording(inputs, outputs),
@@ -190,7 +188,7 @@ def test_a_rate_of_the_predictions_is_kept_and_the_others_are_counted() -> None:
         assert record.sampled is is_sampled(record.id, 0.25)
         assert (record.rows, record.ms, record.error) == (1, 0.1235, "it failed")
     left_out = next(one for one in lines if b"sampled" in one)
-    assert json.loads(left_out).keys().isdisjoint({"inputs", "outputs", "types"})
+    assert json.loads(left_out).keys().isdisjoint({"inputs", "outputs"})
     assert read_line(left_out).rows_captured == 0
 
 

@@ -93,11 +93,9 @@ def captured(at: float = NOON, *, version: int = 1, role: str = "champion", rows
         **{
             "prediction_id": new_ulid(at),
             "at": at,
-            "model": "fraud",
-            "version": version,
             "role": role,
             "milliseconds": 1.5,
-            "recording": RECORDING,
+            "recording": RECORDINGS[version],
             "inputs": inputs,
             "outputs": {"label": np.zeros(rows, np.int64)},
             **facts,
@@ -106,7 +104,7 @@ def captured(at: float = NOON, *, version: int = 1, role: str = "champion", rows
     return lines[0].decode()
 
 
-RECORDING = Recording.of(World().registry.manifest("fraud", 1), key=b"k" * 32)
+RECORDINGS = {version: Recording.of(World().registry.manifest("fraud", version), key=b"k" * 32) for version in (1, 2)}
 
 
 def events(*messages: str, at: float = NOON) -> Lines:
@@ -249,7 +247,7 @@ def test_a_shadow_is_kept_beside_the_answer(world: World) -> None:
 
 
 def test_lines_without_values_are_counted(world: World) -> None:
-    recording = RECORDING._replace(rate=0.0)
+    recording = RECORDINGS[1]._replace(rate=0.0)
     assert world.keep(events(captured(recording=recording), captured(error="it failed", outputs={}))) == (2, 0, 0)
     counted = ProfileStore(world.data).read("fraud", 1, NOON, NOON + HOUR)
     assert counted is not None

@@ -10,13 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from lastmile.capture.writing import MARKER
+from lastmile.capture.writing import MARKER, ROLES
 from lastmile.errors import InvalidCapture
 from lastmile.manifest import MODEL_NAME
 from lastmile.tensors import DATATYPES, Array
 
 ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
-ROLES = ("champion", "challenger", "shadow", "pinned")
 TIERS = ("light", "heavy", "cascade")
 LATEST = 4e9  # seconds: a time beyond the year 2096 is none of ours
 NUMERIC = {row.dtype.str: row.dtype for row in DATATYPES.values() if row.name != "BYTES"}

@@ -100,7 +100,7 @@ class StoreLearning(RegistryControl):
         from lastmile.runs import Runs
 
         try:
-            return shown(Runs(self.data).read(model, run)[0].to_document())
+            return shown(Runs(self.data).seen(model, run).to_document())
         except NotFound:
             return None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cli.control import Document
 from cli.errors import CommandFailed
-from cli.learning import ApiLearning
+from cli.learning import Learning
 from cli.target import Target
 
 SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet")
@@ -53,8 +53,11 @@ def start(target: Target, uploaded: Document) -> str:
     return str(started["executionArn"])
 
 
-def changes(learning: ApiLearning, model: str, run: str, *, sleep: Sleep = time.sleep) -> Iterator[Document]:
-    """The run's record whenever it has changed, until it is over. Raises CommandFailed when it does not begin."""
+def changes(learning: Learning, model: str, run: str, *, sleep: Sleep = time.sleep) -> Iterator[Document]:
+    """The run's record whenever it has changed, until it is over. Raises CommandFailed when it does not begin.
+
+    A run that can say no more itself is over too: whoever gives the record knows.
+    """
     last: Any = None
     deadline = time.monotonic() + START_SECONDS
     while True:
@@ -63,8 +66,8 @@ def changes(learning: ApiLearning, model: str, run: str, *, sleep: Sleep = time.
             raise CommandFailed(
                 f"The upload is there, but run {run} has not begun.", next_step="See `lastmile logs retraining`."
             )
-        if found is not None and found["updated_at"] != last:
-            last = found["updated_at"]
+        if found is not None and (found["updated_at"], found["state"]) != last:
+            last = found["updated_at"], found["state"]
             yield found
         if found is not None and found["state"] not in LIVE:
             return

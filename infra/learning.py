@@ -94,7 +94,7 @@ class Learning(Stack):
             storage=self._storage,
             alarms=self._alarms,
             statements=self._statements(),
-            accepted={f"AwsSolutions-IAM5[Resource::{executions_arn(self._stage, '<AWS::{}>')}]": EXECUTIONS},
+            accepted=any_execution(self._stage),
         )
 
     def _code(self, assets: Assets) -> str:
@@ -110,11 +110,7 @@ class Learning(Stack):
                 actions=["s3:GetObjectVersion"],
                 resources=[self._storage.data.arn_for_objects("training/*")],
             ),
-            aws_iam.PolicyStatement(
-                sid="Executions",
-                actions=["states:DescribeExecution"],
-                resources=[executions_arn(self._stage)],
-            ),
+            following(self._stage),
             waking(self._stage),
         ]
 
@@ -250,6 +246,18 @@ def executions_arn(stage: Stage, named: str | None = None) -> str:
     """Of every execution; `named` is how partition, region and account are written down, by default for a template."""
     parts = [named.format(name) for name in ("Partition", "Region", "AccountId")] if named else PLACE
     return f"arn:{parts[0]}:states:{parts[1]}:{parts[2]}:execution:{machine_name(stage)}:*"
+
+
+def following(stage: Stage) -> aws_iam.PolicyStatement:
+    """The right to see whether executions still run, and how they ended."""
+    return aws_iam.PolicyStatement(
+        sid="Executions", actions=["states:DescribeExecution"], resources=[executions_arn(stage)]
+    )
+
+
+def any_execution(stage: Stage) -> dict[str, str]:
+    """Why that right is for every execution, for cdk-nag."""
+    return {f"AwsSolutions-IAM5[Resource::{executions_arn(stage, '<AWS::{}>')}]": EXECUTIONS}
 
 
 def waking(stage: Stage) -> aws_iam.PolicyStatement:

@@ -13,7 +13,7 @@ from infra.duties import CONTROL, INFERENCE, Duty
 from infra.function import NOTHING, Function
 from infra.identity import Identity
 from infra.layers import Layers
-from infra.learning import waking
+from infra.learning import any_execution, following, waking
 from infra.routes import Door
 from infra.storage import Storage
 
@@ -63,7 +63,8 @@ class Serving(Stack):
             size=stage.control,
             duty=CONTROL,
             environment={"LASTMILE_TOKEN_URL": identity.token_url},
-            statements=[waking(stage)],
+            statements=[following(stage), waking(stage)],
+            accepted=any_execution(stage),
         )
         functions: dict[Door, Function] = {"inference": inference, "control": control, "hook": hook}
         api = Api(self, stage=stage, functions=functions, storage=storage, identity=identity, alarms=self._alarms)

@@ -12,6 +12,7 @@ from functions.chat.assistant.conversation import Ticket
 from functions.chat.delivery import Secret, base, signed
 from functions.chat.message import Incoming
 from functions.chat.web import Refused, TryLater, Web
+from lastmile.bus import Bus, EventRefused
 
 PRIORITIES = {"low": "low", "normal": "normal", "high": "high", "urgent": "urgent"}
 
@@ -77,15 +78,14 @@ class Webhook:
             raise Refused(f"the ticket's receiver refuses it: {page.status}")
 
 
-class Bus:
-    """An EventBridge event `TicketCreated`; whoever listens tells repetitions by the detail's `key`."""
+class Announced:
+    """An event `TicketCreated` on the bus; whoever listens tells repetitions by the detail's `key`."""
 
-    def __init__(self, client: Any, bus: str) -> None:
-        self._client = client
+    def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     def put(self, ticket: Ticket, message: Incoming, key: str) -> None:
-        tell(self._client, self._bus, "TicketCreated", described(ticket, message, key))
+        tell(self._bus, "TicketCreated", described(ticket, message, key))
 
 
 class All:
@@ -99,13 +99,12 @@ class All:
             sink.put(ticket, message, key)
 
 
-def tell(client: Any, bus: str, kind: str, detail: Mapping[str, Any]) -> None:
-    """Put one event on the bus, with boto3's `events`; raises TryLater."""
-    said = orjson.dumps(detail).decode()
-    entry = {"Source": "lastmile", "DetailType": kind, "Detail": said, "EventBusName": bus}
-    answer = client.put_events(Entries=[entry])
-    if answer["FailedEntryCount"]:
-        raise TryLater(f"the event bus refuses {kind}: {answer['Entries'][0].get('ErrorCode')}")
+def tell(bus: Bus, kind: str, detail: Mapping[str, Any]) -> None:
+    """Raises TryLater where the bus does not take it: the message is worked on again."""
+    try:
+        bus.tell(kind, detail)
+    except EventRefused as error:
+        raise TryLater(str(error)) from error
 
 
 def described(ticket: Ticket, message: Incoming, key: str) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from functions.control import documents
 from functions.control.caller import Caller, authorized
 from functions.control.documents import LARGEST
 from functions.control.feedback import add_feedback
-from functions.control.learning import ApprovalDocument, Approving, add_runs, approval_document, wake
+from functions.control.learning import ApprovalDocument, Approving, add_runs, approval_document, ask, wake
 from functions.control.refusals import add_refusals
 from lastmile import __version__
 from lastmile.answering import Answering, Wake
 from lastmile.approvals import Approvals
 from lastmile.errors import NotFound
+from lastmile.executions import Ask
 from lastmile.manifest import Manifest
 from lastmile.registry import Registry, Release
 from lastmile.runs import Runs
@@ -50,8 +51,9 @@ type Number = Annotated[int, Path(ge=1, le=LARGEST, description="The version.", 
 type Who = Annotated[Caller, Depends(authorized)]
 
 
-def create_app(registry: Registry, data: Store, *, token_url: str, wake: Wake = wake) -> FastAPI:
-    """`wake` lets a run of the learning pipeline go on that waits for a person, by the token that it left."""
+def create_app(registry: Registry, data: Store, *, token_url: str, wake: Wake = wake, ask: Ask = ask) -> FastAPI:
+    """`wake` lets a run of the learning pipeline go on that waits for a person, by the token that it left; `ask` knows
+    what has become of its execution."""
     app = FastAPI(
         title="Lastmile control",
         version=__version__,
@@ -64,7 +66,7 @@ def create_app(registry: Registry, data: Store, *, token_url: str, wake: Wake = 
         redirect_slashes=False,  # it answers with absolute addresses, wrong behind a path prefix
     )
     answering = Answering(registry, Approvals(data), wake)
-    app.include_router(add_runs(_reading(registry, token_url), Runs(data)))
+    app.include_router(add_runs(_reading(registry, token_url), Runs(data, ask=ask)))
     app.include_router(_operating(registry, token_url))
     app.include_router(_approving(registry, answering, token_url))
     app.include_router(add_feedback(_router("lastmile/feedback", "feedback", token_url, prefix=""), registry, data))

@@ -9,6 +9,7 @@ from functions.control import documents
 from lastmile import answering
 from lastmile.approvals import Approval
 from lastmile.audit import rfc3339
+from lastmile.executions import Status, described
 from lastmile.runs import FINAL, LIVE, Run, Runs
 
 type Name = Annotated[str, Path(description="Name of the model.", examples=["digits"])]
@@ -88,7 +89,7 @@ def add_runs(router: APIRouter, runs: Runs) -> APIRouter:
 
     @router.get("/{model}/runs/{run}", summary="A run: what each step found, and how it ended")
     async def run(model: Name, run: RunName) -> RunDocument:
-        return _run(runs.read(model, run)[0])
+        return _run(runs.seen(model, run))
 
     return router
 
@@ -103,6 +104,19 @@ def wake(token: str) -> None:
     import boto3  # Lambda's runtime has it; only a person's answer pays its import
 
     answering.wake(boto3.client("stepfunctions"), token)
+
+
+def ask(execution: str) -> Status | None:
+    """Whether Step Functions still works on a run of which nothing was heard for a while."""
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError
+
+    hurried = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
+    try:
+        return described(boto3.client("stepfunctions", config=hurried), execution)
+    except BotoCoreError:  # the record alone is an answer too
+        return None
 
 
 def _run(run: Run) -> RunDocument:

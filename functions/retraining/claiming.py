@@ -6,7 +6,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from functions.retraining import pipeline
-from functions.retraining.ending import conclude
+from functions.retraining.ending import announce, conclude
 from functions.retraining.lease import SECONDS, is_older
 from functions.retraining.work import Answer, Desk, Job, Refused, exists, keep, problem
 from lastmile.errors import LastmileError, ModelNotFound, NotFound
@@ -30,7 +30,10 @@ def claim(desk: Desk, asked: dict[str, Any], execution: str) -> Answer:
     if job is None:
         logger.info("duplicate", extra={"asked": asked})
         return nobody
-    if job.run.is_over or job.run.execution != execution:
+    if job.run.execution != execution:
+        return Answer(pipeline.END, job.address)
+    if job.run.is_over:
+        announce(job)
         return Answer(pipeline.END, job.address)
     return _taken(job)
 

@@ -9,10 +9,10 @@ from aws_lambda_powertools import Logger
 
 from functions.retraining import approval, canary, claiming, ending, pipeline, registering, steps
 from functions.retraining.environment import Environment
-from functions.retraining.events import Bus
 from functions.retraining.executions import Executions
 from functions.retraining.job import orders
 from functions.retraining.work import Act, Answer, Desk, Job, Profiles, perform
+from lastmile.bus import Bus, Client
 from lastmile.profile import Profile
 from lastmile.registry import Registry
 from lastmile.store import Store
@@ -38,6 +38,13 @@ ACTS: Mapping[str, Act] = {
 logger = Logger(service="retraining")
 
 
+def connect() -> Client:
+    import boto3  # Lambda's runtime has it; 0.4 s that only a run with something to tell pays
+
+    client: Client = boto3.client("events")
+    return client
+
+
 class Door:
     """One step of one run for each call. A run that was ended from outside is noticed by its execution's status."""
 
@@ -54,7 +61,7 @@ class Door:
             data=data,
             registry=Registry(artifacts),
             profiles=captured(data),
-            bus=Bus(environment.bus),
+            bus=Bus(environment.bus, connect),
             executions=Executions(),
             clock=clock,
             largest_bytes=environment.largest_mb * 1_000_000,
@@ -87,6 +94,8 @@ class Door:
                 job = self._job(run)
                 if job.run.execution != run["execution"]:
                     return Answer(pipeline.END, run)
+                if job.run.is_over:
+                    ending.announce(job)
                 return perform(step, job, self.acts[step], ending.conclude)
 
     def _job(self, address: Event) -> Job:

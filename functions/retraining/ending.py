@@ -1,34 +1,48 @@
-"""How a run ends: a report for people and programs, an event, the model free for the next run, and the last record."""
+"""How a run ends: a report for people and programs, the model free for the next run, the last record, and an event."""
 
+from contextlib import suppress
 from typing import Any
 
 import orjson
 
 from functions.retraining.lease import LeaseLost
-from functions.retraining.work import Job
+from functions.retraining.work import Job, keep
 from lastmile.audit import rfc3339
+from lastmile.errors import NotFound
 
 FAILURES = ("failed", "refused")
+TOLD = "told"  # holds the execution whose end was told: a run that is repeated ends once more
 
 
 def conclude(job: Job, state: str, problem: dict[str, str] | None = None) -> None:
-    """Everything before the record can be done twice; with the record the run is over."""
+    """Everything before the record can be done twice; with the record the run is over, whoever hears of it."""
     from functions.retraining.runpage import page  # which draws tables of what was measured
 
     report = _report(job, state, problem)
     path = f"reports/{job.run.model}/run/{job.run.id}"
     job.desk.data.put(f"{path}.html", page(report).encode())
     job.desk.data.put(f"{path}.json", orjson.dumps(report, option=orjson.OPT_SERIALIZE_NUMPY))
-    kind = "RunFailed" if state in FAILURES else "RunFinished"
-    told = {key: report[key] for key in ("run", "model", "version", "state", "problem", "key")}
-    job.desk.bus.tell(kind, {"id": job.run.id, "report": f"{path}.json", **told})
     job.desk.leases.release(job.run)
     job.write(state=state, problem=problem, report=f"{path}.json")
+    announce(job)
+
+
+def announce(job: Job) -> None:
+    """Tell that the run is over, unless it has been told. What cannot be told is raised: then it is tried again."""
+    run, desk = job.run, job.desk
+    with suppress(NotFound):
+        if desk.data.get(run.path(TOLD)).data == run.execution.encode():
+            return
+    kind = "RunFailed" if run.state in FAILURES else "RunFinished"
+    facts = {"model": run.model, "version": run.version, "state": run.state, "problem": run.problem}
+    desk.bus.tell(kind, {"id": run.id, "report": run.report, "run": run.id, **facts, "key": run.upload.key})
+    keep(job, TOLD, run.execution.encode())
 
 
 def fail(job: Job, error: dict[str, Any] | None) -> None:
     """End a run that was refused, or that broke off with this error of the state machine."""
     if job.run.is_over:
+        announce(job)
         return
     if _serves(job):
         conclude(job, "promoted")

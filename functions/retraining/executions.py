@@ -1,18 +1,10 @@
-"""Whether another execution of the pipeline still works: a Step Functions execution, or a process of this machine."""
+"""Whether another execution of the pipeline still works, and waking one that waits for a person."""
 
-import os
-import socket
-from pathlib import Path
 from typing import Any
 
-HERE = "process"
+from lastmile.executions import RUNNING, Status, described, status
+
 GONE = ("TaskTimedOut", "TaskDoesNotExist", "InvalidToken")
-
-
-def this_process() -> str:
-    """`process:<host>:<pid>:<start>`; a pid is used again, with another start."""
-    pid = os.getpid()
-    return f"{HERE}:{socket.gethostname()}:{pid}:{_started(pid)}"
 
 
 class Executions:
@@ -22,9 +14,8 @@ class Executions:
         self._client: Any = None
 
     def is_running(self, execution: str) -> bool | None:
-        if execution.startswith(f"{HERE}:"):
-            return _is_process_running(execution)
-        return self._is_arn_running(execution) if execution.startswith("arn:") else None
+        found = status(execution, self._described)
+        return None if found is None else found.name == RUNNING
 
     def wake(self, token: str) -> None:
         """Let the execution that waits with this token go on; it may have stopped waiting."""
@@ -47,25 +38,10 @@ class Executions:
             self._client = boto3.client("stepfunctions")
         return self._client
 
-    def _is_arn_running(self, arn: str) -> bool | None:
-        from botocore.exceptions import BotoCoreError, ClientError
+    def _described(self, arn: str) -> Status | None:
+        from botocore.exceptions import BotoCoreError
 
         try:
-            return bool(self._connected().describe_execution(executionArn=arn)["status"] == "RUNNING")
-        except ClientError as error:
-            return False if error.response["Error"]["Code"] == "ExecutionDoesNotExist" else None
+            return described(self._connected(), arn)
         except BotoCoreError:
             return None
-
-
-def _is_process_running(execution: str) -> bool | None:
-    _, host, pid, started = execution.split(":")
-    return None if host != socket.gethostname() else _started(int(pid)) == started
-
-
-def _started(pid: int) -> str:
-    """When the process began, in clock ticks since the machine did (proc(5), the 22nd field); empty if it is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""

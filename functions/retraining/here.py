@@ -1,7 +1,7 @@
 """`python -m functions.retraining.here <key>`: the pipeline in one process, without Step Functions.
 
 Where the stores are is said by the environment, as for the function. Each look at a step is one JSON line on standard
-output; the last one is the run's record.
+output with the marker; the last one is the run's record. Where there is no bus, events are lines without the marker.
 """
 
 import os
@@ -15,9 +15,9 @@ import orjson
 
 from functions.retraining import pipeline
 from functions.retraining.door import Door
-from functions.retraining.executions import this_process
 from functions.retraining.job import local
 from lastmile.errors import NotFound
+from lastmile.executions import this_process
 
 type Say = Callable[[dict[str, Any]], None]
 

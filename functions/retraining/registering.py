@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -47,6 +47,7 @@ def _pushed(job: Job) -> Manifest:
         path.write_bytes(read(job, compressed["file"]))
         data = inspect(path)
     model = OnnxModel.open(data, threads=job.desk.threads)
+    heavy = _heavy(job)
     return job.desk.registry.push(
         job.spec,
         data,
@@ -55,9 +56,30 @@ def _pushed(job: Job) -> Manifest:
         why=f"trained on {job.run.upload.key}",
         metrics=compressed["metrics"],
         lineage=_lineage(job),
-        compression=compressed["table"],
-        files=_files(job, model),
+        compression=compressed["table"] | heavy.facts,
+        files={**_files(job, model), **heavy.files},
     )
+
+
+class Heavy(NamedTuple):
+    """The side of the version that runs on an endpoint, where the spec wants one, and what the manifest tells of it."""
+
+    files: dict[str, bytes]
+    facts: dict[str, Any]
+
+
+def _heavy(job: Job) -> Heavy:
+    """The graph as it was trained and certified; beside it stands the one that was made smaller."""
+    if job.spec.heavy is None:
+        return Heavy({}, {})
+    from lastmile.heavy.making import loadable, package
+    from lastmile.heavy.packaging import PACKAGE
+    from lastmile.model import OnnxModel
+
+    onnx = loadable(read(job, "trained.onnx"), "the trained graph")
+    files = {PACKAGE: package(onnx, job.spec, OnnxModel.open(onnx, threads=job.desk.threads))}
+    facts = {"precision": job.spec.heavy.precision, "bytes": len(onnx)}
+    return Heavy(files, {"heavy": facts | {"metrics": job.run.found("evaluate")["metrics"]}})
 
 
 def _files(job: Job, model: "OnnxModel") -> dict[str, bytes]:

@@ -145,12 +145,13 @@ def _evaluated(job: Job, onnx: bytes, champion: int | None, name: str) -> dict[s
     from functions.retraining.evaluation import Champion
     from functions.retraining.evaluation import evaluate as measure
     from functions.retraining.gates import check_gates
+    from lastmile.heavy.packaging import graph_of
 
     spec, registry = job.spec, job.desk.registry
     serving = None
     if champion is not None:
         manifest = registry.manifest(job.run.model, champion)
-        serving = Champion(champion, registry.artefact(manifest), manifest.signature)
+        serving = Champion(champion, graph_of(manifest, registry.artefact(manifest)), manifest.signature)
     evaluation = measure(
         onnx,
         held_out(job, spec),

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from functions.retraining import pipeline
-from functions.retraining.events import Bus
 from functions.retraining.executions import Executions
 from functions.retraining.lease import LeaseLost, Leases
 from lastmile.approvals import Approvals
+from lastmile.bus import Bus, EventRefused
 from lastmile.errors import LastmileError, NotFound, StoreUnavailable
 from lastmile.profile import Profile
 from lastmile.registry import Registry
@@ -191,7 +191,7 @@ def perform(step: str, job: Job, act: Act, conclude: Conclude) -> Answer:
         outcome = act(job)
     except LeaseLost:
         return Answer(pipeline.END, job.address)
-    except StoreUnavailable:
+    except (StoreUnavailable, EventRefused):  # which may be over with the next attempt
         raise
     except Overtaken as error:
         outcome = Outcome(pipeline.END, state=_overtaken_as(job), why=str(error), advice="Nothing.")

@@ -40,7 +40,7 @@ def test_it_reads_what_was_captured_and_writes_reports(stacks: Stacks) -> None:
     events = granted["Events"]
     assert (events["Action"], events["Condition"]) == (
         "events:PutEvents",
-        {"StringEquals": {"events:source": "lastmile"}},
+        {"StringEqualsIfExists": {"events:source": "lastmile"}},
     )
     assert events["Resource"].endswith(":event-bus/default")
 

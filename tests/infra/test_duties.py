@@ -96,6 +96,13 @@ def test_control_moves_releases_and_adds_to_the_audit_the_feedback_and_approvals
         writing(DATA, "feedback/*", "approvals/*"),
         using_the_key("kms:Decrypt", "kms:GenerateDataKey"),
         {
+            "Sid": "Executions",
+            "Effect": "Allow",
+            "Action": "states:DescribeExecution",
+            "Resource": "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:execution:"
+            f"lastmile-{stacks.stage}-learning:*",
+        },
+        {
             "Sid": "Waking",
             "Effect": "Allow",
             "Action": "states:SendTaskSuccess",
@@ -116,7 +123,7 @@ def test_capture_reads_models_and_writes_what_was_predicted(stacks: Stacks) -> N
             "Effect": "Allow",
             "Action": "events:PutEvents",
             "Resource": "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/default",
-            "Condition": {"StringEquals": {"events:source": "lastmile"}},
+            "Condition": {"StringEqualsIfExists": {"events:source": "lastmile"}},
         },
         {"Sid": "Undelivered", "Effect": "Allow", "Action": "s3:PutObject", "Resource": f"{DATA}/aws/lambda/async/*"},
         {"Sid": "UndeliveredBucket", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": DATA},

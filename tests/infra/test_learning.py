@@ -116,10 +116,13 @@ def test_the_function_reads_uploads_and_writes_versions_and_no_captures(stacks: 
     assert statements["Executions"]["Resource"] == machine.replace("stateMachine", "execution") + ":*"
 
 
-def test_the_control_function_may_wake_executions_and_no_more_of_them(stacks: Stacks) -> None:
+def test_the_control_function_may_look_at_executions_and_wake_them_and_no_more(stacks: Stacks) -> None:
     policies = stacks.one("IAM::Role", "ControlRole")["Policies"]
     actions = [one["Action"] for policy in policies for one in policy["PolicyDocument"]["Statement"]]
-    assert [action for action in actions if "states:" in str(action)] == ["states:SendTaskSuccess"]
+    assert [action for action in actions if "states:" in str(action)] == [
+        "states:DescribeExecution",
+        "states:SendTaskSuccess",
+    ]
 
 
 def test_the_function_knows_by_which_code_it_learns(stacks: Stacks) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from lastmile.errors import NotFound
+from lastmile.executions import Ask, untold
 from lastmile.registry import Registry, Release
 from lastmile.runs import LIVE, Runs
 from lastmile.store import Store
@@ -16,10 +17,12 @@ type Document = dict[str, Any]
 
 
 class Looking:
-    def __init__(self, registry: Registry, data: Store) -> None:
+    """`ask` knows how executions of the learning pipeline have ended."""
+
+    def __init__(self, registry: Registry, data: Store, *, ask: Ask = untold) -> None:
         self._registry = registry
         self._data = data
-        self._runs = Runs(data)
+        self._runs = Runs(data, ask=ask)
 
     def status(self) -> str:
         names = self._registry.models()

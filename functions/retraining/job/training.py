@@ -10,11 +10,11 @@ from pathlib import Path
 import orjson
 
 from functions.retraining import steps
-from functions.retraining.events import Bus
 from functions.retraining.executions import Executions
 from functions.retraining.job.folders import Folders
 from functions.retraining.job.request import OUTCOME, Request, Told
 from functions.retraining.work import Desk, Job, problem
+from lastmile.bus import Bus
 from lastmile.errors import LastmileError
 from lastmile.registry import Registry
 from lastmile.store import Store

@@ -19,10 +19,20 @@ def load(spec: ModelSpec, models: Path = MODELS) -> Recipe:
     if spec.training is None:
         raise InvalidSpec("training: missing; a model without it is pushed, not trained")
     own = spec.training.recipe == "own"
+    _check_heavy(spec)
     module = _own(models / spec.name / "recipe.py") if own else _shipped(spec.training.recipe)
     recipe = cast(Recipe, module)
     recipe.check(spec)
     return recipe
+
+
+def _check_heavy(spec: ModelSpec) -> None:
+    """What is trained is packed for the endpoint as it is."""
+    if spec.heavy is not None and spec.heavy.precision != "fp32":
+        raise InvalidSpec(
+            f"heavy.precision: training leaves single floats, so it must be 'fp32' and not {spec.heavy.precision!r}; "
+            "half floats are made and certified by `lastmile push --heavy`"
+        )
 
 
 def _shipped(name: str) -> ModuleType:

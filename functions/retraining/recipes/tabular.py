@@ -17,7 +17,6 @@ from functions.retraining.recipes.options import RecipeOptions
 from functions.retraining.recipes.split import default as split
 from functions.retraining.recipes.split import training_of
 from functions.retraining.table import Table
-from lastmile.errors import InvalidSpec
 from lastmile.spec import ModelSpec
 from lastmile.tensors import Array
 
@@ -57,12 +56,7 @@ def check(spec: ModelSpec) -> None:
     tensors.check_target(spec, "tabular")
     tensors.check_columns(spec)
     Options.read(spec)
-    numeric = {name for name, tensor, _ in tensors.features(spec.inputs) if tensor.datatype != "BYTES"}
-    for name, feature in spec.features.items():
-        if feature.monotonic is not None and name not in numeric:
-            raise InvalidSpec(f"features.{name}.monotonic: the feature is no numeric input")
-        if feature.monotonic is not None and spec.task == "classification" and len(tensors.classes(spec)) > 2:
-            raise InvalidSpec(f"features.{name}.monotonic: only for two classes or a number")
+    tensors.check_monotonic(spec)
 
 
 def examples(rows: Table, spec: ModelSpec, *, training: Table) -> Examples:

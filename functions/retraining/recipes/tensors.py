@@ -50,6 +50,17 @@ def check_columns(spec: ModelSpec) -> None:
             raise InvalidSpec(f"inputs[{index}].shape: must be [-1], or [-1, k] with k columns")
 
 
+def check_monotonic(spec: ModelSpec) -> None:
+    """Trees can follow the order of numbers; and of several classes none is higher than another."""
+    numeric = {name for name, tensor, _ in features(spec.inputs) if tensor.datatype != "BYTES"}
+    several = spec.task == "classification" and len(classes(spec)) > 2
+    for name, feature in spec.features.items():
+        if feature.monotonic is not None and name not in numeric:
+            raise InvalidSpec(f"features.{name}.monotonic: the feature is no numeric input")
+        if feature.monotonic is not None and several:
+            raise InvalidSpec(f"features.{name}.monotonic: only for two classes or a number")
+
+
 def _check_classes(label: TensorSpec, probabilities: TensorSpec) -> None:
     if len(probabilities.columns) < 2:
         raise InvalidSpec("outputs.probabilities.columns: the names of at least two classes are needed")

@@ -21,7 +21,7 @@ from functions.retraining.recipes.options import RecipeOptions
 from functions.retraining.recipes.split import default as split
 from functions.retraining.recipes.split import training_of
 from functions.retraining.table import Table
-from lastmile.errors import DataRefused, InvalidArtefact, InvalidSpec
+from lastmile.errors import DataRefused, InvalidArtefact
 from lastmile.metrics.samples import texts as class_names
 from lastmile.spec import ModelSpec
 from lastmile.tensors import Array
@@ -62,10 +62,7 @@ def check(spec: ModelSpec) -> None:
     tensors.check_target(spec, "xgboost")
     tensors.check_columns(spec)
     Options.read(spec)
-    if spec.task == "classification" and len(tensors.classes(spec)) > 2:
-        for name, feature in spec.features.items():
-            if feature.monotonic is not None:
-                raise InvalidSpec(f"features.{name}.monotonic: only for two classes or a number")
+    tensors.check_monotonic(spec)
 
 
 def fit(training: Table, spec: ModelSpec) -> Fitted:

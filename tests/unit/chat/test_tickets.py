@@ -6,8 +6,9 @@ import pytest
 from moto import mock_aws
 
 from functions.chat.assistant.conversation import Said, Ticket
-from functions.chat.tickets import All, Bus, Webhook, Zendesk
-from functions.chat.web import Page, Refused
+from functions.chat.tickets import All, Announced, Webhook, Zendesk
+from functions.chat.web import Page, Refused, TryLater
+from lastmile.bus import Bus, Entry
 from tests.unit.chat.conftest import Hook
 from tests.unit.chat.service import Network
 
@@ -83,7 +84,17 @@ def test_the_bus_carries_the_ticket(hook: Hook) -> None:
         arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         events.put_rule(Name="tickets", EventPattern='{"source": ["lastmile"], "detail-type": ["TicketCreated"]}')
         events.put_targets(Rule="tickets", Targets=[{"Id": "queue", "Arn": arn}])
-        Bus(events, "default").put(TICKET, hook.queue.taken[0], "k-1")
+        Announced(Bus("default", lambda: events)).put(TICKET, hook.queue.taken[0], "k-1")
         (caught,) = queues.receive_message(QueueUrl=url)["Messages"]
     detail = json.loads(caught["Body"])["detail"]
     assert (detail["key"], detail["queue"], detail["conversation"]) == ("k-1", "billing", "slack:T061EG9R6:D024BE91L")
+
+
+def test_a_bus_that_is_busy_is_told_later(hook: Hook) -> None:
+    class Busy:
+        def put_events(self, *, Entries: list[Entry]) -> dict[str, Any]:
+            return {"Entries": [{"ErrorCode": "ThrottlingException", "ErrorMessage": "slow down"} for _ in Entries]}
+
+    hook.recorded("slack/message")
+    with pytest.raises(TryLater, match="1 events TicketCreated were refused 4 times: ThrottlingException, slow down"):
+        Announced(Bus("default", Busy, pause=lambda _: None)).put(TICKET, hook.queue.taken[0], "k-1")

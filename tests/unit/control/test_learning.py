@@ -7,7 +7,9 @@ import pytest
 
 from functions.control.app import create_app
 from functions.control.door import LambdaDoor
+from functions.control.learning import ask
 from lastmile.approvals import Approval, Approvals
+from lastmile.executions import Status
 from lastmile.registry import Registry
 from lastmile.runs import Run, Runs, Upload, run_id
 from lastmile.store import Store
@@ -52,7 +54,7 @@ def asked(data: Store, *, expires_at: float = LATER, token: str | None = "a toke
 
 def record(data: Store, at: float, **fields: Any) -> Run:
     upload = Upload("training/fraud/may.csv", f"version-{at}", 12, at)
-    run = Run(run_id(upload), "fraud", upload, "arn", started_at=at, updated_at=at + 1, **fields)
+    run = Run(run_id(upload), "fraud", upload, **{"execution": "arn"} | fields, started_at=at, updated_at=at + 1)
     Runs(data).create(run)
     return run
 
@@ -137,3 +139,34 @@ def test_a_rejection_is_the_answer_to_the_run_that_asks(
 )
 def test_another_scope_is_not_enough(call: Call, method: str, path: str, scope: str) -> None:
     assert call(method, path, BECAUSE if method == "POST" else None, scope=scope)[0] == 403
+
+
+def test_a_run_that_ended_without_a_word_is_not_shown_as_live(registry: Registry, data: Store) -> None:
+    """Nobody was left to write its record: whoever looks is told so, and what to do."""
+    from mangum import Mangum
+
+    asked_after: list[str] = []
+
+    def answer(execution: str) -> Status:
+        asked_after.append(execution)
+        return Status("FAILED", 1_700_000_000.0)
+
+    door = LambdaDoor(registry, data, token_url="https://auth.example.com/oauth2/token")
+    door._adapter = Mangum(create_app(registry, data, token_url="https://auth.example.com", ask=answer), lifespan="off")
+    run = record(data, 1_700_000_000.0, execution="arn:of:it", state="running", step="train")
+    for path in ("runs", f"runs/{run.id}"):
+        body = json.loads(door(event("GET", f"/control/models/fraud/{path}", None), None)["body"])
+        shown = body["runs"][0] if path == "runs" else body
+        assert shown["state"] == "failed"
+        assert shown["problem"]["reason"] == "the pipeline ended without a word at step train (FAILED)"
+        assert f"lastmile run repeat {run.id}" in shown["problem"]["advice"]
+    assert asked_after == ["arn:of:it", "arn:of:it"]
+    asyncio.get_event_loop().close()
+
+
+def test_what_step_functions_does_not_say_leaves_the_record_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nobody listens there
+    assert ask("arn:of:it") is None

@@ -1,12 +1,17 @@
 """Records of runs: named by the upload, found newest first, written by one at a time."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from lastmile.errors import NotFound
+from lastmile.executions import GONE, RUNNING, Status, this_process
 from lastmile.runs import Run, Runs, Upload, model_of, run_id
 from lastmile.store import AlreadyExists, Conflict, Store
+
+ARN = "arn:aws:states:eu-west-1:123456789012:execution:lastmile-dev-learning:e"
+NOW = 2e9
 
 
 def a_run(at: float, *, version: str = "v1", model: str = "fraud") -> Run:
@@ -68,3 +73,78 @@ def test_the_newest_come_first_and_a_folder_without_a_record_is_none(runs: Runs)
 def test_what_is_not_there_or_outside_is_not_found(runs: Runs, model: str, run: str) -> None:
     with pytest.raises((NotFound, ValueError)):
         runs.read(model, run)
+
+
+def looked_at(run: Run, ended: Status | None, *, meanwhile: Run | None = None) -> Run:
+    """The run as it is shown when its execution is said to be so."""
+    store = Store.open("memory://", environ={})
+
+    def ask(execution: str) -> Status | None:
+        assert execution == run.execution
+        if meanwhile is not None:
+            runs.replace(meanwhile, etag, now=NOW)
+        return ended
+
+    runs = Runs(store, ask=ask, clock=lambda: NOW)
+    etag = runs.create(run)
+    (listed,) = runs.newest("fraud", limit=1)
+    if meanwhile is None:
+        assert runs.seen("fraud", run.id) == listed
+    return listed
+
+
+def live(*, silent: float = 600.0, **fields: Any) -> Run:
+    given: dict[str, Any] = {"execution": ARN, "state": "running", "step": "train"} | fields
+    return replace(a_run(1e9), **given, updated_at=NOW - silent)
+
+
+@pytest.mark.parametrize("name", ["FAILED", "TIMED_OUT", "ABORTED", "SUCCEEDED", GONE])
+def test_a_run_whose_execution_ended_without_a_word_has_failed(name: str) -> None:
+    found = looked_at(live(), Status(name, NOW - 300))
+    assert found.state == "failed"
+    assert found.problem is not None
+    assert found.problem["reason"] == f"the pipeline ended without a word at step train ({name})"
+    assert f"`lastmile run repeat {found.id}`" in found.problem["advice"]
+
+
+@pytest.mark.parametrize(
+    ("run", "ended"),
+    [
+        (live(), Status(RUNNING)),
+        (live(), Status("FAILED", NOW - 5)),  # it is being put in order
+        (live(silent=5), Status("FAILED", NOW - 300)),
+        (live(), None),
+        (live(silent=25 * 3600, state="waiting for approval"), None),
+        (live(state="promoted"), Status("SUCCEEDED", NOW - 300)),
+    ],
+)
+def test_a_run_that_may_still_speak_is_shown_as_it_is_written(run: Run, ended: Status | None) -> None:
+    assert looked_at(run, ended) == run
+
+
+def test_where_nobody_can_tell_a_day_of_silence_is_the_end() -> None:
+    found = looked_at(live(silent=30 * 3600), None)
+    assert found.state == "failed"
+    assert found.problem is not None
+    assert found.problem["reason"] == "nothing was heard of it for 30 hours after step train"
+
+
+def test_the_last_word_counts_that_was_said_while_step_functions_was_asked() -> None:
+    last = replace(live(), state="promoted", version=3)
+    assert looked_at(live(), Status("SUCCEEDED", NOW - 40), meanwhile=last).state == "promoted"
+
+
+def test_a_process_that_is_gone_is_not_waited_for() -> None:
+    found = looked_at(live(execution=this_process().rpartition(":")[0] + ":1"), None)
+    assert found.state == "failed"
+    assert found.problem is not None
+    assert "`lastmile train fraud <data> --here`" in found.problem["advice"]
+
+
+def test_a_canary_that_nobody_looks_after_is_said_and_so_is_an_earlier_refusal() -> None:
+    problem = {"step": "judge", "reason": "it errs more often", "advice": "Look."}
+    found = looked_at(live(state="in canary", version=3, problem=problem), Status("FAILED", NOW - 300))
+    assert found.problem is not None
+    assert found.problem["step"] == "judge"
+    assert found.problem["reason"].startswith("it errs more often; then the pipeline ended without a word")
+    assert "version 3 keeps its share; `lastmile release rollback fraud` ends that" in found.problem["advice"]

@@ -11,10 +11,10 @@ from onnx import TensorProto, helper
 
 from functions.retraining import door as doors
 from functions.retraining.door import Door
-from functions.retraining.events import Bus
 from functions.retraining.executions import Executions
 from functions.retraining.here import follow
 from functions.retraining.work import Act, Desk, Job, Outcome, Refused, keep
+from lastmile.bus import Bus
 from lastmile.policies import Approval, Canary, Training
 from lastmile.profile import Layout, Profile
 from lastmile.registry import Registry

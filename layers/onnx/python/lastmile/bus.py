@@ -30,6 +30,10 @@ class Client(Protocol):
     def put_events(self, *, Entries: list[Entry]) -> Mapping[str, Any]: ...  # noqa: N803
 
 
+def nowhere() -> Client:
+    raise EventRefused("there is no event bus here")
+
+
 class Bus:
     """Tells other parts what happened. Whoever listens may hear an event twice, and knows it by its detail's `id`.
 
@@ -38,7 +42,11 @@ class Bus:
     """
 
     def __init__(
-        self, name: str | None, connect: Callable[[], Client], *, pause: Callable[[float], object] = time.sleep
+        self,
+        name: str | None,
+        connect: Callable[[], Client] = nowhere,
+        *,
+        pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self._name = name
         self._connect = connect

@@ -1,7 +1,8 @@
 """Runs of the learning pipeline, as records in the data store: one per upload, moved by compare-and-swap."""
 
 import hashlib
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -9,11 +10,16 @@ from typing import Any
 import orjson
 
 from lastmile.errors import NotFound
+from lastmile.executions import RUNNING, Ask, is_process, status, untold
 from lastmile.manifest import MODEL_NAME
 from lastmile.store import Store, checked
 
 LIVE = ("queued", "running", "waiting for approval", "in canary")
 FINAL = ("promoted", "rolled back", "refused", "rejected", "expired", "superseded", "overtaken", "failed")
+
+QUIET_SECONDS = 20.0  # a record that was written so lately is being worked on
+LAST_WORD_SECONDS = 30.0  # in which a run whose execution has ended is put in order
+LONGEST_SILENCE = 26 * 3600.0  # a training job may take a day, and so may one wait for a person
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +98,12 @@ def folder(model: str) -> str:
 
 
 class Runs:
-    """The records of all runs. Reading raises NotFound."""
+    """The records of all runs. Reading raises NotFound. `ask` knows how executions have ended."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, ask: Ask = untold, clock: Callable[[], float] = time.time) -> None:
         self._store = store
+        self._ask = ask
+        self._clock = clock
 
     def ids(self, model: str) -> list[str]:
         """Newest first."""
@@ -105,7 +113,7 @@ class Runs:
         found = []
         for run in self.ids(model)[:limit]:
             try:
-                found.append(self.read(model, run)[0])
+                found.append(self.seen(model, run))
             except NotFound:  # its folder is older than its record
                 continue
         return sorted(found, key=lambda run: (run.upload.at, run.started_at), reverse=True)
@@ -121,6 +129,29 @@ class Runs:
             raise NotFound(f"model '{model[:200]}' has no run '{run[:200]}'") from None
         return Run.from_document(orjson.loads(stored.data)), stored.etag
 
+    def seen(self, model: str, run: str) -> Run:
+        """The record as whoever looks at it should see it: nobody may be left to write that the run is over."""
+        found, etag = self.read(model, run)
+        reason = None if found.is_over else self._silence(found)
+        if reason is None:
+            return found
+        again, now = self.read(model, run)
+        return again if now != etag else _wordless(found, reason)  # it may have had its last word meanwhile
+
+    def _silence(self, run: Run) -> str | None:
+        """Why nothing more is to be heard of it; None while something is."""
+        now = self._clock()
+        if now - run.updated_at < QUIET_SECONDS:
+            return None
+        found = status(run.execution, self._ask)
+        if found is None:
+            hours = (now - run.updated_at) / 3600
+            silent = hours * 3600 > LONGEST_SILENCE
+            return f"nothing was heard of it for {hours:.0f} hours after step {run.step}" if silent else None
+        if found.name == RUNNING or (found.ended_at is not None and now - found.ended_at < LAST_WORD_SECONDS):
+            return None
+        return f"the pipeline ended without a word at step {run.step} ({found.name})"
+
     def create(self, run: Run) -> str:
         """Returns the etag; raises AlreadyExists."""
         return self._store.create(run.path("run.json"), _bytes(run))
@@ -129,6 +160,20 @@ class Runs:
         """Write over the record that was read with that etag; raises Conflict."""
         written = replace(run, updated_at=now)
         return written, self._store.replace(run.path("run.json"), _bytes(written), etag)
+
+
+def _wordless(run: Run, reason: str) -> Run:
+    if is_process(run.execution):
+        advice = f"Train again: `lastmile train {run.model} <data> --here`."
+    else:
+        advice = f"Take it up again: `lastmile run repeat {run.id}`; what went wrong: `lastmile logs retraining`."
+    if run.state == "in canary":
+        ends = f"`lastmile release rollback {run.model}`"
+        advice += f" Until then version {run.version} keeps its share; {ends} ends that."
+    step = run.step
+    if run.problem is not None:  # it was being refused
+        step, reason = run.problem["step"], f"{run.problem['reason']}; then {reason}"
+    return replace(run, state="failed", problem={"step": step, "reason": reason, "advice": advice})
 
 
 def _bytes(run: Run) -> bytes:

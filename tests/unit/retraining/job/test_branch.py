@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from functions.retraining.door import Door
-from functions.retraining.here import follow
+from functions.retraining.here import MARKER, follow
 from lastmile.policies import Certificate, Gate, Training
 from lastmile.runs import Run
 from lastmile.spec import ModelSpec
@@ -131,7 +131,8 @@ def test_what_one_machine_cannot_hold_is_boosted_by_several_and_converted(tmp_pa
     command = [sys.executable, "-m", "functions.retraining.here", KEY]
     done = subprocess.run(command, env=environ, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-    *said, last = map(orjson.loads, done.stdout.splitlines())
+    lines = [orjson.loads(line) for line in done.stdout.splitlines()]
+    *said, last = (one for one in lines if one.get("marker") == MARKER)
     assert [one["step"] for one in said][2:7] == ["order", "prepare", "order", "boost", "order"]
     run = Run.from_document(last["record"])
     assert (run.state, run.version, run.problem) == ("promoted", 1, None)

@@ -47,10 +47,9 @@ def open_worker(environ: Mapping[str, str]) -> "Worker":
     from functions.chat.once import Once
     from functions.chat.records import Records
     from functions.chat.team import Team
-    from functions.chat.tickets import All, Announced, Webhook, Zendesk
+    from functions.chat.tickets import All, Bus, Webhook, Zendesk
     from functions.chat.web import Internet
     from functions.chat.worker import Worker
-    from lastmile.bus import Bus
     from lastmile.capture import Capture
     from lastmile.model import threads_for
     from lastmile.predictor import Predictor
@@ -81,6 +80,7 @@ def open_worker(environ: Mapping[str, str]) -> "Worker":
         release_seconds=settings.release_seconds,
         capture=Capture() if settings.capture else None,
     )
+    team = Team(predictor, book.model, warn=logger.warning)
     dynamodb, sqs = Client("dynamodb"), Client("sqs")
     once, records = Once(dynamodb, environment.table), Records(dynamodb, environment.table)
     register_before_snapshot(once.warm_up)
@@ -95,17 +95,17 @@ def open_worker(environ: Mapping[str, str]) -> "Worker":
             log=log,
         ),
         records=records,
-        team=Team(predictor, book.model, warn=logger.warning),
+        team=team,
         actions=Actions(book, web, lambda: newest("shop")),
         delivery=Delivery(web, secrets.of),
         tickets=All(
             (
-                Announced(Bus(environment.bus, lambda: Client("events"))),
+                Bus(Client("events"), environment.bus),
                 Zendesk(web, lambda: newest("zendesk"), groups=environment.groups),
                 Webhook(web, lambda: newest("tickets")),
             )
         ),
-        lessons=Lessons(data, book.model, groups=environment.groups, log=log),
+        lessons=Lessons(data, book.model, groups=environment.groups, label=team.label, log=log),
     )
 
 
@@ -126,8 +126,6 @@ def open_operator(environ: Mapping[str, str]) -> "Operator":
     from functions.chat.web import Internet
     from lastmile.answering import Answering, wake
     from lastmile.approvals import Approvals
-    from lastmile.bus import Bus
-    from lastmile.executions import described
     from lastmile.registry import Registry
     from lastmile.store import Store
 
@@ -139,7 +137,6 @@ def open_operator(environ: Mapping[str, str]) -> "Operator":
         register_after_restore(store.reconnect)
     registry = Registry(artifacts)
     approvals = Approvals(data)
-    bus = Bus(environment.bus, lambda: events)
     secrets = Secrets(manager, environment.secrets, names=frozenset(OPERATED))
     dynamodb, queue = Client("dynamodb"), FifoQueue(sqs, environment.queue)
     once, records = Once(dynamodb, environment.table), Records(dynamodb, environment.table)
@@ -156,8 +153,8 @@ def open_operator(environ: Mapping[str, str]) -> "Operator":
             registry,
             approvals=approvals,
             answering=Answering(registry, approvals, lambda token: wake(steps, token)),
-            reviews=Reviews(registry, data, lambda kind, detail: tell(bus, kind, detail)),
-            looking=Looking(registry, data, ask=lambda arn: described(steps, arn)),
+            reviews=Reviews(registry, data, lambda kind, detail: tell(events, environment.bus, kind, detail)),
+            looking=Looking(registry, data),
         ),
         records=records,
         queue=queue,

@@ -7,7 +7,8 @@ import numpy as np
 from functions.chat.assistant.conversation import Routing
 from lastmile.decision import policy_of, prepare
 from lastmile.decision.policy import Arrays, Decided
-from lastmile.errors import LastmileError
+from lastmile.decision.route import Route
+from lastmile.errors import LastmileError, StoreUnavailable
 from lastmile.predictor import Predictor, Served
 
 type Warn = Callable[[str], object]
@@ -31,11 +32,7 @@ class Team:
             return None
 
     def _routed(self, served: Served, text: str) -> Routing:
-        manifest = served.loaded.manifest
-        declared = manifest.policy.get("decision") or {}
-        if declared.get("kind") != "route":
-            raise LastmileError(f"version {served.version} of model '{self._model}' routes nothing")
-        policy = policy_of("route", declared["options"], manifest.signature)
+        manifest, policy = served.loaded.manifest, self._policy(served)
         (spec,) = manifest.signature.inputs
         feeds = {spec.name: np.array([text], object).reshape([1] * len(spec.shape))}
         apply = prepare(policy, feeds, ())
@@ -51,6 +48,27 @@ class Team:
             queue=details["queue"],
             priority=details["priority"],
             confidence=details["confidence"],
-            sure=details["queue"] != declared["options"].get("unsure", "unsure"),
+            sure=details["queue"] != policy.unsure,
             prediction=prediction.id,
         )
+
+    def label(self, queue: str) -> str | None:
+        """The model's class whose queue that is; None where no class has it, or the model does not answer."""
+        try:
+            policy = self._policy(self._predictor.resolve(self._model, routing_key=queue))
+        except StoreUnavailable:
+            raise
+        except LastmileError as error:
+            self._warn(f"no class: {error}")
+            return None
+        classes = [name for name, own in policy.queues.items() if own == queue]
+        return classes[0] if len(classes) == 1 else None
+
+    def _policy(self, served: Served) -> Route:
+        manifest = served.loaded.manifest
+        declared = manifest.policy.get("decision") or {}
+        if declared.get("kind") != "route":
+            raise LastmileError(f"version {served.version} of model '{self._model}' routes nothing")
+        policy = policy_of("route", declared["options"], manifest.signature)
+        assert isinstance(policy, Route)
+        return policy

@@ -63,20 +63,28 @@ class Internet:
             answer.release_conn()
         except urllib3.exceptions.HTTPError as error:
             raise TryLater(f"{host(url)} does not answer: {type(error).__name__}") from None  # the URL may hold a token
+        document = _object(data)
         if answer.status == 429 or answer.status >= 500:
-            raise TryLater(f"{host(url)} answers {answer.status}", _wait(answer.headers.get("retry-after")))
-        return Page(answer.status, _object(data))
+            raise TryLater(
+                f"{host(url)} answers {answer.status}", _wait(answer.headers.get("retry-after"), document or {})
+            )
+        return Page(answer.status, document)
 
 
 def host(url: str) -> str:
     return urllib3.util.parse_url(url).host or "the service"
 
 
-def _wait(text: str | None) -> float:
-    try:
-        return min(max(float(text or LATER_SECONDS), 0.0), 900.0)
-    except ValueError:  # a date: nobody of ours sends one
-        return LATER_SECONDS
+def _wait(header: str | None, document: Mapping[str, Any]) -> float:
+    """Of Slack, Zendesk and Teams the header says it, of Discord the body too, of Telegram the body alone."""
+    told = document.get("parameters")
+    for found in (header, document.get("retry_after"), told.get("retry_after") if isinstance(told, dict) else None):
+        try:
+            seconds = float(found)  # type: ignore[arg-type]
+        except (TypeError, ValueError):  # not there, or a date: nobody of ours sends one
+            continue
+        return min(max(seconds, 0.0), 900.0)
+    return LATER_SECONDS
 
 
 def _object(data: bytes) -> dict[str, Any] | None:

@@ -51,7 +51,7 @@ class Assistant:
             return self._judged(conversation, message.value or "")
         if message.kind == "button":
             return self._finished(self._pressed(conversation, message, reading), message.at)
-        heard = conversation.heard(_shown(message), message.at)
+        heard = replace(conversation.heard(_shown(message), message.at), answered=None)
         if reading.routing is not None:
             heard = replace(heard, prediction=reading.routing.prediction, queue=reading.routing.queue)
         if heard.handed_over:
@@ -193,12 +193,18 @@ class Assistant:
         if value not in (*HELPFUL, *NOT_HELPFUL):
             return Turn(conversation)
         helpful = value in HELPFUL
-        learnt = None if conversation.prediction is None else Learnt(conversation.prediction, helpful)
+        label = self._team(conversation.answered) if helpful else None
+        learnt = None if conversation.prediction is None else Learnt(conversation.prediction, helpful, label)
         if helpful:
             return Turn(replace(conversation, unsure=0), (Say(self.book.says["helpful"]),), learnt=learnt)
         if conversation.handed_over:
             return Turn(conversation, learnt=learnt)
         return Turn(conversation, (Say(self.book.says["not_helpful"], (PERSON,)),), learnt=learnt)
+
+    def _team(self, answered: str | None) -> str | None:
+        """Whose question it was: what was answered, and helped, shows where it belonged."""
+        known = self.book.by_id.get(answered or "")
+        return known.team if isinstance(known, Question) else None
 
     def _ask_which(self, heard: Conversation, options: list[str]) -> Turn:
         titles = [self.book.by_id[option].question for option in options]

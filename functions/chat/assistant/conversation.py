@@ -130,7 +130,8 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """What a person said of a prediction: `label` is the right queue where it is known, `helpful` a judgement."""
+    """What a person said of a prediction: `label` is the right queue where it is known (of an agent's re-routing the
+    group), `helpful` a judgement."""
 
     prediction: str
     helpful: bool

@@ -10,6 +10,8 @@ from typing import Any
 from functions.chat.message import Incoming, Malformed, Received, needed, optional, text_of
 
 EVENT = "zen:event-type:ticket."
+OURS = "lastmile"  # the tag of every ticket that we opened or moved, beside `queue-…`
+ORIGINS = ("slack:", "teams:", "discord:", "telegram:", "standard:")
 
 type Document = Mapping[str, Any]
 
@@ -17,6 +19,8 @@ type Document = Mapping[str, Any]
 def receive(document: Document, headers: Mapping[str, str]) -> Received:
     match str(needed(document, "type")).removeprefix(EVENT):
         case "created":
+            if OURS in _tags(document):
+                return Received()  # a conversation elsewhere, of which we made it
             return _said(document, needed(document, "detail", "description"), None)
         case "comment_added":
             comment = needed(document, "event", "comment")
@@ -54,24 +58,34 @@ def _said(document: Document, text: object, comment: Document | None) -> Receive
 
 
 def _rerouted(document: Document) -> Received:
-    """An agent moved the ticket to another group: what the model should have said."""
+    """An agent moved the ticket to another group: what the model should have said.
+
+    A ticket of a conversation elsewhere bears its name. `queue` is where we moved it ourselves: we are told of that too.
+    """
     ticket = str(needed(document, "detail", "id"))
+    account = needed(document, "account_id")
+    origin = str(optional(document, "detail", "external_id") or "")
+    queue = next((tag.removeprefix("queue-") for tag in _tags(document) if tag.startswith("queue-")), None)
     return Received(
         messages=(
             Incoming(
                 platform="zendesk",
                 event_id=str(needed(document, "id")),
-                conversation=f"zendesk:{needed(document, 'account_id')}:{ticket}",
+                conversation=origin if origin.startswith(ORIGINS) else f"zendesk:{account}:{ticket}",
                 kind="rerouted",
-                user=f"{document['account_id']}:{optional(document, 'detail', 'actor_id') or ''}",
+                user=f"{account}:{optional(document, 'detail', 'actor_id') or ''}",
                 text="",
                 at=_time(needed(document, "time")),
                 value=str(needed(document, "event", "current")),
                 about=ticket,
-                reply={"ticket": ticket},
+                reply={"ticket": ticket, "queue": queue},
             ),
         )
     )
+
+
+def _tags(document: Document) -> list[str]:
+    return [str(tag) for tag in optional(document, "detail", "tags") or ()]
 
 
 def _time(text: object) -> float:

@@ -1,7 +1,9 @@
+import json
+
 import pytest
 
 from functions.chat.message import LONGEST_TEXT, Incoming, Malformed, needed, optional, seconds, text_of
-from tests.unit.chat.conftest import Hook
+from tests.unit.chat.conftest import Hook, document_of
 
 
 def received(hook: Hook, name: str) -> Incoming:
@@ -96,6 +98,25 @@ def test_a_reaction_names_the_message_it_is_about(hook: Hook, name: str, value: 
 def test_an_agents_rerouting_is_heard(hook: Hook) -> None:
     moved = received(hook, "zendesk/rerouted")
     assert (moved.kind, moved.value, moved.about) == ("rerouted", "8447320466431", "5158")
+
+
+def test_a_ticket_of_a_conversation_elsewhere_teaches_there(hook: Hook) -> None:
+    """It bears the conversation's name; and the queue to which we moved it, so that our own move teaches nothing."""
+    moved = document_of("zendesk/rerouted")
+    moved["detail"] |= {"external_id": "slack:T1:D1", "tags": ["lastmile", "queue-finance"]}
+    hook.send("zendesk", json.dumps(moved).encode())
+    moved["detail"]["external_id"] = "an order"
+    hook.send("zendesk", json.dumps(moved).encode())
+    first, second = hook.queue.taken
+    assert (first.conversation, first.reply["queue"]) == ("slack:T1:D1", "finance")
+    assert second.conversation == "zendesk:12514403:5158"
+
+
+def test_a_ticket_that_we_opened_asks_nothing(hook: Hook) -> None:
+    opened = document_of("zendesk/message")
+    opened["detail"]["tags"] = ["lastmile", "queue-finance"]
+    assert hook.send("zendesk", json.dumps(opened).encode())[0] == 200
+    assert hook.queue.taken == []
 
 
 def test_a_mention_and_its_message_are_one_event(hook: Hook) -> None:

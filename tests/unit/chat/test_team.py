@@ -111,3 +111,17 @@ def test_without_a_model_there_is_no_team(registry: Registry, push: Callable[...
     assert team.of("x", "c") is None
     assert "does not exist" in warned[0]
     assert "routes nothing" in warned[1]
+
+
+def test_a_queue_has_the_class_that_goes_there(registry: Registry, push: Callable[..., None]) -> None:
+    warned: list[str] = []
+    team = Team(Predictor(registry, threads=1, release_seconds=0), "tickets", warn=warned.append)
+    assert team.label("finance") is None
+    assert "no class" in warned[0]
+    push(0.9, decision={"kind": "route", "options": OPTIONS | {"queues": {"billing": "finance"}}})
+    assert [team.label(queue) for queue in ("finance", "delivery", "unsure", "legal")] == [
+        "billing",
+        "delivery",
+        None,
+        None,
+    ]

@@ -70,6 +70,22 @@ def test_who_is_busy_says_how_long(serve: Serve, status: int, header: str | None
     assert later.value.seconds == seconds
 
 
+@pytest.mark.parametrize(
+    ("body", "seconds"),
+    [
+        ({"ok": False, "error_code": 429, "parameters": {"retry_after": 15}}, 15.0),  # Telegram
+        ({"message": "You are being rate limited.", "retry_after": 0.65, "global": False}, 0.65),  # Discord
+        ({"retry_after": 1e9}, 900.0),
+        ({"retry_after": "soon", "parameters": []}, LATER_SECONDS),
+    ],
+)
+def test_who_says_how_long_in_the_body_is_heard(serve: Serve, body: dict[str, Any], seconds: float) -> None:
+    url = serve(lambda *_: (429, {}, json.dumps(body).encode()))
+    with pytest.raises(TryLater) as later:
+        Internet().send("POST", url, headers={}, body={})
+    assert later.value.seconds == seconds
+
+
 def test_a_redirection_is_not_followed(serve: Serve) -> None:
     elsewhere = serve(lambda *_: (200, {}, b'{"led": "astray"}'))
     url = serve(lambda *_: (302, {"location": elsewhere}, b""))

@@ -203,6 +203,19 @@ def test_a_file_alone_goes_to_a_person(talk: Talk) -> None:
     assert talk.ticket.transcript[0].text == "[file: broken.jpg]"
 
 
+def test_an_answer_that_helped_names_its_entrys_team_and_one_after_something_else_does_not(talk: Talk) -> None:
+    talk.say("how much is shipping?")
+    talk.press("helpful:yes")
+    learnt = talk.turns[-1].learnt
+    assert learnt is not None
+    assert (learnt.helpful, learnt.label) == (True, "delivery")
+    talk.say("the thing with the thing")
+    talk.press("helpful:yes")
+    learnt = talk.turns[-1].learnt
+    assert learnt is not None
+    assert learnt.label is None
+
+
 def test_an_edit_is_answered_and_said_to_be_seen(talk: Talk) -> None:
     talk.say("hw mch is it")
     said = talk.say("how much is shipping?", kind="edit")

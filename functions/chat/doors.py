@@ -47,9 +47,10 @@ def open_worker(environ: Mapping[str, str]) -> "Worker":
     from functions.chat.once import Once
     from functions.chat.records import Records
     from functions.chat.team import Team
-    from functions.chat.tickets import All, Bus, Webhook, Zendesk
+    from functions.chat.tickets import All, Announced, Webhook, Zendesk
     from functions.chat.web import Internet
     from functions.chat.worker import Worker
+    from lastmile.bus import Bus
     from lastmile.capture import Capture
     from lastmile.model import threads_for
     from lastmile.predictor import Predictor
@@ -100,7 +101,7 @@ def open_worker(environ: Mapping[str, str]) -> "Worker":
         delivery=Delivery(web, secrets.of),
         tickets=All(
             (
-                Bus(Client("events"), environment.bus),
+                Announced(Bus(environment.bus, lambda: Client("events"))),
                 Zendesk(web, lambda: newest("zendesk"), groups=environment.groups),
                 Webhook(web, lambda: newest("tickets")),
             )
@@ -126,6 +127,8 @@ def open_operator(environ: Mapping[str, str]) -> "Operator":
     from functions.chat.web import Internet
     from lastmile.answering import Answering, wake
     from lastmile.approvals import Approvals
+    from lastmile.bus import Bus
+    from lastmile.executions import described
     from lastmile.registry import Registry
     from lastmile.store import Store
 
@@ -137,6 +140,7 @@ def open_operator(environ: Mapping[str, str]) -> "Operator":
         register_after_restore(store.reconnect)
     registry = Registry(artifacts)
     approvals = Approvals(data)
+    bus = Bus(environment.bus, lambda: events)
     secrets = Secrets(manager, environment.secrets, names=frozenset(OPERATED))
     dynamodb, queue = Client("dynamodb"), FifoQueue(sqs, environment.queue)
     once, records = Once(dynamodb, environment.table), Records(dynamodb, environment.table)
@@ -153,8 +157,8 @@ def open_operator(environ: Mapping[str, str]) -> "Operator":
             registry,
             approvals=approvals,
             answering=Answering(registry, approvals, lambda token: wake(steps, token)),
-            reviews=Reviews(registry, data, lambda kind, detail: tell(events, environment.bus, kind, detail)),
-            looking=Looking(registry, data),
+            reviews=Reviews(registry, data, lambda kind, detail: tell(bus, kind, detail)),
+            looking=Looking(registry, data, ask=lambda arn: described(steps, arn)),
         ),
         records=records,
         queue=queue,

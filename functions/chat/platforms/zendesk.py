@@ -60,7 +60,7 @@ def _said(document: Document, text: object, comment: Document | None) -> Receive
 def _rerouted(document: Document) -> Received:
     """An agent moved the ticket to another group: what the model should have said.
 
-    A ticket of a conversation elsewhere bears its name. `queue` is where we moved it ourselves: we are told of that too.
+    A ticket of a conversation elsewhere bears its name. `queue` is where we moved it: we hear of that too.
     """
     ticket = str(needed(document, "detail", "id"))
     account = needed(document, "account_id")

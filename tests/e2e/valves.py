@@ -1,4 +1,4 @@
-"""A small model that learns in seconds: valves that leak under high pressure."""
+"""The valves of tests/valves.py in a deployment: declared, learnt, asked."""
 
 import json
 import time
@@ -6,38 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cli.target import Target
 from cli.train import declare
+from tests import valves
 
-SPEC = """
-name = "{name}"
-task = "classification"
-description = "Does the valve leak?"
-[[inputs]]
-name = "sensors"
-datatype = "FP32"
-shape = [-1, 2]
-columns = ["pressure", "flow"]
-[[outputs]]
-name = "label"
-datatype = "INT64"
-shape = [-1]
-[[outputs]]
-name = "probabilities"
-datatype = "FP32"
-shape = [-1, 2]
-columns = ["0", "1"]
-[training]
-recipe = "tabular"
-target = "leaks"
-options = {{seconds = 1}}
+QUICKLY = """
+[training.options]
+seconds = 1
 [[gates]]
 metric = "auc"
 at_least = 0.8
-[compression]
-candidates = ["optimised"]
 [approval]
 policy = "{policy}"
 [canary]
@@ -49,19 +27,12 @@ min_requests = 20
 
 def declared(stack: Target, folder: Path, name: str, *, policy: str = "auto", bake: float = 1.0) -> None:
     spec = folder / "spec.toml"
-    spec.write_text(SPEC.format(name=name, policy=policy, bake=bake))
+    spec.write_text(valves.spec(name) + QUICKLY.format(policy=policy, bake=bake))
     declare(stack.registry(), name, spec, actor="test")
 
 
 def rows(folder: Path, *, seed: int, mistaken: bool = False) -> Path:
-    """In a mistaken file it is the other way round."""
-    rng = np.random.default_rng(seed)
-    sensors = rng.normal(size=(600, 2))
-    leaks = (sensors[:, 0] + 0.3 * rng.normal(size=600) > 0.8) != mistaken
-    file = folder / f"valves-{seed}-{mistaken}.csv"
-    lines = (f"{a:.4f},{b:.4f},{int(c)}" for (a, b), c in zip(sensors, leaks, strict=True))
-    file.write_text("\n".join(("pressure,flow,leaks", *lines)) + "\n")
-    return file
+    return valves.table(folder / f"valves-{seed}-{mistaken}.csv", seed=seed, mistaken=mistaken)
 
 
 def ask(stack: Target, token: str, model: str, key: str = "") -> Any:

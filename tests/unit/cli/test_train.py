@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from cli.push import source_of
@@ -13,41 +12,13 @@ from cli.target import CHECKOUT
 from cli.training import key_of
 from lastmile.registry import Registry
 from lastmile.store import Store
-
-SPEC = """
-name = "valves"
-task = "classification"
-description = "Does the valve leak?"
-[[inputs]]
-name = "sensors"
-datatype = "FP32"
-shape = [-1, 2]
-columns = ["pressure", "flow"]
-[[outputs]]
-name = "label"
-datatype = "INT64"
-shape = [-1]
-[[outputs]]
-name = "probabilities"
-datatype = "FP32"
-shape = [-1, 2]
-columns = ["0", "1"]
-[training]
-recipe = "tabular"
-target = "leaks"
-[compression]
-candidates = ["optimised"]
-"""
+from tests import valves
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    (tmp_path / "spec.toml").write_text(SPEC)
-    rng = np.random.default_rng(0)
-    sensors = rng.normal(size=(400, 2))
-    leaks = sensors[:, 0] + rng.normal(size=400) > 0.5
-    rows = (f"{a:.4f},{b:.4f},{int(c)}" for (a, b), c in zip(sensors, leaks, strict=True))
-    (tmp_path / "may.csv").write_text("\n".join(("pressure,flow,leaks", *rows)) + "\n")
+    (tmp_path / "spec.toml").write_text(valves.spec())
+    valves.table(tmp_path / "may.csv", seed=0)
     (tmp_path / "notes.txt").write_text("no table")
     return tmp_path
 
@@ -76,7 +47,7 @@ def test_a_recipe_of_ones_own_is_trained_as_the_shipped_ones_are(
     (place / "functions").symlink_to(CHECKOUT / "functions")
     (place / "models/valves").mkdir(parents=True)
     (place / "models/valves/recipe.py").write_text(recipe)
-    (place / "models/valves/spec.toml").write_text(SPEC.replace('"tabular"', '"own"'))
+    (place / "models/valves/spec.toml").write_text(valves.spec(recipe="own"))
     monkeypatch.setattr("cli.train.CHECKOUT", place)
     outcome = lastmile("train", "valves", place / "may.csv", "--here", "--registry", place / "registry")
     assert outcome.code == 0, outcome.err

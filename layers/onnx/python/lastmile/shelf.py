@@ -13,7 +13,6 @@ import orjson
 
 from lastmile.errors import InvalidArtefact, NotFound, StoreUnavailable
 from lastmile.manifest import Artefact, Manifest
-from lastmile.personal import KEY_BYTES
 from lastmile.store import AlreadyExists, Conflict, Store
 
 if TYPE_CHECKING:
@@ -102,6 +101,8 @@ class Shelf:
 
     def create_key(self, model: str) -> None:
         """Random bytes, unless there are some: with another key one person would become two."""
+        from lastmile.personal import KEY_BYTES  # who only reads need not load what hides
+
         with suppress(AlreadyExists):
             self._store.create(_key_path(model), os.urandom(KEY_BYTES))
 

@@ -8,14 +8,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
 
 from lastmile.manifest import Manifest
-from lastmile.personal import Hide, hiding
 from lastmile.tensors import DATATYPES, Array, TensorSpec
+
+if TYPE_CHECKING:
+    from lastmile.personal import Hide
 
 MARKER = "lastmile.capture"
 MAX_BYTES = 250_000  # of a line: one CloudWatch log event may always hold 256 KB
@@ -67,7 +69,7 @@ class Recording(NamedTuple):
     model: str
     version: int
     rate: float
-    hidden: dict[str, Hide]
+    hidden: "dict[str, Hide]"
     heads: dict[str, bytes]
     plain_rows: int
 
@@ -75,7 +77,7 @@ class Recording(NamedTuple):
     def of(cls, manifest: Manifest, *, key: bytes | None = None) -> "Recording":
         """`key` is what personal inputs are hashed with."""
         signature = manifest.signature
-        hidden = hiding({spec.name: spec for spec in signature.inputs}, key)
+        hidden = _hidden(signature.inputs, key)
         tensors = [*(spec for spec in signature.inputs if spec.name not in hidden), *signature.outputs]
         facts: dict[str, Any] = {"marker": MARKER, "model": manifest.model, "version": manifest.version}
         facts |= {"types": told} if (told := _types(tensors)) else {}
@@ -227,6 +229,14 @@ def _types(tensors: list[TensorSpec]) -> dict[str, str]:
     return {spec.name: DATATYPES[spec.datatype].dtype.str for spec in tensors if spec.datatype not in TOLD_BY_JSON}
 
 
+def _hidden(inputs: tuple[TensorSpec, ...], key: bytes | None) -> "dict[str, Hide]":
+    if not any(spec.pii for spec in inputs):
+        return {}
+    from lastmile.personal import hiding  # its patterns take 4 ms of a cold start
+
+    return hiding({spec.name: spec for spec in inputs}, key)
+
+
 def _plain_rows(tensors: list[TensorSpec]) -> int:
     """How many rows of the largest tensor may be written out; none where a row may have any size."""
     rows = [spec.shape[1:] for spec in tensors]
@@ -235,7 +245,7 @@ def _plain_rows(tensors: list[TensorSpec]) -> int:
     return PLAIN_ELEMENTS // max((prod(row) for row in rows), default=1)
 
 
-def _shown(inputs: Mapping[str, Array], hidden: Mapping[str, Hide]) -> dict[str, Array]:
+def _shown(inputs: Mapping[str, Array], hidden: "Mapping[str, Hide]") -> dict[str, Array]:
     shown = {name: hidden[name](array) if name in hidden else array for name, array in inputs.items()}
     return {name: array for name, array in shown.items() if array is not None}
 

@@ -66,6 +66,10 @@ MODEL_FIGURES = (
     Figure("Failed predictions", "PredictionErrors", "Sum"),
     Figure("Time in the model, p50, ms", "ModelMilliseconds", "p50"),
     Figure("Time in the model, p99, ms", "ModelMilliseconds", "p99"),
+    Figure("Requests in an hour, by version", "VersionRequests", "Maximum", "version"),
+    Figure("Failed requests in an hour, by version", "VersionErrors", "Maximum", "version"),
+    Figure("Latency of a version, p50, ms", "VersionMillisecondsP50", "Maximum", "version"),
+    Figure("Latency of a version, p99, ms", "VersionMillisecondsP99", "Maximum", "version"),
     Figure("Drifted features", "DriftedFeatures", "Maximum"),
     Figure("Largest drift, in units of its tolerance", "LargestDrift", "Maximum"),
     Figure("Estimated without labels", "EstimatedQuality", "Average"),
@@ -81,13 +85,19 @@ MODEL_FIGURES = (
 )
 
 
+def model_cost(stage: Stage) -> Figure:
+    """What the time in a model costs where it is predicted with, without the time around it."""
+    usd = stage.inference.memory_mb / 1024 * GB_SECOND_USD[stage.architecture]
+    return Figure("Time in the model, USD an hour (estimated)", "ModelSeconds", "Sum", factor=usd)
+
+
 class ModelDashboard(Construct):
     """Every model that has figures, those pushed tomorrow too: the page searches for them when it is looked at."""
 
     def __init__(self, scope: Construct, *, stage: Stage, functions: Mapping[str, tuple[Function, Size]]) -> None:
         super().__init__(scope, "ModelDashboard")
         page = CloudWatchDashboard(self, "Page", dashboard_name=f"lastmile-{stage.name}-models")
-        page.add_widgets(*(searched(stage, figure) for figure in MODEL_FIGURES))
+        page.add_widgets(*(searched(stage, figure) for figure in (*MODEL_FIGURES, model_cost(stage))))
         for name, (function, _) in functions.items():
             add_function(page, name, function)
         page.add_widgets(cost(stage, functions))

@@ -20,6 +20,7 @@ def lines(records: Iterable[Record], *, stage: str, at: float) -> Iterator[str]:
                 "Predictions": len(found),
                 "PredictionErrors": sum(record.error is not None for record in found),
                 "ModelMilliseconds": figures.observations(record.ms for record in found),
+                "ModelSeconds": sum(record.ms for record in found) / 1e3,
                 **tiers(found),
             },
             dimensions={"stage": stage, "model": model},

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from lastmile.drift.verdict import ALPHA
 from lastmile.errors import LastmileError, NotFound, ProfileMismatch
 from lastmile.manifest import Manifest
 from lastmile.profile import Profile
-from lastmile.profiles import ProfileStore
+from lastmile.profiles import ProfileStore, merged
 from lastmile.registry import Registry, Release
 from lastmile.spec import ModelSpec
 from lastmile.store import Store
@@ -54,7 +55,8 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What one version did in the window; `drift` is None where it cannot be compared, and `reason` says why."""
+    """What one version did in the window, altogether and hour by hour; `drift` is None where it cannot be compared, and
+    `reason` says why."""
 
     manifest: Manifest
     profile: Profile | None
@@ -62,6 +64,7 @@ class Look:
     drift: DriftReport | None
     verdict: str
     reason: str
+    hours: Sequence[tuple[float, Profile]] = ()
 
     @property
     def drifted(self) -> list[str]:
@@ -95,11 +98,21 @@ class Checking:
             return None
         return sum(profile.rows for profile in found if profile is not None)
 
+    def traffic(self, model: str, window: Window) -> list[tuple[int, Profile]]:
+        """Of every version what it was asked in the window; without those whose profiles cannot be read."""
+        found = []
+        for version in self._profiles.versions(model, *window):
+            with suppress(*UNREADABLE):
+                profile = self._profiles.read(model, version, *window)
+                found += [] if profile is None else [(version, profile)]
+        return found
+
     def _look(self, spec: ModelSpec, release: Release, version: int, window: Window, alpha: float) -> Look:
         manifest = self._registry.manifest(spec.name, version, release=release)
         nothing = Reference(None, "none", f"version {version} could not be compared")
         try:
-            profile = self._profiles.read(spec.name, version, *window)
+            hours = self._profiles.hours(spec.name, version, *window)
+            profile = merged(of_hour for _, of_hour in hours)
         except UNREADABLE as error:
             return Look(manifest, None, nothing, None, NOT_COMPARABLE, f"Its profiles cannot be used: {error}.")
         try:
@@ -115,7 +128,7 @@ class Checking:
             drift = self._drift(spec, manifest, reference.profile, profile, window, alpha)
         except ProfileMismatch as error:
             return Look(manifest, profile, reference, None, NOT_COMPARABLE, f"It cannot be compared: {error}.")
-        return Look(manifest, profile, reference, drift, drift.verdict, "")
+        return Look(manifest, profile, reference, drift, drift.verdict, "", hours)
 
     def _drift(
         self, spec: ModelSpec, manifest: Manifest, before: Profile, now: Profile, window: Window, alpha: float

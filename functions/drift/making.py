@@ -186,6 +186,8 @@ class Making:
             "rows": look.profile.rows if look.profile else 0,
             "quality": newest(self.quality, look.manifest.version),
             "estimate": self.estimate["value"] if self.estimate else None,
+            "estimate_low": self.estimate["low"] if self.estimate else None,
+            "estimate_high": self.estimate["high"] if self.estimate else None,
         }
 
 

@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 from functions.drift.checking import Look
 from lastmile.metrics import primary
+from lastmile.profile import Profile
 from lastmile.spec import ModelSpec
 
+QUANTILES = {f"VersionMilliseconds{name}": share for name, share in (("P50", 0.5), ("P90", 0.9), ("P99", 0.99))}
 BOUNDS = ("at_least", "at_most")  # the gates that live rows can be held against
 
 type Document = dict[str, Any]
@@ -38,6 +40,12 @@ def figures(told: Told) -> Iterator[tuple[dict[str, str], dict[str, float | None
     )
     for name, figure in served(told.quality, told.look.manifest.version).items():
         yield {"metric": name}, {"Quality": figure["value"]}
+
+
+def of_version(profile: Profile) -> dict[str, float | None]:
+    """What a version was asked in an hour; told again, it is the same."""
+    quantiles = {name: profile.latency_quantile(share) for name, share in QUANTILES.items()}
+    return {"VersionRequests": profile.requests, "VersionErrors": profile.errors, **quantiles}
 
 
 def gates(spec: ModelSpec, quality: Document, version: int | None) -> list[Document]:

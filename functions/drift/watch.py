@@ -10,7 +10,7 @@ from functions.drift.making import HOUR, QUALITY_DAYS, Making, stamp
 from functions.drift.page import page
 from functions.drift.records import encoded, move, read
 from functions.drift.retraining import Retraining
-from functions.drift.telling import figures
+from functions.drift.telling import figures, of_version
 from lastmile import figures as lines
 from lastmile.bus import Bus
 from lastmile.errors import LastmileError
@@ -19,6 +19,7 @@ from lastmile.spec import ModelSpec
 from lastmile.store import Store
 
 DETECTED = "DriftDetected"
+SETTLED_SECONDS = 600.0  # after an hour its captures have been counted
 
 logger = Logger(service="drift")
 
@@ -78,6 +79,7 @@ class Watch:
         release = self._registry.release(model)
         if release.champion is None:
             return None
+        self._tell_traffic(model, at)
         spec = self._registry.spec(model)
         self._announce(model)
         state = read(self._data, _state_path(model)) or {}
@@ -120,13 +122,19 @@ class Watch:
 
         return move(self._data, _state_path(spec.name), moved) is not None
 
+    def _tell_traffic(self, model: str, at: float) -> None:
+        """Errors and latencies of each version in the last hour, from the profiles that the release's judge reads."""
+        until = (at - SETTLED_SECONDS) // HOUR * HOUR
+        for version, profile in self._checking.traffic(model, Window(until - HOUR, until)):
+            self._figures(of_version(profile), {"model": model, "version": str(version)}, until - HOUR)
+
     def _tell(self, made: Making) -> None:
         for dimensions, values in figures(made.told):
             self._figures(values, {"model": made.told.model} | dimensions, made.at)
 
     def _figures(self, values: Document, dimensions: dict[str, str], at: float) -> None:
         written = lines.line(
-            values, dimensions={"stage": self._stage} | dimensions, at=at, totals="metric" not in dimensions
+            values, dimensions={"stage": self._stage} | dimensions, at=at, totals=dimensions.keys() <= {"model"}
         )
         if written is not None:
             self._write(written)

@@ -1,6 +1,7 @@
 """The hourly look for drift, what it may do, and what rings."""
 
 import json
+import re
 
 import pytest
 
@@ -57,13 +58,23 @@ def test_an_alarm_rings_for_any_model(stacks: Stacks, figure: str) -> None:
 def test_the_page_of_models_searches_for_every_model(stacks: Stacks) -> None:
     shown = metrics(widgets(stacks, f"lastmile-{stacks.stage}-models"))
     searches = [one[0]["expression"] for one in shown if "SEARCH" in json.dumps(one[0])]
-    assert len(searches) == len(MODEL_FIGURES)
+    assert len(searches) == len(MODEL_FIGURES) + 1
     for search in searches:
         assert f'stage="{stacks.stage}"' in search
     assert (
         f"SEARCH('{{Lastmile,stage,model}} MetricName=\"DriftedFeatures\" stage=\"{stacks.stage}\"', 'Maximum', 3600)"
         in searches
     )
+
+
+def test_the_page_of_models_has_errors_and_latency_by_version_and_the_cost_by_model(stacks: Stacks) -> None:
+    shown = [one[0] for one in metrics(widgets(stacks, f"lastmile-{stacks.stage}-models"))]
+    found = {re.findall(r'MetricName="(\w+)"', one["expression"])[0]: one for one in shown if "SEARCH" in str(one)}
+    for name in ("VersionRequests", "VersionErrors", "VersionMillisecondsP50", "VersionMillisecondsP99"):
+        assert "{Lastmile,stage,model,version}" in found[name]["expression"]
+        assert found[name]["label"] == "${PROP('Dim.model')} ${PROP('Dim.version')}"
+    factor = float(found["ModelSeconds"]["expression"].rpartition(" * ")[2])
+    assert 1e-6 < factor < 1e-3
 
 
 def test_no_alarm_needs_mathematics(stacks: Stacks) -> None:

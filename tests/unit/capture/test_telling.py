@@ -19,6 +19,7 @@ def test_each_model_has_a_line_with_its_predictions_failures_and_times() -> None
     first, second = map(json.loads, lines(records, stage="dev", at=NOW))
     assert (first["stage"], first["model"], second["model"]) == ("dev", "fraud", "other")
     assert (first["Predictions"], first["PredictionErrors"], first["ModelMilliseconds"]) == (2, 1, [1.0, 1.0])
+    assert first["ModelSeconds"] == 0.002
     (directive,) = first["_aws"]["CloudWatchMetrics"]
     assert directive["Dimensions"] == [["stage", "model"], ["stage"]]
 

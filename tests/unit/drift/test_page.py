@@ -83,6 +83,10 @@ def test_the_page_says_what_the_report_says(report: dict[str, Any]) -> None:
     assert "country = DE" in said
     assert "measured accuracy" in said
     assert "Checks so far" in said
+    assert report["features"][0]["reason"] in said
+    assert "uncertainty from the reference" in said
+    assert "p99, ms" in said
+    assert "Estimated without labels, within this window" in said
 
 
 def test_the_page_is_well_formed_and_needs_nothing_from_elsewhere(report: dict[str, Any]) -> None:
@@ -133,6 +137,19 @@ def luminance(colour: str) -> float:
     parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_quality_is_drawn_over_time_for_groups_too(world: World, fraud: Make) -> None:
+    of = fraud(features={"country": Feature(categories=("DE",), sensitive=True)})
+    world.push(of)
+    world.traffic(of)
+    labelled(world, of, right=True)
+    labelled(world, of, right=False, at=NOW - 26 * HOUR)
+    (checked,) = world.watch.tick(NOW)["checked"]
+    text = page(world.report(checked["path"]))
+    assert "<title>accuracy of country = DE, version 1 over time</title>" in text
+    assert "2026-03-13: 0" in text
+    assert "2026-03-14: 1" in text
 
 
 def test_names_that_look_like_markup_stay_names(report: dict[str, Any]) -> None:

@@ -245,10 +245,9 @@ def test_reports_remember_the_checks_before(world: World, fraud: Make) -> None:
     assert {one["verdict"] for one in history} == {"stable"}
 
 
-def labelled(world: World, of: ModelSpec, *, right: bool, count: int = 200) -> None:
+def labelled(world: World, of: ModelSpec, *, right: bool, count: int = 200, at: float = NOW - HOUR) -> None:
     random = np.random.default_rng(0)
     amounts = random.uniform(0, 10, count).astype(np.float32)
-    at = NOW - HOUR
     prediction_id, line = predicted(amounts, ["DE"] * count, at=at, of=of)
     store_captures(world.data, [line], at=at, model=of.name)
     truth = (amounts > 5) if right else (amounts <= 5)
@@ -284,6 +283,47 @@ def test_a_classifiers_quality_is_estimated_before_labels_come(world: World, fra
     assert report["estimate"]["value"] > 0.98, "the reference was always right"
     assert world.figures("EstimatedQuality") == [report["estimate"]["value"]]
     assert report["history"][-1]["estimate"] == report["estimate"]["value"]
+
+
+def test_the_estimate_has_a_band_for_each_part_of_the_window(world: World, fraud: Make) -> None:
+    world.push(fraud())
+    world.traffic(fraud(), hours=20)
+    (checked,) = world.watch.tick(NOW)["checked"]
+    report = world.report(checked["path"])
+    chunks = report["estimate"]["chunks"]
+    assert [chunk["since"][11:16] for chunk in chunks] == [f"{(19 + hour) % 24:02}:00" for hour in range(20)]
+    for chunk in chunks:
+        assert (chunk["rows"], chunk["trusted"]) == (500, True)
+        assert 0.9 < chunk["low"] <= chunk["value"] <= chunk["high"] <= 1
+    entry, estimate = report["history"][-1], report["estimate"]
+    assert (entry["estimate_low"], entry["estimate_high"]) == (estimate["low"], estimate["high"])
+    week = world.watch.check("fraud", NOW, window_hours=24 * 7)["estimate"]["chunks"]
+    assert [chunk["since"][8:16] for chunk in week] == ["13T12:00", "14T00:00", "14T12:00"]
+    assert sum(chunk["rows"] for chunk in week) == 10_000
+
+
+def test_errors_and_latency_of_each_version_are_told_from_the_profiles_of_the_last_hour(
+    world: World, fraud: Make
+) -> None:
+    of = fraud(every_hours=24)
+    world.push(of)
+    world.push(of, seed=2, promote=False)
+    world.traffic(of, hours=3)
+    world.traffic(of, version=2, hours=3)
+    for minutes in (11, 12):
+        world.watch.tick(NOW + 60 * minutes)
+        told = [line for line in map(json.loads, world.lines) if "VersionRequests" in line]
+        world.lines.clear()
+        assert [(line["version"], line["VersionRequests"], line["VersionErrors"]) for line in told] == [
+            ("1", 10, 1),
+            ("2", 10, 1),
+        ]
+        assert told[0]["VersionMillisecondsP50"] == told[0]["VersionMillisecondsP99"] == pytest.approx(2.0, rel=0.3)
+        (directive,) = told[0]["_aws"]["CloudWatchMetrics"]
+        assert directive["Dimensions"] == [["stage", "model", "version"]]
+        assert told[0]["_aws"]["Timestamp"] == (NOW - HOUR) * 1000
+    world.watch.tick(NOW + 60 * 9)
+    assert world.figures("VersionRequests") == [10, 10], "the hour before: the last one may not be counted yet"
 
 
 def test_labels_that_contradict_the_estimate_are_believed(world: World, fraud: Make) -> None:

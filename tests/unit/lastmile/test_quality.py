@@ -86,6 +86,14 @@ def test_groups_and_days_have_figures_of_their_own(store: Store) -> None:
     assert (groups["country", "FR"][0], groups["country", "FR"][1]["accuracy"]["value"]) == (2, 0.5)
     days = {one["day"]: (one["rows"], one["metrics"]["accuracy"]["value"]) for one in found["days"]}
     assert days == {"2026-03-12": (4, 0.5), "2026-03-14": (4, 1.0)}
+    over_time = {
+        one["value"]: {of["day"]: (of["rows"], of["metrics"]) for of in one["days"]} for one in found["segments"]
+    }
+    assert {name: sum(rows for rows, _ in of.values()) for name, of in over_time.items()} == {"DE": 6, "FR": 2}
+    assert all(
+        set(metrics) == set(groups["country", "DE"][1]) for of in over_time.values() for _, metrics in of.values()
+    )
+    assert [metrics["accuracy"] for _, metrics in over_time["DE"].values()] != [None, None]
 
 
 def test_versions_are_judged_apart_and_a_shadow_is_called_one(store: Store) -> None:

@@ -70,9 +70,13 @@ class ProfileStore:
         Whole hours count whole. At the ends of the window a delivery, of a minute at most, counts where it begins.
         Raises ProfileMismatch where layouts differ within the window.
         """
+        return merged(profile for _, profile in self.hours(model, version, since, until))
+
+    def hours(self, model: str, version: int, since: float, until: float) -> list[tuple[float, Profile]]:
+        """The same, hour by hour: the first second of each hour for which something was delivered, in order."""
         days = [_Day(self._store, model, version, start) for start in _days(since, until)]
         found = _at_once(lambda day: day.read(since, until, merges=self._merges), days)
-        return merged(profile for profile in found if profile is not None)
+        return [hour for day in found for hour in day]
 
     def versions(self, model: str, since: float, until: float) -> list[int]:
         """Which versions have captures of hours in this time, in ascending order."""
@@ -102,26 +106,28 @@ class _Day:
         self._start = start
         self._folder = _day(model, version, start)
 
-    def read(self, since: float, until: float, *, merges: bool) -> Profile | None:
+    def read(self, since: float, until: float, *, merges: bool) -> list[tuple[float, Profile]]:
         batches = self._batches()
         wanted = [hour for hour in _hours(self._start, since, until) if _hour(hour) in batches]
         if not wanted:
-            return None
+            return []
         hours, etag = self._merged() if MERGED in batches[""] else ({}, None)
-        parts: list[Profile] = []
+        found: list[tuple[float, Profile]] = []
         fresh = 0
         for hour in wanted:
             known = hours.setdefault(_hour(hour), _Hour())
             is_whole = since <= hour and hour + HOUR <= until
             if known.profile is not None and not is_whole and not _within(known.profile, since, until):
                 known = _Hour()  # what is merged is of more than is wanted
-            parts += [] if known.profile is None else [known.profile]
+            parts = [] if known.profile is None else [known.profile]
             late = [batch for batch in batches[_hour(hour)] if batch not in known.batches]
             parts += [part for part in self._add(known, hour, late) if is_whole or _begins(part, since, until)]
             fresh += len(late) if known is hours[_hour(hour)] else 0
+            whole = merged(parts)
+            found += [] if whole is None else [(hour, whole)]
         if merges and fresh >= WORTH_MERGING:
             self._keep(hours, etag)
-        return merged(parts)
+        return found
 
     def _batches(self) -> dict[str, list[str]]:
         """Names of the deliveries by hour, sorted; under the empty name what is of no hour."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -59,26 +60,32 @@ class Table:
         for feature in _told_apart(self._spec):
             values = [_value(self._spec, feature, row.inputs) for row in self._rows]
             if len({value for value in values if value is not None}) <= MOST_VALUES:
-                yield from self._groups("feature", feature, values)
+                for value, chosen in _together(values).items():
+                    named = {"feature": feature, "value": value}
+                    yield named | self._group(chosen) | {"days": list(self._days_of(chosen))}
 
     def days(self) -> Iterator[Document]:
-        days = [day(row.feedback.predicted_at).isoformat() for row in self._rows]
-        newest = sorted(set(days))[-MOST_DAYS:]
-        yield from self._groups("day", None, [of if of in newest else None for of in days])
+        for name, chosen in _together(self._days).items():
+            yield {"day": name} | self._group(chosen)
 
-    def _groups(self, kind: str, feature: str | None, values: Sequence[str | None]) -> Iterator[Document]:
-        positions: dict[str, list[int]] = {}
-        for position, value in enumerate(values):
-            if value is not None:
-                positions.setdefault(value, []).append(position)
-        for value in sorted(positions):
-            named = {"day": value} if feature is None else {kind: feature, "value": value}
-            chosen = positions[value]
-            yield named | {
-                "version": self._rows[0].version,
-                "rows": len(chosen),
-                "metrics": self._figures(chosen),
-            }
+    @cached_property
+    def _days(self) -> list[str | None]:
+        """Of each row, the day of its prediction; None before the newest ones."""
+        days = [day(row.feedback.predicted_at).isoformat() for row in self._rows]
+        newest = set(sorted(set(days))[-MOST_DAYS:])
+        return [of if of in newest else None for of in days]
+
+    def _group(self, chosen: Sequence[int]) -> Document:
+        return {"version": self._rows[0].version, "rows": len(chosen), "metrics": self._figures(chosen)}
+
+    def _days_of(self, chosen: Sequence[int]) -> Iterator[Document]:
+        """A group over time: values alone, for there may be very many."""
+        for name, places in _together([self._days[place] for place in chosen]).items():
+            prepared = self._prepared([chosen[place] for place in places])
+            found = {} if isinstance(prepared, str) else prepared.measured()
+            names = [metric.name for metric in of_task(self._spec.task)]
+            metrics = {metric: found[metric].value if metric in found else None for metric in names}
+            yield {"day": name, "rows": len(places), "metrics": metrics}
 
     def _figures(self, positions: Sequence[int]) -> dict[str, Document]:
         prepared = self._prepared(positions)
@@ -159,6 +166,15 @@ class Table:
         if "label" in self._outputs:
             return self._outputs["label"]
         return np.array(self._columns)[self._outputs["probabilities"].argmax(axis=1)]
+
+
+def _together(values: Sequence[str | None]) -> dict[str, list[int]]:
+    """The places of each value, in the order of the values."""
+    places: dict[str, list[int]] = {}
+    for place, value in enumerate(values):
+        if value is not None:
+            places.setdefault(value, []).append(place)
+    return dict(sorted(places.items()))
 
 
 def _truth(task: str, feedback: Iterable[Feedback]) -> dict[str, Array]:

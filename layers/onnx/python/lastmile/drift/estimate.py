@@ -67,7 +67,7 @@ def accuracy(reference: Profile, current: Profile, *, feedback: Feedback | None 
     known = reference.outputs["confidence"].counts
     chances = calibrated(known, reference.correct)
     weights = confidence.counts / rows
-    value = float(weights @ chances)
+    value = min(1.0, float(weights @ chances))
     spread = chances * (1 - chances)
     uncertain = float((weights**2 * spread / (known + 1)).sum())
     half = Z * math.sqrt(uncertain + float(weights @ spread) / rows)

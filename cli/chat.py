@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import people
+from cli import discord, people
 from cli.connections import MEMBERS, put
 from cli.desk import HOST, OPERATIONS, RESPONSES, Reply, desk
 from cli.errors import CommandFailed, StackMissing
@@ -86,11 +86,19 @@ def connect(
         list[str] | None, typer.Argument(metavar="[NAME=VALUE]…", help="Without any: a JSON object on standard input.")
     ] = None,
 ) -> None:
-    """Keep a platform's secret. A new one takes effect at once; the one before is accepted for another day."""
+    """Keep a platform's secret. A new one takes effect at once; the one before is accepted for another day.
+
+    With a bot's token Discord's commands /ask and /lastmile are registered too.
+    """
     given = read_members(members or [])
+    registers = platform == "discord" and "bot_token" in given
+    if registers:
+        given["public_key"] = discord.public_key(given)
     new = put(context.obj.target(), platform, given)
-    done = {"platform": platform, "members": sorted(given), "new": new}
-    print_json(done) if context.obj.json else note(f"{platform}: {', '.join(sorted(given))} kept.")
+    commands = discord.register(given) if registers else []
+    done = {"platform": platform, "members": sorted(given), "new": new, "commands": commands}
+    told = f" /{' and /'.join(commands)} registered." if commands else ""
+    print_json(done) if context.obj.json else note(f"{platform}: {', '.join(sorted(given))} kept.{told}")
 
 
 @app.command()

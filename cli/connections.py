@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from cli.desk import HOST, OPERATIONS
 from cli.errors import CommandFailed
@@ -32,6 +33,8 @@ def put(target: Target, platform: str, members: Mapping[str, str]) -> bool:
         raise CommandFailed(f"{platform!r} is none of {', '.join(MEMBERS)}.")
     if unknown := sorted(members.keys() - set(MEMBERS[platform])):
         raise CommandFailed(f"{unknown[0]!r} is no member of {platform}'s secret: {', '.join(MEMBERS[platform])}.")
+    for member, value in members.items():
+        check_address(member, value)
     client, name = target.client("secretsmanager"), f"lastmile/{target.stage}/chat/{platform}"
     held = read(client, name)
     document = json.dumps((held or {}) | dict(members))
@@ -40,6 +43,16 @@ def put(target: Target, platform: str, members: Mapping[str, str]) -> bool:
     else:
         client.put_secret_value(SecretId=name, SecretString=document)
     return held is None
+
+
+def check_address(member: str, value: str) -> None:
+    """Answers and tokens go over TLS, except on this machine."""
+    address = urlsplit(value)
+    named = member == "url" or member.endswith("_url")
+    if (named and address.scheme != "https") or address.scheme == "http":
+        if address.scheme == "http" and address.hostname in (HOST, "localhost"):
+            return
+        raise CommandFailed(f"{member} must begin with https://.")
 
 
 def read(client: Any, name: str) -> dict[str, str] | None:

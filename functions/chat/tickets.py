@@ -25,7 +25,8 @@ class Sink(Protocol):
 class Zendesk:
     """https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/#create-ticket, with its Idempotency-Key.
 
-    A message that came from Zendesk is a ticket there already: it is moved to the queue's group and gets a note.
+    A message that came from Zendesk is a ticket there already: it is moved to the queue's group and gets a note. Its
+    own tags stay, and ours are there before it moves: by them our own moves are told from agents'.
     `groups` are Zendesk's ids of the queues.
     """
 
@@ -40,21 +41,24 @@ class Zendesk:
             return
         user = f"{secret['email']}/token:{secret['api_token']}"
         headers = {"authorization": f"Basic {base64.b64encode(user.encode()).decode()}", "idempotency-key": key}
+        tags = ["lastmile", f"queue-{ticket.queue}"]
         fields: dict[str, Any] = {
             "comment": {"body": note(ticket), "public": False},
             "priority": PRIORITIES.get(ticket.priority, "normal"),
-            "tags": ["lastmile", f"queue-{ticket.queue}"],
         }
         if ticket.queue in self._groups:
             fields["group_id"] = self._groups[ticket.queue]
+        api = f"{base(secret, 'zendesk')}/api/v2"
         if message.platform == "zendesk":
-            method, path = "PUT", f"tickets/{message.reply['ticket']}.json"
+            known = f"{api}/tickets/{message.reply['ticket']}"
+            self._send("PUT", f"{known}/tags.json", {"tags": tags}, headers)
+            self._send("PUT", f"{known}.json", {"ticket": fields}, headers)
         else:
-            method, path = "POST", "tickets.json"
-            fields |= {"subject": subject(ticket), "external_id": message.conversation[:255]}
-        page = self._web.send(
-            method, f"{base(secret, 'zendesk')}/api/v2/{path}", headers=headers, body={"ticket": fields}
-        )
+            fields |= {"subject": subject(ticket), "external_id": message.conversation[:255], "tags": tags}
+            self._send("POST", f"{api}/tickets.json", {"ticket": fields}, headers)
+
+    def _send(self, method: str, url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+        page = self._web.send(method, url, headers=headers, body=body)
         if not 200 <= page.status < 300:
             raise Refused(f"Zendesk refuses the ticket: {page.status}")
 

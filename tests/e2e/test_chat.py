@@ -1,6 +1,8 @@
 """The support chat on a real deployment: signed webhooks in, answers out through the platforms' own APIs."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -91,8 +93,8 @@ def test_a_forged_request_is_refused_and_queues_nothing(
     assert heard.wait(1) is None
 
 
-def test_an_unanswerable_message_is_a_dead_letter_with_its_reason_and_can_be_sent_again(
-    stack: Target, connected: dict[str, Any], heard: Desk
+def test_an_unanswerable_message_is_a_dead_letter_with_its_reason_each_time_it_is_sent_again(
+    local_aws: LocalAws, stack: Target
 ) -> None:
     urls = stack.access.stack_outputs(stack.stage)
     sqs = stack.client("sqs")
@@ -103,15 +105,29 @@ def test_an_unanswerable_message_is_a_dead_letter_with_its_reason_and_can_be_sen
         MessageGroupId=group,
         MessageDeduplicationId=group,
     )
+    first = letter(sqs, urls["ChatDeadLettersUrl"])
+    assert first["MessageAttributes"]["reason"]["StringValue"] == "the message cannot be read: KeyError"
+    assert first["Body"] == '{"platform": "slack"}'
+    sqs.change_message_visibility(
+        QueueUrl=urls["ChatDeadLettersUrl"], ReceiptHandle=first["ReceiptHandle"], VisibilityTimeout=0
+    )
+    command = [Path(sys.executable).with_name("lastmile"), "--local", local_aws.folder, "chat", "redrive", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS)
+    assert json.loads(done.stdout) == {"sent": 1}
+    second = letter(sqs, urls["ChatDeadLettersUrl"])
+    assert (second["Body"], second["MessageId"] != first["MessageId"]) == (first["Body"], True)
+    sqs.delete_message(QueueUrl=urls["ChatDeadLettersUrl"], ReceiptHandle=second["ReceiptHandle"])
+
+
+def letter(sqs: Any, url: str) -> dict[str, Any]:
+    """The one dead letter."""
     deadline = time.monotonic() + SECONDS
-    letters: list[dict[str, Any]] = []
-    while not letters and time.monotonic() < deadline:
-        letters = list(received(sqs, urls["ChatDeadLettersUrl"]))
+    while time.monotonic() < deadline:
+        if letters := list(received(sqs, url)):
+            (found,) = letters
+            return found
         time.sleep(0.5)
-    (letter,) = letters
-    assert letter["MessageAttributes"]["reason"]["StringValue"] == "the message cannot be read: KeyError"
-    assert letter["Body"] == '{"platform": "slack"}'
-    sqs.delete_message(QueueUrl=urls["ChatDeadLettersUrl"], ReceiptHandle=letter["ReceiptHandle"])
+    raise AssertionError("there is no dead letter")
 
 
 def test_a_version_is_approved_by_a_button_in_chat_and_by_nobody_else(

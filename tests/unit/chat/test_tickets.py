@@ -46,9 +46,12 @@ def test_what_came_from_zendesk_is_moved_there(hook: Hook) -> None:
     hook.recorded("zendesk/message")
     network = Network()
     zendesk(network).put(TICKET, hook.queue.taken[0], "k-1")
-    method, url, _, body = network.requests[0]
-    assert (method, url) == ("PUT", "https://shop.zendesk.com/api/v2/tickets/5158.json")
+    (method, url, _, tags), (_, moved, _, body) = network.requests
+    assert (method, url) == ("PUT", "https://shop.zendesk.com/api/v2/tickets/5158/tags.json")
+    assert tags == {"tags": ["lastmile", "queue-billing"]}
+    assert moved == "https://shop.zendesk.com/api/v2/tickets/5158.json"
     assert body["ticket"]["comment"]["public"] is False
+    assert "tags" not in body["ticket"]  # which would take the ticket's own away
 
 
 def test_a_refusal_is_told(hook: Hook) -> None:

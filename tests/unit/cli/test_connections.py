@@ -48,6 +48,24 @@ def test_what_is_misspelt_is_named(target: Target, platform: str, members: dict[
         put(target, platform, members)
 
 
+@pytest.mark.parametrize(
+    ("platform", "members"),
+    [
+        ("teams", {"reply_url": "http://teams.example/in"}),
+        ("standard", {"operations": "http://r.example/o"}),
+        ("slack", {"api_url": "slack.example"}),
+        ("shop", {"url": "ftp://shop.example"}),
+    ],
+)
+def test_an_address_without_tls_is_refused(target: Target, platform: str, members: dict[str, str]) -> None:
+    with pytest.raises(CommandFailed, match=f"{next(iter(members))} must begin with https://"):
+        put(target, platform, members)
+
+
+def test_an_address_on_this_machine_needs_no_tls(target: Target) -> None:
+    assert put(target, "slack", {"api_url": "http://127.0.0.1:8080", "operations": "C9", "bot_token": "xoxb-http"})
+
+
 def test_every_platform_is_connected_locally_and_stays_so(target: Target) -> None:
     first = local_connections(target, {})
     assert local_connections(target, first) == first

@@ -5,6 +5,7 @@ same one are a group, and groups are handed out in order, the longest first.
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
@@ -22,6 +23,11 @@ from layers.build import OUT, ensure, every_target
 TESTS = Path(__file__).parent
 GROUPS = ("local_aws", "guarded_aws")  # fixtures of tests/e2e
 ROOMS = ("local_aws", "assets", "infra", "guarded_aws", "e2e", "unit")
+
+
+def pytest_configure() -> None:
+    """What a script starts in its background has Ctrl-C ignored, and would hand that down to whatever tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before the groups are read

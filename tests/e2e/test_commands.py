@@ -156,6 +156,7 @@ def test_logs_follow_until_interrupted(local_aws: LocalAws, stack: Target) -> No
             if second in line:
                 break
         following.send_signal(signal.SIGINT)
+        following.wait()
         patience.cancel()
     assert not any(first in line for line in seen), "each line comes once"
     assert following.returncode == INTERRUPTED

@@ -1,16 +1,13 @@
-"""Objects by path: S3 and what speaks its protocol, a directory, or memory. The one file that imports obstore.
+"""Objects by path: S3 and what speaks its protocol, or memory. The one file that imports obstore.
 
 Every write is conditional, and an object is seen whole or not at all.
 """
 
-import hashlib
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
@@ -18,7 +15,6 @@ import obstore
 from obstore import exceptions
 from obstore.store import MemoryStore, S3Store
 
-from lastmile import directory
 from lastmile.aws import Endpoint, credential_provider
 from lastmile.errors import LastmileError, NotFound, StoreUnavailable
 
@@ -89,7 +85,9 @@ class Store:
         if parts.scheme == "s3" and parts.netloc:
             return _S3(parts.netloc, parts.path.strip("/"), environ)
         if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
-            return _Directory(Path(unquote(parts.path)))
+            from lastmile.directory import Directory  # a store of its own, which S3 need not load
+
+            return Directory(unquote(parts.path))
         if parts.scheme == "memory":
             return Store(MemoryStore(), uri)
         raise StoreUnavailable(f"'{uri}' is no store; give s3://bucket, file:///directory or memory://")
@@ -314,91 +312,6 @@ class _S3(Store):
         )
 
 
-class _Directory(Store):
-    """Etags are digests of the content: times and inodes repeat when a file is replaced twice within a clock tick."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root  # and no client: every method is its own
-
-    def get(self, path: str) -> Stored:
-        with self._errors(path):
-            data = (self._root / checked(path)).read_bytes()
-            return Stored(data, _digest(data))
-
-    def get_if_changed(self, path: str, etag: str) -> Stored | None:
-        stored = self.get(path)
-        return None if stored.etag == etag else stored
-
-    def pieces(self, path: str, size: int | None = None) -> "Iterator[Buffer]":
-        with self._errors(path):
-            yield (self._root / checked(path)).read_bytes()
-
-    def part(self, path: str, start: int, end: int) -> "Buffer":
-        with self._errors(path), (self._root / checked(path)).open("rb") as file:
-            file.seek(start)
-            return file.read(end - start)
-
-    def create(self, path: str, data: bytes) -> str:
-        target = self._root / checked(path)
-        with self._errors(path), directory.staged(self._root, data) as prepared, directory.locked(self._root):
-            if target.exists():
-                raise AlreadyExists(f"{path} exists already")
-            directory.put(target, prepared)
-        return _digest(data)
-
-    def replace(self, path: str, data: bytes, etag: str) -> str:
-        target = self._root / checked(path)
-        with self._errors(path), directory.staged(self._root, data) as prepared, directory.locked(self._root):
-            if not target.is_file() or _digest(target.read_bytes()) != etag:
-                raise Conflict(f"{path} was changed by somebody else")
-            directory.put(target, prepared)
-        return _digest(data)
-
-    def put(self, path: str, data: bytes) -> str:
-        target = self._root / checked(path)
-        with self._errors(path), directory.staged(self._root, data) as prepared:
-            directory.put(target, prepared)
-        return _digest(data)
-
-    def stat(self, path: str, *, version: str | None = None) -> Stat:
-        target = self._root / checked(path)
-        with self._errors(path), target.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            found = os.fstat(file.fileno())
-        if version not in (None, BY_ETAG + digest):
-            raise NotFound(f"{path} has no version {version} in {self._root}")
-        return Stat(found.st_size, found.st_mtime, BY_ETAG + digest, digest)
-
-    def copy(self, path: str, to: str) -> None:
-        self.put(to, self.get(path).data)
-
-    def fetch(self, path: str, file: BinaryIO, *, version: str | None = None) -> None:
-        from shutil import copyfileobj  # 3 ms, which no cold start need spend
-
-        if version is not None:
-            self.stat(path, version=version)
-        with self._errors(path), (self._root / checked(path)).open("rb") as source:
-            copyfileobj(source, file)
-
-    def exists(self, path: str) -> bool:
-        return (self._root / checked(path)).is_file()
-
-    def list(self, prefix: str) -> Iterator[str]:
-        return directory.files(self._root, checked(prefix))
-
-    def list_folders(self, prefix: str) -> Names:
-        return directory.folders(self._root, checked(prefix))
-
-    @contextmanager
-    def _errors(self, path: str) -> Iterator[None]:
-        try:
-            yield
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise NotFound(f"{path} does not exist in {self._root}") from error
-        except OSError as error:
-            raise StoreUnavailable(f"{self._root} cannot be used: {error.strerror}") from error
-
-
 def _of_version(version: str | None) -> "GetOptions":
     return {} if version is None or version.startswith(BY_ETAG) else {"version": version}
 
@@ -408,10 +321,6 @@ def checked(path: str) -> str:
     if _PATH.fullmatch(path) is None:
         raise NotFound(f"{path!r} is no path of an object")
     return path
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _reason(error: Exception) -> str:

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from lastmile.tensors import Array, Signature, TensorSpec
 
 CERTIFICATE = "heavy-certificate.json"
-# What ONNX Runtime 1.19.2 loads, which Triton 24.09 holds: https://onnxruntime.ai/docs/reference/compatibility.html
-NEWEST_IR = 10
-NEWEST_OPSETS = {"": 21, "ai.onnx.ml": 5}
 MADE_ROWS = 64
 FREE_LENGTH = 16
 HINT = 'Set precision = "fp32" in [heavy], or a [certificate] with the tolerance that the model may have.'
@@ -36,14 +33,14 @@ class HeavySide:
 
 def pack(path: Path, spec: "ModelSpec", rows: Path | None) -> HeavySide:
     """Raises InvalidArtefact or CommandFailed, one sentence for the first thing wrong; nothing is written."""
-    from cli.trial import runs_on_zeros, try_out
+    from cli.trial import try_out
     from lastmile.artefact import inspect
-    from lastmile.heavy.packaging import LIMIT_BYTES, Repository, packed
-    from lastmile.heavy.triton import config
+    from lastmile.heavy.making import loadable, package
+    from lastmile.heavy.packaging import LIMIT_BYTES
     from lastmile.model import OnnxModel
 
     assert spec.heavy is not None
-    original = loadable(inspect(path, limit_bytes=LIMIT_BYTES), path)
+    original = loadable(inspect(path, limit_bytes=LIMIT_BYTES), str(path))
     model = OnnxModel.open(original, threads=1)
     signature = spec.signature(model.signature)
     try_out(model, signature)
@@ -53,30 +50,8 @@ def pack(path: Path, spec: "ModelSpec", rows: Path | None) -> HeavySide:
         adopted, certificate = halved(original, model, spec, feeds, source)
     elif rows is not None:
         raise CommandFailed("--rows certify a change of precision, and this spec's is fp32.", next_step="Leave it out.")
-    text = config(spec.name, signature, spec.heavy, warm=runs_on_zeros(model, signature))
-    package = packed(Repository(spec.name, text, adopted))
     facts = {"precision": spec.heavy.precision, "bytes": len(adopted), "fp32_bytes": len(original)}
-    return HeavySide(package, model.signature, facts, certificate)
-
-
-def loadable(data: bytes, path: Path) -> bytes:
-    """The graph as Triton's container takes it: where its operators are old enough, the file format can be too."""
-    import onnx
-
-    from lastmile.errors import InvalidArtefact
-
-    proto = onnx.ModelProto.FromString(data)
-    for entry in proto.opset_import:
-        newest = NEWEST_OPSETS.get(entry.domain)
-        if newest is not None and entry.version > newest:
-            raise InvalidArtefact(
-                f"{path} is of opset {entry.version} of {entry.domain or 'ai.onnx'}; Triton's container knows up to "
-                f"{newest}"
-            )
-    if proto.ir_version <= NEWEST_IR:
-        return data
-    proto.ir_version = NEWEST_IR
-    return bytes(proto.SerializeToString(deterministic=True))
+    return HeavySide(package(adopted, spec, model), model.signature, facts, certificate)
 
 
 def sample(spec: "ModelSpec", signature: "Signature", rows: Path | None) -> tuple[Feeds, str]:

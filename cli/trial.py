@@ -1,13 +1,11 @@
 """A run of a model before it is pushed: does it answer at all, and as its signature says?"""
 
-import numpy as np
-
 from lastmile.errors import InvalidArtefact, InvalidInput, ModelFailed
+from lastmile.heavy.making import zeros
 from lastmile.model import OnnxModel
-from lastmile.tensors import DATATYPES, Array, Signature, TensorSpec, check_fits
+from lastmile.tensors import Array, Signature, TensorSpec, check_fits
 
 BATCHES = (1, 2)
-FREE_LENGTH = 16  # of an axis, not the first, that may have any length
 
 
 def try_out(model: OnnxModel, signature: Signature) -> None:
@@ -26,24 +24,6 @@ def try_out(model: OnnxModel, signature: Signature) -> None:
             raise InvalidArtefact(f"the model cannot run on a batch of {rows} (zeros): {error}") from error
         for spec, answer in zip(signature.outputs, answers, strict=True):
             check_answer(spec, answer, rows)
-
-
-def runs_on_zeros(model: OnnxModel, signature: Signature) -> bool:
-    """Whether a server may warm it up with them."""
-    try:
-        model.run(None, {spec.name: zeros(spec, 1) for spec in signature.inputs})
-    except (ModelFailed, InvalidInput):
-        return False
-    return True
-
-
-def zeros(spec: TensorSpec, rows: int) -> Array:
-    shape = [FREE_LENGTH if length == -1 else length for length in spec.shape]
-    if spec.shape[:1] == (-1,):
-        shape[0] = rows
-    if spec.datatype == "BYTES":
-        return np.full(shape, "", dtype=object)
-    return np.zeros(shape, DATATYPES[spec.datatype].dtype)
 
 
 def check_answer(spec: TensorSpec, answer: Array, rows: int) -> None:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from lastmile.errors import InvalidArtefact
 from lastmile.heavy.triton import VERSION
+from lastmile.manifest import Manifest
 from lastmile.shelf import HEAVY_FILE
 
 PACKAGE = HEAVY_FILE
@@ -52,6 +53,11 @@ def unpacked(data: bytes) -> Repository:
         return Repository(name, found[f"{name}/config.pbtxt"].decode(), found[f"{name}/{VERSION}/model.onnx"])
     except (tarfile.TarError, OSError, EOFError, zlib.error, KeyError, ValueError) as error:
         raise InvalidArtefact(f"{PACKAGE} is no packed model repository: {error}") from error
+
+
+def graph_of(manifest: Manifest, artefact: bytes) -> bytes:
+    """The graph of the version's artefact, which is a package where there is no light side."""
+    return unpacked(artefact).onnx if manifest.artefact.path == PACKAGE else artefact
 
 
 def _entry(path: str, kind: bytes, mode: int, size: int) -> tarfile.TarInfo:

@@ -111,7 +111,8 @@ def test_an_unanswerable_message_is_a_dead_letter_with_its_reason_each_time_it_i
     sqs.change_message_visibility(
         QueueUrl=urls["ChatDeadLettersUrl"], ReceiptHandle=first["ReceiptHandle"], VisibilityTimeout=0
     )
-    command = [Path(sys.executable).with_name("lastmile"), "--local", local_aws.folder, "chat", "redrive", "--json"]
+    program = str(Path(sys.executable).with_name("lastmile"))
+    command = [program, "--local", str(local_aws.folder), "chat", "redrive", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS)
     assert json.loads(done.stdout) == {"sent": 1}
     second = letter(sqs, urls["ChatDeadLettersUrl"])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import baselines
 from cli.errors import CommandFailed
 from cli.output import Figure, note, print_json, print_table
 from cli.target import Options
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from cli.windows import Sample, Windows
     from lastmile.drift import DriftReport, Row
     from lastmile.drift.variation import Variation
-    from lastmile.profile import FeatureLayout, Layout
+    from lastmile.policies import Drift
+    from lastmile.profile import FeatureLayout, Layout, Profile
+
+    type Judged = tuple[DriftReport, tuple[int, int]]  # and the rows of both sides
 
 HEAD_ROWS = 262_144  # of the reference, from which edges and categories are taken
 JOINT_WINDOWS = 16  # for each of them a classifier learns
@@ -24,7 +28,9 @@ MOSTLY = 0.95  # share of a column's values that must be numbers for it to be on
 
 def compare(
     context: typer.Context,
-    reference: Annotated[Path, typer.Argument(help="CSV or Parquet file with rows as they should be.")],
+    reference: Annotated[
+        Path, typer.Argument(help="CSV or Parquet file with rows as they should be; or a statistics.json.")
+    ],
     current: Annotated[Path, typer.Argument(help="CSV or Parquet file with the rows to be judged.")],
     tolerance: Annotated[float, typer.Option(min=0, max=0.99, help="A smaller effect is no drift.")] = 0.1,
     joint: Annotated[
@@ -39,45 +45,79 @@ def compare(
             "is no drift.",
         ),
     ] = False,
+    constraints: Annotated[
+        Path | None, typer.Option(help="constraints.json of the baseline: the categories that there may be.")
+    ] = None,
 ) -> None:
     """Compare two files column by column: stable, drifted, or not enough data to tell.
+
+    The reference may be a baseline of SageMaker Model Monitor: its statistics.json.
 
     An effect of 0.1 is a shift of a tenth of a standard deviation, or a Jensen-Shannon distance of 0.1 of categories.
     """
     from cli.columns import Table
-    from cli.windows import read
-    from lastmile.drift import judge
     from lastmile.policies import Drift
 
     options: Options = context.obj
-    before, after = Table(reference), Table(current)
-    names = [name for name in before.names if name in after.names]
-    if not names:
-        raise CommandFailed(
-            f"{reference} and {current} have no column in common.", next_step="Compare files with the same columns."
-        )
-    layout, chosen_by = lay_out(before, names)
-    there, sample_now = read(after, layout, sampled=joint)
-    other = there.whole
-    windows, sample = read(
-        before, layout, skip=chosen_by, window=max(1, other.rows) if seasons else None, sampled=joint
-    )
-    one = windows.whole
-    report = judge(
-        one,
-        other,
-        (sample.rows(), sample_now.rows()) if joint else None,
-        policy=Drift(tolerance=tolerance, joint=joint),
-        variation=variation_of(reference, windows, sample, max(1, other.rows)) if seasons else None,
-    )
+    policy = Drift(tolerance=tolerance, joint=joint)
+    after = Table(current)
+    if reference.suffix == ".json":
+        if joint or seasons:
+            raise CommandFailed("A baseline holds counts and no rows, which --joint and --seasons need.")
+        names, judged = with_baseline(baselines.opened(reference, constraints), after, policy, reference)
+    elif constraints is not None:
+        raise CommandFailed("--constraints belong to a baseline.", next_step="Give its statistics.json as reference.")
+    else:
+        names, judged = with_rows(Table(reference), after, policy, seasons=seasons)
+    report, rows = judged
     lonely = {
-        "only_in_reference": [name for name in before.names if name not in names],
+        "only_in_reference": [name for name in names if name not in after.names],
         "only_in_current": [name for name in after.names if name not in names],
     }
     if options.json:
-        print_json({**report.to_document(), "rows": {"reference": one.rows, "current": other.rows}, **lonely})
+        print_json({**report.to_document(), "rows": {"reference": rows[0], "current": rows[1]}, **lonely})
     else:
-        print_report(report, (one.rows, other.rows), lonely)
+        print_report(report, rows, lonely)
+
+
+def with_baseline(known: "Profile", after: "Table", policy: "Drift", path: Path) -> "tuple[Sequence[str], Judged]":
+    """The names of the reference, and what was found."""
+    from cli.windows import read
+    from lastmile.drift import judge
+
+    reference = baselines.narrowed(known, in_common([*known.features], after, path))
+    other = read(after, reference.layout)[0].whole
+    return [*known.features], (judge(reference, other, None, policy=policy), (reference.rows, other.rows))
+
+
+def with_rows(before: "Table", after: "Table", policy: "Drift", *, seasons: bool) -> "tuple[Sequence[str], Judged]":
+    """The names of the reference, and what was found."""
+    from cli.windows import read
+    from lastmile.drift import judge
+
+    layout, chosen_by = lay_out(before, in_common(before.names, after, before.path))
+    there, sample_now = read(after, layout, sampled=policy.joint)
+    other = there.whole
+    windows, sample = read(
+        before, layout, skip=chosen_by, window=max(1, other.rows) if seasons else None, sampled=policy.joint
+    )
+    report = judge(
+        windows.whole,
+        other,
+        (sample.rows(), sample_now.rows()) if policy.joint else None,
+        policy=policy,
+        variation=variation_of(before.path, windows, sample, max(1, other.rows)) if seasons else None,
+    )
+    return before.names, (report, (windows.whole.rows, other.rows))
+
+
+def in_common(names: Sequence[str], after: "Table", path: Path) -> list[str]:
+    found = [name for name in names if name in after.names]
+    if not found:
+        raise CommandFailed(
+            f"{path} and {after.path} have no column in common.", next_step="Compare files with the same columns."
+        )
+    return found
 
 
 def lay_out(table: "Table", names: Sequence[str]) -> "tuple[Layout, int]":

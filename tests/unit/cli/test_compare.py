@@ -10,6 +10,7 @@ from arro3.core import Array as Arrow
 from arro3.core import DataType, Table
 
 from cli.main import main
+from tests.unit.lastmile.drift.test_model_monitor import AMOUNTS, COUNTRIES, statistics
 
 type Told = Callable[..., dict[str, Any]]
 
@@ -211,3 +212,34 @@ def test_seasons_of_the_reference_are_no_drift(tmp_path: Path, told: Told, refus
     assert verdicts(told(before, changed, "--seasons"))["plain"] == "drifted"
     short = csv_of(tmp_path / "short.csv", season(range(3)))
     assert "too few for 4 windows of 500" in refused(short, after, "--seasons")
+
+
+def test_a_baseline_of_model_monitor_is_a_reference(tmp_path: Path, told: Told) -> None:
+    known, constraints = tmp_path / "statistics.json", tmp_path / "constraints.json"
+    known.write_text(json.dumps(statistics(AMOUNTS, COUNTRIES)))
+    domain = {"name": "country", "string_constraints": {"domains": ["DE", "FR"]}}
+    constraints.write_text(json.dumps({"version": 0.0, "features": [domain]}))
+    rows = {
+        "amount": RANDOM.lognormal(size=2000),
+        "country": RANDOM.choice(["DE", "FR", "IT"], 2000),
+        "new": [1] * 2000,
+    }
+    found = told(known, csv_of(tmp_path / "now.csv", rows), "--constraints", constraints)
+    assert verdicts(found) == {"amount": "stable", "country": "drifted"}
+    assert found["rows"] == {"reference": 4000, "current": 2000}
+    assert (found["only_in_reference"], found["only_in_current"]) == ([], ["new"])
+    assert [one["name"] for one in found["unseen"]] == ["country"]
+
+
+def test_a_baseline_that_is_none_is_refused_in_a_sentence(tmp_path: Path, refused: Callable[..., str]) -> None:
+    known, now = tmp_path / "statistics.json", csv_of(tmp_path / "now.csv", {"amount": [1.0]})
+    for text, said in (
+        ("{", "is no JSON"),
+        ("[]", "is no JSON object"),
+        ('{"version": 3}', "is no baseline of Model Monitor: statistics.json has version 3"),
+        (json.dumps(statistics(AMOUNTS, COUNTRIES) | {"features": []}), "have no column in common"),
+    ):
+        known.write_text(text)
+        assert said in " ".join(refused(known, now).split())
+    assert "counts and no rows" in refused(known, now, "--joint")
+    assert "belong to a baseline" in refused(now, now, "--constraints", known)

@@ -82,16 +82,16 @@ ready:
 .venv/.ready: pyproject.toml uv.lock .python-version | $(filter %/.tools/bin/uv,$(UV))
 	@$(UV) python find 3.13 >/dev/null 2>&1 || { echo "Lastmile needs Python 3.13 and found none: install it, then run make again." >&2; exit 1; }
 	@echo "Installing the Python environment into .venv"
-	@$(UV) sync --frozen --quiet
+	@$(UV) sync --frozen --quiet || { echo "The Python packages could not be installed: see above what of the registry (UV_DEFAULT_INDEX) is missing, then run make again." >&2; exit 1; }
 	@touch $@
 
 node_modules/.ready: package.json package-lock.json | .venv/.ready
 	@echo "Installing the CDK command line into node_modules"
-	@$(NPM) ci --ignore-scripts --silent
+	@$(NPM) ci --ignore-scripts --loglevel error --no-fund --no-audit >/dev/null || { echo "The CDK command line could not be installed: see above what of npm's registry (NPM_CONFIG_REGISTRY) is missing, then run make again." >&2; exit 1; }
 	@touch $@
 
 $(CURDIR)/.tools/bin/uv: Makefile
 	@echo "Installing uv $(UV_VERSION) into .tools"
-	@python3 -m venv .tools || { echo "python3 cannot make a virtual environment: install its venv module (python3-venv on Debian), then run make again." >&2; exit 1; }
-	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: uv==$(UV_VERSION)
+	@python3 -m venv .tools >/dev/null 2>&1 || { echo "python3 cannot make a virtual environment: install its venv module (python3-venv on Debian), then run make again." >&2; exit 1; }
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: uv==$(UV_VERSION) || { echo "uv $(UV_VERSION) could not be installed: see above what of the registry (PIP_INDEX_URL) is missing, then run make again." >&2; exit 1; }
 	@touch $@

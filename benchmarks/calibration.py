@@ -1,26 +1,36 @@
 """How often `lastmile.drift` cries wolf where nothing has changed, and how often it sees what has.
 
-Rows are drawn as standard normals; a category is the interval that one falls into. What independent features count is
-drawn at once from its probabilities, which is the same and lets a hundred thousand rows cost nothing.
+Rows are those of `benchmarks.normals`. What independent features count is drawn at once from its probabilities, which
+is the same and lets a hundred thousand rows cost nothing.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import product
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmarks.machine import versions
+from benchmarks.normals import (
+    Cell,
+    binned,
+    counted,
+    edges_of,
+    laid_out,
+    layouts,
+    named,
+    normals,
+    numbers_of,
+    probabilities,
+    profile,
+)
 from benchmarks.progress import Tell, silence
 from benchmarks.report import table
 from benchmarks.result import Figure, Ratio, Result, Target
 from lastmile.drift import ALPHA, Budget, DriftReport, compare, judge
 from lastmile.policies import Drift
-from lastmile.profile import FeatureLayout, FeatureProfile, Layout, Profile, quantile_edges
-from lastmile.tensors import Array
+from lastmile.profile import Layout
 
 TITLE = "Drift: false alarms and power"
 REFERENCE_ROWS = 5000
@@ -35,28 +45,11 @@ YEARLY = (
     "false alarms of a model in a year of daily checks, joint",
 )
 PER_BUDGET = ("false alarms in a year / its budget", "false alarms in a year / its budget, joint")
-NORMAL = NormalDist()
 TESTS_ALONE = Drift(tolerance=0.0)
 POLICY = Drift()
 TOGETHER = ((2, 0.0), (5, 0.0), (5, 0.8), (25, 0.8))  # features, and their correlation, where `joint` is on
 ROWS_TOGETHER = (200, 1000, 5000)
 UNFORGIVING_TOGETHER = Drift(tolerance=0.0, joint=True)
-
-
-class Cell(NamedTuple):
-    rows: int
-    categories: int
-    features: int
-    correlation: float
-
-    @property
-    def kind(self) -> str:
-        return f"{self.categories} categories" if self.categories else "numbers"
-
-    @property
-    def told(self) -> str:
-        dependent = ", correlated" if self.correlation else ""
-        return f"{self.features} feature{'s' if self.features > 1 else ''}{dependent}, {self.kind}, {self.rows:,} rows"
 
 
 class Alarms(NamedTuple):
@@ -162,20 +155,6 @@ def joint_report(random: np.random.Generator, cell: Cell) -> DriftReport:
     )
 
 
-def numbers_of(drawn: Array) -> Layout:
-    return Layout({f"f{n}": laid_out(column, 0) for n, column in enumerate(drawn.T)})
-
-
-def counted(layout: Layout, drawn: Array) -> Profile:
-    return profile(
-        layout, [binned(edges_of(one), column) for one, column in zip(layouts(layout), drawn.T, strict=True)]
-    )
-
-
-def named(drawn: Array) -> dict[str, Array]:
-    return {f"f{n}": column for n, column in enumerate(drawn.T)}
-
-
 def null_report(random: np.random.Generator, cell: Cell) -> DriftReport:
     drawn = normals(random, REFERENCE_ROWS, cell)
     layout = Layout({f"f{n}": laid_out(column, cell.categories) for n, column in enumerate(drawn.T)})
@@ -218,52 +197,6 @@ def per_year(begun: list[int]) -> Figure:
     years, mean = len(begun), sum(begun) / len(begun)
     half = 1.96 * math.sqrt(max(mean, 1 / years) / years)
     return Figure(mean, max(0.0, mean - half), mean + half, "alarms", years)
-
-
-def normals(random: np.random.Generator, rows: int, cell: Cell) -> Array:
-    own = random.standard_normal((rows, cell.features))
-    if not cell.correlation:
-        return own
-    return math.sqrt(1 - cell.correlation) * own + math.sqrt(cell.correlation) * random.standard_normal((rows, 1))
-
-
-def laid_out(column: Array, categories: int) -> FeatureLayout:
-    if not categories:
-        return FeatureLayout("numeric", "x", edges=quantile_edges(column))
-    return FeatureLayout("category", "x", categories=tuple(map(str, range(categories))), closed=True)
-
-
-def layouts(layout: Layout) -> list[FeatureLayout]:
-    return list(layout.features.values())
-
-
-def edges_of(layout: FeatureLayout) -> Array:
-    """Of categories: between intervals that are equally likely."""
-    if layout.kind == "numeric":
-        return np.array(layout.edges)
-    number = len(layout.categories)
-    return np.array([NORMAL.inv_cdf(n / number) for n in range(1, number)])
-
-
-def probabilities(edges: Array, shift: float = 0.0) -> Array:
-    return np.diff([0.0, *(NORMAL.cdf(edge - shift) for edge in edges.tolist()), 1.0])
-
-
-def binned(edges: Array, column: Array) -> Array:
-    return np.bincount(np.searchsorted(edges, column), minlength=len(edges) + 1)
-
-
-def profile(layout: Layout, counts: list[Array]) -> Profile:
-    rows = int(counts[0].sum())
-    features = {
-        name: replace(
-            FeatureProfile.empty(one),
-            counts=np.concatenate([number, np.zeros(one.bins - len(number), np.int64)]),
-            rows=rows,
-        )
-        for (name, one), number in zip(layout.features.items(), counts, strict=True)
-    }
-    return replace(Profile.empty(layout), features=features, rows=rows)
 
 
 def share(found: int, runs: int) -> Figure:

@@ -7,7 +7,6 @@ images from ECR alone: https://docs.aws.amazon.com/AmazonECR/latest/userguide/pu
 """
 
 from dataclasses import replace
-from typing import Any
 
 from aws_cdk import Aws, CfnMapping, aws_ecr, aws_iam, aws_s3_assets
 from constructs import Construct
@@ -15,9 +14,10 @@ from constructs import Construct
 from infra import xgboost
 from infra.assets import Assets
 from infra.config import Stage
-from infra.nag import accept, accept_paths
+from infra.nag import accept
 from infra.states import Document
 from infra.storage import Storage
+from infra.training_role import PLACE, TrainingRole
 
 IMAGE = "lambda/python:3.13-x86_64"  # of public.ecr.aws; SageMaker trains on no other architecture
 # In the order of their folders' precedence, as Lambda has them.
@@ -27,9 +27,6 @@ PROGRAM = (
     "do python3 -m zipfile -e $c/*.zip /tmp/$c; done; cd /tmp/retraining; "
     "PYTHONPATH=/tmp/onnx-layer/python:/tmp/training-layer/python exec python3 -m functions.retraining.job"
 )
-READS = ("training/*", "runs/*")
-WRITES = ("runs/*",)
-PLACE = f"{Aws.REGION}:{Aws.ACCOUNT_ID}"
 
 
 def are_wanted(stage: Stage, asked: str | None, token_url: str | None) -> bool:
@@ -59,7 +56,9 @@ class Jobs(Construct):
             "XGBoostAccounts",
             mapping={region: {"account": account} for region, account in xgboost.ACCOUNTS.items()},
         )
-        self.role = self._role()
+        self.role = TrainingRole(
+            self, storage=storage, code=[*self._code.values()], image=f"{self._prefix}/{IMAGE.partition(':')[0]}"
+        )
 
     @property
     def seconds(self) -> int:
@@ -161,78 +160,6 @@ class Jobs(Construct):
 
     def _uri(self, account: str, name: str) -> str:
         return f"{account}.dkr.ecr.{Aws.REGION}.{Aws.URL_SUFFIX}/{name}"
-
-    def _role(self) -> aws_iam.Role:
-        data, key = self._storage.data, self._storage.key
-        bucket = next(iter(self._code.values())).bucket
-        objects = [bucket.arn_for_objects(asset.s3_object_key) for asset in self._code.values()]
-        cached = f"arn:{Aws.PARTITION}:ecr:{PLACE}:repository/{self._prefix}/{IMAGE.partition(':')[0]}"
-        logs = f"arn:{Aws.PARTITION}:logs:{PLACE}:log-group:/aws/sagemaker/TrainingJobs"
-        allowed: list[tuple[str, list[str], list[str], dict[str, Any]]] = [
-            ("Read", ["s3:GetObject"], [data.arn_for_objects(path) for path in READS], {}),
-            ("Write", ["s3:PutObject"], [data.arn_for_objects(path) for path in WRITES], {}),
-            ("List", ["s3:ListBucket"], [data.bucket_arn], {"StringLike": {"s3:prefix": [*READS]}}),
-            ("Code", ["s3:GetObject"], objects, {}),
-            (
-                "ListCode",
-                ["s3:ListBucket"],
-                [bucket.bucket_arn],
-                {"StringEquals": {"s3:prefix": [asset.s3_object_key for asset in self._code.values()]}},
-            ),
-            ("Key", ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey"], [key.key_arn], {}),
-            ("Volumes", ["kms:CreateGrant"], [key.key_arn], {"Bool": {"kms:GrantIsForAWSResource": "true"}}),
-            ("Registry", ["ecr:GetAuthorizationToken"], ["*"], {}),
-            (
-                "Image",
-                [
-                    "ecr:BatchCheckLayerAvailability",
-                    "ecr:BatchGetImage",
-                    "ecr:BatchImportUpstreamImage",
-                    "ecr:CreateRepository",
-                    "ecr:GetDownloadUrlForLayer",
-                ],
-                [cached],
-                {},
-            ),
-            (
-                "Logs",
-                ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-                [f"{logs}:*"],
-                {},
-            ),
-            (
-                "Metrics",
-                ["cloudwatch:PutMetricData"],
-                ["*"],
-                {"StringEquals": {"cloudwatch:namespace": "/aws/sagemaker/TrainingJobs"}},
-            ),
-        ]
-        role = aws_iam.Role(
-            self,
-            "Role",
-            assumed_by=aws_iam.ServicePrincipal(
-                "sagemaker.amazonaws.com", conditions={"StringEquals": {"aws:SourceAccount": Aws.ACCOUNT_ID}}
-            ),
-            inline_policies={
-                "Job": aws_iam.PolicyDocument(
-                    statements=[
-                        aws_iam.PolicyStatement(
-                            sid=sid, actions=actions, resources=resources, conditions=conditions or None
-                        )
-                        for sid, actions, resources, conditions in allowed
-                    ]
-                )
-            },
-        )
-        accept_paths(role, data, dict.fromkeys((*READS, *WRITES)))
-        accept(
-            role,
-            "AwsSolutions-IAM5[Resource::*]",
-            "Registry tokens and metrics have no resources that these actions could be limited to.",
-        )
-        group = "arn:<AWS::Partition>:logs:<AWS::Region>:<AWS::AccountId>:log-group:/aws/sagemaker/TrainingJobs:*"
-        accept(role, f"AwsSolutions-IAM5[Resource::{group}]", "All jobs of an account write to this one log group.")
-        return role
 
 
 def _channel(name: str, kind: str, *, share: str = "FullyReplicated", **place: str) -> Document:

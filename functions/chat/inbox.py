@@ -14,6 +14,7 @@ from functions.chat.web import Refused, TryLater
 from lastmile.errors import StoreUnavailable
 
 FIRST_WAIT, GROWTH, LONGEST_WAIT = 2.0, 4.0, 900.0  # seconds until a message that failed is tried again
+ENOUGH = 15.0  # seconds in which any message can be done; with less left none is begun
 TRIES = 8  # with the waits in between about 40 minutes; the queue itself gives up after as many
 LATER = (TryLater, Overtaken, StoreUnavailable, SecretsUnavailable, QueueUnavailable)
 
@@ -24,6 +25,12 @@ type Failures = dict[str, list[dict[str, str]]]
 class Waiting(Protocol):
     def later(self, receipt: str, seconds: float) -> None:
         """Hide the message that was received with that receipt for so long."""
+
+
+class Context(Protocol):
+    """What is used of Lambda's."""
+
+    def get_remaining_time_in_millis(self) -> int: ...
 
 
 class DeadLetters(Protocol):
@@ -51,21 +58,31 @@ class Inbox[M: Queued]:
         self._dead = dead
         self._log = log
 
-    def work(self, batch: Sequence[Received], context: object, handle: Callable[[M], None]) -> Failures:
-        """What fails is tried again with everything behind it in its conversation, when the platform wants it."""
+    def work(self, batch: Sequence[Received], context: Context, handle: Callable[[M], None]) -> Failures:
+        """What fails is tried again with everything behind it in its conversation, when the platform wants it.
+
+        A mistake of ours in one message keeps no other conversation waiting; where nothing succeeded it is raised.
+        """
         self._once.until(context)
         failed: list[dict[str, str]] = []
         stopped: dict[str, float] = {}
+        mistakes: list[Exception] = []
         for record in batch:
             group = record["attributes"]["MessageGroupId"]
-            wait = stopped[group] if group in stopped else self._take(record, handle)
+            wait: float | None = 0.0
+            if group in stopped:
+                wait = stopped[group]
+            elif context.get_remaining_time_in_millis() >= 1000 * ENOUGH:
+                wait = self._take(record, handle, mistakes)
             if wait is not None:
                 stopped[group] = wait
                 self._queue.later(record["receiptHandle"], wait)
                 failed.append({"itemIdentifier": record["messageId"]})
+        if mistakes and len(failed) == len(batch):
+            raise mistakes[0]
         return {"batchItemFailures": failed}
 
-    def _take(self, record: Received, handle: Callable[[M], None]) -> float | None:
+    def _take(self, record: Received, handle: Callable[[M], None], mistakes: list[Exception]) -> float | None:
         """Seconds until it is to be tried again, or None when the queue may forget it."""
         try:
             message = self._read(record["body"])
@@ -77,7 +94,8 @@ class Inbox[M: Queued]:
         except LATER as error:
             self._log("later", platform=message.platform, reason=str(error))
             return self._wait(record, str(error), error.seconds if isinstance(error, TryLater) else 0.0)
-        except Exception as error:  # noqa: BLE001 - what nobody foresaw in one message keeps no other waiting
+        except Exception as error:  # noqa: BLE001 it is raised in the end, unless others could be done
+            mistakes.append(error)
             trace = traceback.format_tb(error.__traceback__)
             self._log("failed", platform=message.platform, reason=type(error).__name__, trace=trace[-5:])
             return self._wait(record, f"{type(error).__name__}, see the log", 0.0)

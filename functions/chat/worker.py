@@ -12,7 +12,7 @@ from functions.chat.assistant.assistant import Assistant
 from functions.chat.assistant.conversation import Button, Call, Learnt, Reading, Said, Say, Ticket, Turn
 from functions.chat.assistant.language import language_of
 from functions.chat.delivery import Delivery
-from functions.chat.inbox import Failures, Inbox
+from functions.chat.inbox import Context, Failures, Inbox
 from functions.chat.message import Incoming
 from functions.chat.records import Job, Records, Work
 from functions.chat.team import Team
@@ -48,7 +48,7 @@ class Worker:
         self._tickets = tickets
         self._lessons = lessons
 
-    def __call__(self, event: Event, context: object) -> Failures:
+    def __call__(self, event: Event, context: Context) -> Failures:
         return self._inbox.work(event["Records"], context, self.handle)
 
     def handle(self, message: Incoming) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from functions.chat.inbox import Inbox
+from functions.chat.inbox import Context, Inbox
 from functions.chat.message import Incoming
 from functions.chat.operations.board import Board
 from functions.chat.operations.carrying import Carrying
@@ -53,7 +53,7 @@ class Operator:
         self._inbox = inbox
         self._log = log
 
-    def __call__(self, event: Event, context: object) -> dict[str, Any]:
+    def __call__(self, event: Event, context: Context) -> dict[str, Any]:
         records = event.get("Records") or ()
         if records and records[0].get("eventSource") == "aws:sqs":
             return dict(self._inbox.work(records, context, self.handle))

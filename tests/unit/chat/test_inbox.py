@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from functions.chat.inbox import LONGEST_WAIT, TRIES, Inbox
+from functions.chat.inbox import ENOUGH, LONGEST_WAIT, TRIES, Inbox
 from functions.chat.message import Incoming
 from functions.chat.once import Once
 from functions.chat.queues import QueueUnavailable
@@ -103,12 +103,26 @@ def test_the_last_time_it_is_a_dead_letter_with_its_reason_and_what_is_behind_go
 
 
 def test_a_mistake_of_ours_is_in_the_log_with_its_place_and_without_its_words() -> None:
+    """And the function fails, as its alarm wants, where nothing else could be done."""
     post = Post({"a": ZeroDivisionError("a customer's words")})
-    post.work("1/a")
+    assert post.work("1/a", "2/b") == ["0"]
+    post.log.clear()
+    with pytest.raises(ZeroDivisionError):
+        post.work("1/a")
+    assert post.waits.seconds == [2.0, 2.0]
     ((event, facts),) = post.log
     assert (event, facts["reason"]) == ("failed", "ZeroDivisionError")
     assert "in handle" in facts["trace"][-1]
     assert "customer's" not in str(post.log)
+
+
+def test_nothing_is_begun_that_might_not_be_finished() -> None:
+    post = Post()
+    received = event_of([("1", 1, message("1", "a").to_bytes().decode())])["Records"]
+    failed = post.inbox.work(received, Context(ENOUGH - 0.1), post.handle)
+    assert failed == {"batchItemFailures": [{"itemIdentifier": "1"}]}
+    assert (post.handled, post.waits.seconds) == ([], [0.0])
+    assert post.inbox.work(received, Context(ENOUGH), post.handle) == {"batchItemFailures": []}
 
 
 @pytest.mark.parametrize("body", ["no JSON", "[]", "7", '{"platform": "slack"}'])

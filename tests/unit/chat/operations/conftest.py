@@ -137,7 +137,7 @@ class Room:
 
     def tell(self, kind: str, detail: dict[str, Any]) -> int:
         queued: int = self.operator(
-            {"detail-type": kind, "source": "lastmile", "detail": detail, "id": "another each time"}, None
+            {"detail-type": kind, "source": "lastmile", "detail": detail, "id": "another each time"}, Context()
         )["queued"]
         return queued
 

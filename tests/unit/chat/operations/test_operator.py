@@ -7,7 +7,7 @@ from functions.chat.operations.notices import ALARM
 from functions.chat.web import Page
 from lastmile.errors import StoreUnavailable
 from tests.unit.chat.operations.conftest import ANN, BOB, EVE, NOW, PREDICTION, SECRETS, Room, slack_press, wanted
-from tests.unit.chat.service import TIMEOUT, Killed
+from tests.unit.chat.service import TIMEOUT, Context, Killed
 
 DRIFT = {
     "id": "fraud-20270115T080000Z",
@@ -215,10 +215,10 @@ def test_alarms_are_told_with_their_reason_and_what_others_publish_too(asked: Ro
     )
     event = {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": alarm, "MessageId": "1", "Subject": "x"}}]}
     for _ in range(2):
-        asked.operator(event, None)
+        asked.operator(event, Context())
         asked.work()
     other = {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": "the disk is full", "MessageId": "2"}}]}
-    asked.operator(other, None)
+    asked.operator(other, Context())
     asked.work()
     assert [post["text"] for post in asked.network.posts] == [
         "Errors is in state ALARM\ninference: calls failed\n3 datapoints",
@@ -245,7 +245,7 @@ def test_drift_and_the_ends_of_runs_are_told_with_what_can_be_done(asked: Room) 
 
 def test_an_event_of_somebody_else_is_an_error_that_its_sender_sees(room: Room) -> None:
     with pytest.raises(ValueError, match="nobody is told about aws.s3"):
-        room.operator({"detail-type": "Object Created", "source": "aws.s3", "detail": {}}, None)
+        room.operator({"detail-type": "Object Created", "source": "aws.s3", "detail": {}}, Context())
 
 
 def test_what_cannot_be_read_is_a_dead_letter_with_its_reason(room: Room) -> None:

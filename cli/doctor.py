@@ -11,6 +11,7 @@ from cli.errors import CommandFailed
 from cli.output import print_json, print_table
 from cli.target import Options
 
+REACH = "Check the network, the region, and the credentials (--profile)."
 MARKS = {"ok": "✓", "wrong": "✗", "skipped": "-"}
 
 
@@ -37,7 +38,7 @@ class Check:
         except CommandFailed as failure:
             return Finding(self.name, "wrong", str(failure), failure.next_step)
         except (BotoCoreError, ClientError) as error:
-            return Finding(self.name, "wrong", str(error))
+            return Finding(self.name, "wrong", str(error), REACH)
 
 
 def doctor(context: typer.Context) -> None:

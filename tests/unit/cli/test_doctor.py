@@ -36,6 +36,7 @@ def test_what_aws_says_is_a_finding_and_no_crash() -> None:
     finding = Check("stacks", raises(EndpointConnectionError(endpoint_url="http://127.0.0.1:9"))).run()
     assert finding.state == "wrong"
     assert "http://127.0.0.1:9" in finding.found
+    assert finding.mend == "Check the network, the region, and the credentials (--profile)."
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,9 @@ ASKED_OF_PRODUCTS = (
 )
 
 
+LONGEST_TIMEOUT = 8.0  # seconds; a message has to be done in less than the worker's time
+
+
 @dataclass(frozen=True)
 class Thresholds:
     """From `answer` on an entry is given as the answer; from `maybe` on two entries that are less than `close` apart
@@ -208,6 +211,8 @@ def _problems(book: Book) -> Iterator[str]:
 
 
 def _action_problems(action: Action) -> Iterator[str]:
+    if not 0 < action.timeout_seconds <= LONGEST_TIMEOUT:
+        yield f"timeout_seconds: {action.timeout_seconds:g} is not within 0 and {LONGEST_TIMEOUT:g}"
     for name, parameter in action.parameters.items():
         try:
             re.compile(parameter.pattern)

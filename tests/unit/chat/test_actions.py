@@ -1,3 +1,6 @@
+import socket
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,7 +9,7 @@ from functions.chat.actions import Actions, address
 from functions.chat.assistant.assistant import Outcome
 from functions.chat.assistant.book import Book
 from functions.chat.assistant.conversation import Call
-from functions.chat.web import Page
+from functions.chat.web import Internet, Page
 from tests.unit.chat.service import Network
 
 BOOK = Book.open(Path(__file__).parents[3] / "models/tickets")
@@ -37,6 +40,17 @@ def test_a_body_has_the_values() -> None:
 def test_a_service_that_is_away_is_no_outcome() -> None:
     assert actions(Network(busy=1)).carry_out(STATUS, "k") == Outcome(0, None)
     assert actions(Network(), base=None).carry_out(STATUS, "k") == Outcome(0, None)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.4])
+def test_a_service_is_waited_for_as_long_as_the_action_says(seconds: float) -> None:
+    """Over a connection that is taken and never answered."""
+    book = replace(BOOK, actions=tuple(replace(action, timeout_seconds=seconds) for action in BOOK.actions))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        base = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        started = time.monotonic()
+        assert Actions(book, Internet(), lambda: {"url": base}).carry_out(STATUS, "k") == Outcome(0, None)
+        assert seconds <= time.monotonic() - started < seconds + 10
 
 
 @pytest.mark.parametrize("typed", ["../admin", "1?x=2", "1#a", "{base}", "a/b", "%2e%2e"])

@@ -45,6 +45,12 @@ def test_every_question_of_the_book_finds_its_own_entry(book: Book) -> None:
         ("assistant.toml", "/orders/{order}", "/orders/{number}", "there is no {number}"),
         ("assistant.toml", "(\\d{4,8})", "(\\d{4,8}", "parameters.order"),
         ("assistant.toml", 'method = "GET"', 'method = "DELETE"', "method"),
+        (
+            "assistant.toml",
+            'method = "GET"',
+            'method = "GET"\ntimeout_seconds = 9.0',
+            "order-status.timeout_seconds: 9 is",
+        ),
         ("faq.toml", 'id = "delivery-time"', 'id = "delivery-cost"', "delivery-cost: is there more than once"),
         ("faq.toml", "[[questions]]", "[[questions", "no TOML"),
         ("faq.toml", 'item = "T02"', 'item = "T99"', "catalogue.csv has no item 'T99'"),

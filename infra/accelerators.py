@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-# Account of the registry by region, for sagemaker-tritonserver 24.09: the table of SageMaker's own Python SDK,
-# https://github.com/aws/sagemaker-python-sdk, sagemaker-core/src/sagemaker/core/image_uri_config/
-# sagemaker-tritonserver.json at 3203e4996219799e7fcad214c7925ffd8594da1f. Regions of China have another partition.
+# Account of the registry by region, for sagemaker-tritonserver 24.09, all of them read on 2026-11-21 in the table of
+# SageMaker's own Python SDK, https://github.com/aws/sagemaker-python-sdk, sagemaker-core/src/sagemaker/core/
+# image_uri_config/sagemaker-tritonserver.json at 3203e4996219799e7fcad214c7925ffd8594da1f. Its regions of China are
+# left out, which have another partition.
 TRITON = "sagemaker-tritonserver:24.09-py3"
 TRITON_ACCOUNTS = {
     **dict.fromkeys(
@@ -24,11 +25,13 @@ TRITON_ACCOUNTS = {
     "me-south-1": "217643126080",
 }
 # Driver 550, for CUDA 12.6 of that container; without it SageMaker starts instances with driver 470.
-# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProductionVariant.html
+# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ProductionVariant.html, read on 2026-11-21
 MACHINE_IMAGE = "al2-ami-sagemaker-inference-gpu-3-1"
 
 # Real-time and asynchronous inference in us-east-1. https://aws.amazon.com/sagemaker/ai/pricing/ fills its table in by
-# script; these are what several other people's tables agree on.
+# script; these are what several other people's tables agree on. AWS's own sample has those of g5 and p3 too:
+# https://github.com/aws-samples/foundation-model-benchmarking-tool/blob/
+# 00ef155d0f9c6b999d796f915159d3d622f8233d/src/fmbench/configs/pricing.yml
 PRICES_OF = "2026-11-21"
 GB_MONTH_USD = 0.023  # of an object in S3: https://aws.amazon.com/s3/pricing/
 

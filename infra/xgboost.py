@@ -1,7 +1,9 @@
 """Where AWS keeps the images of its XGBoost container, by region.
 
-As AWS's own SDK says it, looked up on 2026-11-21 (the same accounts for all versions since 0.90):
-https://github.com/aws/sagemaker-python-sdk/blob/master/src/sagemaker/image_uri_config/xgboost.json
+All read on 2026-11-21 in the table of AWS's own SDK, which has the same accounts for all versions since 0.90; left out
+are regions of other partitions.
+https://github.com/aws/sagemaker-python-sdk/blob/2ef567ca3e8049fb05ff7d140b291be980c00067/sagemaker-core/src/sagemaker/
+core/image_uri_config/xgboost.json
 """
 
 REPOSITORY = "sagemaker-xgboost"

@@ -42,6 +42,10 @@ def batch(
         int | None, typer.Option(min=1, help="Rows in one call of the model; otherwise it is measured.")
     ] = None,
     part_rows: Annotated[int | None, typer.Option(min=1, help="In the cloud: the most rows of one part.")] = None,
+    endpoint: Annotated[
+        bool,
+        typer.Option("--endpoint", help="In the cloud, of a heavy model: ask its endpoint, start no transform job."),
+    ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads on this machine (one more than cores).")] = None,
     registry: RegistryOption = None,
 ) -> None:
@@ -59,11 +63,17 @@ def batch(
         from cli.batches import in_the_cloud
 
         in_the_cloud(
-            options, asked | {"part_rows": part_rows}, data, output, form=form, tolerated=tolerate, detach=detach
+            options,
+            asked | {"part_rows": part_rows, "endpoint": endpoint},
+            data,
+            output,
+            form=form,
+            tolerated=tolerate,
+            detach=detach,
         )
         return
-    clouds = form != "parquet" or tolerate > 0 or detach or part_rows is not None
-    refuse("--format, --tolerate, --detach and --part-rows are for files in S3", clouds)
+    clouds = form != "parquet" or tolerate > 0 or detach or endpoint or part_rows is not None
+    refuse("--format, --tolerate, --detach, --endpoint and --part-rows are for files in S3", clouds)
     if output is None:
         raise typer.BadParameter("name the file to write", param_hint="--output")
     report = on_this_machine(options, asked | {"workers": workers, "input": data, "output": output}, registry)

@@ -107,6 +107,7 @@ def job_of(target: Target, asked: Document, data: str, output: str | None, *, fo
         allowed(target, Place.of(output))
     stat = store_of(target, place.bucket).stat(place.path)
     kept = {name: asked[name] for name in ("keep", "decides", "batch_rows", "part_rows")}
+    kept |= {"endpoint": True} if asked.get("endpoint") else {}
     number = batch_id(model=model, version=version, input=place.uri, etag=stat.etag, output=output, format=form, **kept)
     made = Batch(
         id=number,
@@ -124,6 +125,7 @@ def job_of(target: Target, asked: Document, data: str, output: str | None, *, fo
         prefix=new_ulid()[:18],
         created_at=time.time(),
         actor=actor,
+        endpoint=asked.get("endpoint", False),
     )
     return jobs.create(made)
 

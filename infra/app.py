@@ -36,12 +36,13 @@ def build() -> App:
         watching.add_stack_dependency(watched)  # its log groups must be there
     jobs = are_wanted(stage, app.node.try_get_context("training_jobs"), app.node.try_get_context("token_url"))
     Learning(app, stage=stage, assets=assets, layers=layers, storage=storage, training_jobs=jobs)
-    Batch(app, stage=stage, assets=assets, layers=layers, storage=storage)
     is_local = app.node.try_get_context("token_url") is not None  # where there is no such service
+    with_gpu = app.node.try_get_context("gpu") == "true"
+    Batch(app, stage=stage, assets=assets, layers=layers, storage=storage, transforms=with_gpu and not is_local)
     if app.node.try_get_context("chatops") == "true" and not is_local:
         given = {name: app.node.try_get_context(name) for name in (*SLACK, *TEAMS)}
         ChatOps(app, stage=stage, storage=storage, channels=Channels.of(given))
-    if app.node.try_get_context("gpu") == "true":
+    if with_gpu:
         add_gpu(app, stage=stage, storage=storage)
     Validations.of(app).add_plugins(AwsSolutionsChecks(app, verbose=True))
     return app

@@ -1,8 +1,9 @@
 """Many rows at once: one function that does a slice, and the state machine that gives it slice after slice."""
 
-from aws_cdk import Aws, CfnOutput, RemovalPolicy, Stack, aws_iam, aws_logs, aws_stepfunctions
+from aws_cdk import Aws, CfnOutput, Stack, aws_iam, aws_stepfunctions
 from constructs import Construct
 
+from infra import endpoints
 from infra.alarms import PERIOD
 from infra.assets import Assets
 from infra.batch_states import Machine
@@ -10,6 +11,7 @@ from infra.config import Stage
 from infra.duties import BATCH
 from infra.function import Function
 from infra.layers import Layers
+from infra.machine import role_of, state_machine
 from infra.nag import accept, accept_paths
 from infra.storage import Storage
 
@@ -18,12 +20,28 @@ OWN_RUNS = "A distributed map runs executions of its own state machine, whose na
 
 
 class Batch(Stack):
-    def __init__(self, scope: Construct, *, stage: Stage, assets: Assets, layers: Layers, storage: Storage) -> None:
+    """With `transforms`, jobs of SageMaker answer for heavy sides; without, their endpoints do."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        *,
+        stage: Stage,
+        assets: Assets,
+        layers: Layers,
+        storage: Storage,
+        transforms: bool = False,
+    ) -> None:
         super().__init__(
             scope, f"Lastmile-{stage.name}-Batch", description=f"Lastmile {stage.name}: predictions of whole files"
         )
         self._stage = stage
         self._storage = storage
+        self._transforms = None
+        if transforms:
+            from infra.transforms import Transforms
+
+            self._transforms = Transforms(self, "Transforms", stage=stage, storage=storage)
         function = Function(
             self,
             "batch",
@@ -31,14 +49,17 @@ class Batch(Stack):
             size=stage.batch,
             code=assets.code("batch"),
             layers=[layers.version(self, "onnx")],
-            environment={},
+            environment=self._environment(),
             duty=BATCH,
             storage=storage,
             alarms=storage.alarms,
-            statements=self._others(),
+            statements=[*self._others(), endpoints.asking(stage, endpoints.NOW)],
             accepted={
-                f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:s3:::{bucket}/*]": LATER
-                for bucket in stage.batch_buckets
+                **{
+                    f"AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:s3:::{bucket}/*]": LATER
+                    for bucket in stage.batch_buckets
+                },
+                **endpoints.accepted(stage),
             },
         )
         machine = self._machine(function)
@@ -52,6 +73,9 @@ class Batch(Stack):
         CfnOutput(self, "BatchStateMachine", value=machine.state_machine_arn)
         CfnOutput(self, "BatchFunction", value=function.name)
 
+    def _environment(self) -> dict[str, str]:
+        return {"LASTMILE_TRANSFORMS": self.to_json_string(self._transforms.machines)} if self._transforms else {}
+
     def _others(self) -> list[aws_iam.PolicyStatement]:
         """Buckets beside ours that jobs may read from and write to."""
         if not self._stage.batch_buckets:
@@ -64,74 +88,54 @@ class Batch(Stack):
         ]
 
     def _machine(self, function: Function) -> aws_stepfunctions.StateMachine:
-        stage, storage = self._stage, self._storage
+        stage, storage, transforms = self._stage, self._storage, self._transforms
         definition = Machine(
-            function.live.function_arn, storage.data.bucket_name, Aws.PARTITION, stage.batches_at_once
+            function.live.function_arn,
+            storage.data.bucket_name,
+            Aws.PARTITION,
+            stage.batches_at_once,
+            transforms.model if transforms else None,
+            transforms.job if transforms else None,
         ).definition()
-        role = self._role(function)
-        machine = aws_stepfunctions.StateMachine(
+        return state_machine(
             self,
             "BatchMachine",
-            state_machine_name=machine_name(stage),
-            comment=f"Lastmile {stage.name}: from a file of rows to files with their predictions",
-            definition_body=aws_stepfunctions.DefinitionBody.from_string(self.to_json_string(definition)),
-            role=role,
-            tracing_enabled=True,
-            logs=aws_stepfunctions.LogOptions(
-                destination=aws_logs.LogGroup(
-                    self,
-                    "BatchMachineLogs",
-                    log_group_name=f"/aws/vendedlogs/{machine_name(stage)}",
-                    retention=aws_logs.RetentionDays[stage.log_retention],
-                    encryption_key=storage.key,
-                    removal_policy=RemovalPolicy.DESTROY,
-                ),
-                level=aws_stepfunctions.LogLevel.ALL,
-            ),
+            called=machine_name(stage),
+            meaning="from a file of rows to files with their predictions",
+            definition=definition,
+            role=self._role(function),
+            stage=stage,
+            storage=storage,
         )
-        policy = role.node.find_child("DefaultPolicy")
-        assert isinstance(policy, Construct)
-        accept(
-            policy,
-            "AwsSolutions-IAM5[Resource::*]",
-            "Delivering logs and traces has no resources that these actions could be limited to.",
-        )
-        return machine
 
     def _role(self, function: Function) -> aws_iam.Role:
         """A distributed map reads its list of slices, and starts, watches and stops executions of its own machine."""
         stage, storage = self._stage, self._storage
         place = [Aws.PARTITION, Aws.REGION, Aws.ACCOUNT_ID]
         lists = f"{ROOT}/*/items.json"
-        role = aws_iam.Role(
+        role = role_of(
             self,
-            "BatchMachineRole",
-            assumed_by=aws_iam.ServicePrincipal("states.amazonaws.com"),
-            inline_policies={
-                "Slices": aws_iam.PolicyDocument(
-                    statements=[
-                        aws_iam.PolicyStatement(
-                            actions=["lambda:InvokeFunction"], resources=[function.live.function_arn]
-                        ),
-                        aws_iam.PolicyStatement(
-                            actions=["s3:GetObject"], resources=[storage.data.arn_for_objects(lists)]
-                        ),
-                        aws_iam.PolicyStatement(
-                            actions=["kms:Decrypt"],
-                            resources=[storage.key.key_arn],
-                            conditions={"StringEquals": {"kms:ViaService": f"s3.{Aws.REGION}.amazonaws.com"}},
-                        ),
-                        aws_iam.PolicyStatement(
-                            actions=["states:StartExecution"], resources=[own_arn("stateMachine", stage, place)]
-                        ),
-                        aws_iam.PolicyStatement(
-                            actions=["states:DescribeExecution", "states:StopExecution"],
-                            resources=[f"{own_arn('execution', stage, place)}/*"],
-                        ),
-                    ]
-                )
-            },
+            "BatchMachine",
+            [
+                aws_iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[function.live.function_arn]),
+                aws_iam.PolicyStatement(actions=["s3:GetObject"], resources=[storage.data.arn_for_objects(lists)]),
+                aws_iam.PolicyStatement(
+                    actions=["kms:Decrypt"],
+                    resources=[storage.key.key_arn],
+                    conditions={"StringEquals": {"kms:ViaService": f"s3.{Aws.REGION}.amazonaws.com"}},
+                ),
+                aws_iam.PolicyStatement(
+                    actions=["states:StartExecution"], resources=[own_arn("stateMachine", stage, place)]
+                ),
+                aws_iam.PolicyStatement(
+                    actions=["states:DescribeExecution", "states:StopExecution"],
+                    resources=[f"{own_arn('execution', stage, place)}/*"],
+                ),
+                *(self._transforms.statements() if self._transforms else []),
+            ],
         )
+        if self._transforms:
+            self._transforms.accept_on(role)
         accept_paths(role, storage.data, [lists])
         named = [f"<AWS::{name}>" for name in ("Partition", "Region", "AccountId")]
         accept(role, f"AwsSolutions-IAM5[Resource::{own_arn('execution', stage, named)}/*]", OWN_RUNS)

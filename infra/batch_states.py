@@ -10,20 +10,28 @@ from typing import Any
 type Document = dict[str, Any]
 
 PLAN, SLICES, JOIN, OVER, BROKEN = "plan", "slices", "join", "over", "broken"
+ORDER, MODEL, TRANSFORM, FORGET, SETTLE = "order", "model", "transform", "forget", "settle"
 DAY_SECONDS = 86_400
 STEP_SECONDS = 900
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`function` is the ARN of the function, `bucket` the data bucket, `at_once` how many slices are done together."""
+    """`function` is the ARN of the function, `bucket` the data bucket, `at_once` how many slices are done together.
+
+    `model` and `job` are the requests for a model and a transform job of it, in which paths stand for what the step
+    `order` says; without them the function asks heavy sides at their endpoint, slice by slice.
+    """
 
     function: str
     bucket: str
     partition: str
     at_once: int
+    model: Document | None = None
+    job: Document | None = None
 
     def definition(self) -> Document:
+        transforms = self.job is not None
         return {
             "Comment": "From a file of rows to files with their predictions",
             "StartAt": PLAN,
@@ -31,42 +39,88 @@ class Machine:
             "States": {
                 PLAN: self._step(PLAN)
                 | {
-                    "ResultSelector": {"outcome.$": "$.Payload.outcome", "items.$": "$.Payload.items"},
+                    "ResultSelector": {
+                        "outcome.$": "$.Payload.outcome",
+                        "items.$": "$.Payload.items",
+                        "by.$": "$.Payload.by",
+                    },
                     "ResultPath": "$.plan",
                     "Catch": [_caught("not planned")],
                     "Next": "planned",
                 },
-                "planned": {
-                    "Type": "Choice",
-                    "Choices": [
-                        {"Variable": "$.plan.outcome", "StringEquals": "planned", "Next": SLICES},
-                        {"Variable": "$.plan.outcome", "StringEquals": "refused", "Next": BROKEN},
-                    ],
-                    "Default": JOIN,
-                },
-                SLICES: self._map(),
+                "planned": _choice("$.plan.outcome", JOIN, planned=SLICES, refused=BROKEN),
+                SLICES: self._map(SLICES, "slice", "$.plan.items") | {"Next": "sliced" if transforms else JOIN},
+                **(self._transforming() if transforms else {}),
                 JOIN: self._join(),
                 "not planned": self._join(with_error=True),
                 "broken off": self._join(with_error=True),
-                "joined": {
-                    "Type": "Choice",
-                    "Choices": [{"Variable": "$.report.outcome", "StringEquals": "done", "Next": OVER}],
-                    "Default": BROKEN,
-                },
+                "joined": _choice("$.report.outcome", BROKEN, done=OVER),
                 OVER: {"Type": "Succeed"},
                 BROKEN: {"Type": "Fail", "Error": "BatchIncomplete", "Cause": "The job's report says what is missing."},
             },
         }
 
-    def _map(self) -> Document:
+    def _transforming(self) -> Document:
+        """The slices have written what is to be asked; a job answers, as far as it comes; they are made of that."""
+        return {
+            "sliced": _choice("$.plan.by", JOIN, transform=ORDER),
+            ORDER: self._step(ORDER)
+            | {
+                "ResultSelector": {
+                    "outcome.$": "$.Payload.outcome",
+                    "items.$": "$.Payload.items",
+                    "order.$": "$.Payload.order",
+                },
+                "ResultPath": "$.asking",
+                "Catch": [_caught("broken off")],
+                "Next": "ordered",
+            },
+            "ordered": _choice("$.asking.outcome", JOIN, ask=MODEL, settle=SETTLE),
+            MODEL: self._sagemaker("sagemaker:createModel", self.model)
+            | {"ResultPath": "$.model", "Catch": [_caught("broken off")], "Next": TRANSFORM},
+            # A job of which some requests fail is a failed one, and its other answers are there.
+            TRANSFORM: self._sagemaker("sagemaker:createTransformJob.sync", self.job)
+            | {"TimeoutSeconds": DAY_SECONDS, "ResultPath": "$.job_done", "Catch": [_caught(FORGET)], "Next": FORGET},
+            FORGET: self._sagemaker("aws-sdk:sagemaker:deleteModel", {"ModelName.$": "$.asking.order.name"})
+            | {
+                "ResultPath": "$.forgotten",
+                "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.forgotten", "Next": SETTLE}],
+                "Next": SETTLE,
+            },
+            SETTLE: self._map(SETTLE, SETTLE, "$.asking.items") | {"Next": "settled"},
+            "settled": {
+                "Type": "Choice",
+                "Choices": [{"Variable": "$.error", "IsPresent": True, "Next": "broken off"}],
+                "Default": JOIN,
+            },
+        }
+
+    def _sagemaker(self, action: str, parameters: Document | None) -> Document:
+        """Tried again where SageMaker has turned it away, and not where a job has failed."""
+        again = {
+            "ErrorEquals": ["SageMaker.AmazonSageMakerException", "SageMaker.SageMakerException"],
+            "IntervalSeconds": 30,
+            "BackoffRate": 2,
+            "MaxAttempts": 4,
+            "JitterStrategy": "FULL",
+        }
+        return {
+            "Type": "Task",
+            "Resource": f"arn:{self.partition}:states:::{action}",
+            "Parameters": parameters,
+            "TimeoutSeconds": STEP_SECONDS,
+            "Retry": [again],
+        }
+
+    def _map(self, label: str, step: str, items: str) -> Document:
         return {
             "Type": "Map",
-            "Label": SLICES,
+            "Label": label,
             "MaxConcurrency": self.at_once,
             "ItemReader": {
                 "Resource": f"arn:{self.partition}:states:::s3:getObject",
                 "ReaderConfig": {"InputType": "JSON"},
-                "Parameters": {"Bucket": self.bucket, "Key.$": "$.plan.items"},
+                "Parameters": {"Bucket": self.bucket, "Key.$": items},
             },
             "ItemSelector": {
                 "job.$": "$.job",
@@ -75,9 +129,9 @@ class Machine:
             },
             "ItemProcessor": {
                 "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
-                "StartAt": "slice",
+                "StartAt": step,
                 "States": {
-                    "slice": self._call({"step": "slice", "slice.$": "$.slice", "attempt.$": "$.attempt"})
+                    step: self._patient(self._call({"step": step, "slice.$": "$.slice", "attempt.$": "$.attempt"}))
                     | {"ResultSelector": {"outcome.$": "$.Payload.outcome"}, "Catch": [_caught("failed")], "End": True},
                     # One slice that fails for good keeps no other from being done; so many of them do.
                     "failed": self._call(
@@ -86,10 +140,20 @@ class Machine:
                     | {"ResultSelector": {"outcome.$": "$.Payload.outcome"}, "End": True},
                 },
             },
-            "ResultPath": "$.slices",
+            "ResultPath": f"$.{label}",
             "Catch": [_caught("broken off")],
-            "Next": JOIN,
         }
+
+    def _patient(self, task: Document) -> Document:
+        """An endpoint that is at zero takes minutes to wake, and nothing is paid for while the state machine waits."""
+        waking = {
+            "ErrorEquals": ["EndpointUnavailable"],
+            "IntervalSeconds": 60,
+            "BackoffRate": 1.5,
+            "MaxAttempts": 8,
+            "MaxDelaySeconds": 300,
+        }
+        return task | {"Retry": [waking, *task["Retry"]]}
 
     def _join(self, *, with_error: bool = False) -> Document:
         return self._step(JOIN, {"error.$": "$.error"} if with_error else {}) | {
@@ -117,6 +181,11 @@ class Machine:
                 }
             ],
         }
+
+
+def _choice(variable: str, otherwise: str, **targets: str) -> Document:
+    choices = [{"Variable": variable, "StringEquals": value, "Next": target} for value, target in targets.items()]
+    return {"Type": "Choice", "Choices": choices, "Default": otherwise}
 
 
 def _caught(target: str) -> Document:

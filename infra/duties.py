@@ -106,7 +106,11 @@ RETRAINING = Duty(
     data_writes=("runs/*", "approvals/*", "quarantine/training/*", "reports/*"),
     tells=True,
 )
-BATCH = Duty(reads=("models", "keys"), data_reads=("batches",), data_writes=("batches/*",))
+BATCH = Duty(
+    reads=("models", "keys"),
+    data_reads=("batches", "pending/batches"),
+    data_writes=("batches/*", "pending/batches/*"),
+)
 HOOK = Duty()
 CHAT = Duty(reads=("models",), data_writes=("feedback/*",), tells=True)
 OPERATIONS = Duty(

@@ -27,7 +27,8 @@ NETWORK = (
 
 
 class Executing(Construct):
-    """`role` reads the packages named and what was asked, writes answers, and tells two topics.
+    """`role` reads the packages named and what was asked, writes answers, and tells topics. `logs` are the log groups
+    that SageMaker makes.
 
     https://docs.aws.amazon.com/sagemaker/latest/dg/sagemaker-roles.html, of CreateModel.
     """
@@ -39,19 +40,21 @@ class Executing(Construct):
         stage: Stage,
         storage: Storage,
         packages: Sequence[str],
-        topics: Sequence[aws_sns.ITopic],
+        topics: Sequence[aws_sns.ITopic] = (),
         with_disks: bool,
         in_vpc: bool,
+        asked: str = ASKED,
+        written: Sequence[str] = WRITTEN,
+        logs: Sequence[str] | None = None,
     ) -> None:
         super().__init__(scope, "Executing")
-        self._stage = stage
+        self._asked, self._written = asked, written
+        self._logs = [f"{kind}/lastmile-{stage.name}-*" for kind in LOGS] if logs is None else logs
         statements = [
             *self._objects(storage, packages),
             *self._telemetry(),
             *self._image(),
-            aws_iam.PolicyStatement(
-                sid="Topics", actions=["sns:Publish"], resources=[topic.topic_arn for topic in topics]
-            ),
+            *([_telling(topics)] if topics else []),
             *([_disks(storage)] if with_disks else []),
             *([aws_iam.PolicyStatement(sid="Network", actions=[*NETWORK], resources=["*"])] if in_vpc else []),
         ]
@@ -73,11 +76,13 @@ class Executing(Construct):
                 actions=["s3:GetObject"],
                 resources=[storage.artifacts.arn_for_objects(path) for path in packages],
             ),
-            aws_iam.PolicyStatement(sid="Asked", actions=["s3:GetObject"], resources=[data.arn_for_objects(ASKED)]),
+            aws_iam.PolicyStatement(
+                sid="Asked", actions=["s3:GetObject"], resources=[data.arn_for_objects(self._asked)]
+            ),
             aws_iam.PolicyStatement(
                 sid="Answers",
                 actions=["s3:PutObject", "s3:AbortMultipartUpload"],
-                resources=[data.arn_for_objects(path) for path in WRITTEN],
+                resources=[data.arn_for_objects(path) for path in self._written],
             ),
             aws_iam.PolicyStatement(
                 sid="Places",
@@ -101,7 +106,7 @@ class Executing(Construct):
             aws_iam.PolicyStatement(
                 sid="Logs",
                 actions=["logs:CreateLogGroup", "logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-                resources=[self._logs(kind, Aws.PARTITION, Aws.REGION, Aws.ACCOUNT_ID) for kind in LOGS],
+                resources=[_group(name, Aws.PARTITION, Aws.REGION, Aws.ACCOUNT_ID) for name in self._logs],
             ),
             aws_iam.PolicyStatement(
                 sid="Metrics",
@@ -125,23 +130,30 @@ class Executing(Construct):
             ),
         ]
 
-    def _logs(self, kind: str, partition: str, region: str, account: str) -> str:
-        return f"arn:{partition}:logs:{region}:{account}:log-group:/aws/sagemaker/{kind}/lastmile-{self._stage.name}-*"
-
     def _accept(self, storage: Storage) -> None:
         accept(
             self.role,
             "AwsSolutions-IAM5[Resource::*]",
             "Logging in to registries, metrics and network interfaces have no resources to be limited to.",
         )
-        for kind in LOGS:
-            arn = self._logs(kind, "<AWS::Partition>", "<AWS::Region>", "<AWS::AccountId>")
+        for name in self._logs:
+            arn = _group(name, "<AWS::Partition>", "<AWS::Region>", "<AWS::AccountId>")
             accept(
                 self.role,
                 f"AwsSolutions-IAM5[Resource::{arn}]",
                 "SageMaker makes the log groups, and names their streams by its instances.",
             )
-        accept_paths(self.role, storage.data, [ASKED, *WRITTEN])
+        accept_paths(self.role, storage.data, [self._asked, *self._written])
+
+
+def _group(name: str, partition: str, region: str, account: str) -> str:
+    return f"arn:{partition}:logs:{region}:{account}:log-group:/aws/sagemaker/{name}"
+
+
+def _telling(topics: Sequence[aws_sns.ITopic]) -> aws_iam.PolicyStatement:
+    return aws_iam.PolicyStatement(
+        sid="Topics", actions=["sns:Publish"], resources=[topic.topic_arn for topic in topics]
+    )
 
 
 def _disks(storage: Storage) -> aws_iam.PolicyStatement:

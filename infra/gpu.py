@@ -5,11 +5,11 @@ Only with `-c gpu=true`, and never in the local AWS, which has no SageMaker. `la
 
 from collections.abc import Sequence
 
-from aws_cdk import Annotations, Aws, CfnMapping, CfnOutput, CfnTag, Stack, Tags, aws_sns
+from aws_cdk import Annotations, CfnOutput, CfnTag, Stack, Tags, aws_sns
 from aws_cdk.aws_sagemaker import CfnEndpoint, CfnEndpointConfig, CfnInferenceComponent, CfnModel
 from constructs import Construct
 
-from infra.accelerators import GB_MONTH_USD, MACHINE_IMAGE, PRICES_OF, TRITON, TRITON_ACCOUNTS
+from infra.accelerators import GB_MONTH_USD, MACHINE_IMAGE, PRICES_OF
 from infra.alarms import PERIOD
 from infra.asynchronous import START_SECONDS, VARIANT, Asynchronous
 from infra.config import Stage
@@ -17,6 +17,7 @@ from infra.executing import Executing
 from infra.heavy import HeavyVersion, component_name, endpoint_name
 from infra.scaling import Scaling, sagemaker
 from infra.storage import Storage
+from infra.triton import image
 
 
 class Gpu(Stack):
@@ -35,7 +36,7 @@ class Gpu(Stack):
         self._storage = storage
         self._subnets, self._groups = [*stage.heavy_subnets], [*stage.heavy_security_groups]
         self._key = None if all(version.instance.own_disk for version in versions) else storage.key.key_arn
-        self._image = self._triton()
+        self._image = image(self)
         succeeded, failed = self._topic("Succeeded"), self._topic("Failed")
         self._executing = Executing(
             self,
@@ -61,12 +62,6 @@ class Gpu(Stack):
         CfnOutput(self, "HeavyFailedTopicArn", value=failed.topic_arn)
         CfnOutput(self, "HeavyCost", value=cost(versions))
         Annotations.of(self).add_info(cost(versions))
-
-    def _triton(self) -> str:
-        """Of the region in which the stack is deployed; elsewhere than in the table's regions, that fails."""
-        mapping = {region: {"account": account} for region, account in TRITON_ACCOUNTS.items()}
-        account = CfnMapping(self, "TritonAccounts", mapping=mapping).find_in_map(Aws.REGION, "account")
-        return f"{account}.dkr.ecr.{Aws.REGION}.{Aws.URL_SUFFIX}/{TRITON}"
 
     def _topic(self, name: str) -> aws_sns.Topic:
         return aws_sns.Topic(self, name, master_key=self._storage.key, enforce_ssl=True)

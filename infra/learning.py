@@ -7,12 +7,10 @@ from aws_cdk import (
     CfnOutput,
     Duration,
     FileSystem,
-    RemovalPolicy,
     Stack,
     aws_events,
     aws_events_targets,
     aws_iam,
-    aws_logs,
     aws_sqs,
     aws_stepfunctions,
 )
@@ -26,6 +24,7 @@ from infra.duties import RETRAINING
 from infra.function import Function
 from infra.jobs import Jobs
 from infra.layers import Layers
+from infra.machine import role_of, state_machine
 from infra.nag import accept
 from infra.states import Document, Machine
 from infra.storage import Storage
@@ -116,51 +115,26 @@ class Learning(Stack):
 
     def _machine(self, function: Function) -> aws_stepfunctions.StateMachine:
         definition = self._definition(function)
-        role = aws_iam.Role(
-            self,
-            "MachineRole",
-            assumed_by=aws_iam.ServicePrincipal("states.amazonaws.com"),
-            inline_policies={
-                "Steps": aws_iam.PolicyDocument(
-                    statements=[
-                        aws_iam.PolicyStatement(
-                            actions=["lambda:InvokeFunction"], resources=[function.live.function_arn]
-                        ),
-                        *(self._jobs.statements() if self._jobs else []),
-                    ]
-                )
-            },
-        )
-        machine = aws_stepfunctions.StateMachine(
+        role = role_of(
             self,
             "Machine",
-            state_machine_name=machine_name(self._stage),
-            comment=f"Lastmile {self._stage.name}: from an upload to a version",
-            definition_body=aws_stepfunctions.DefinitionBody.from_string(Stack.of(self).to_json_string(definition)),
-            role=role,
-            tracing_enabled=True,
-            logs=aws_stepfunctions.LogOptions(
-                destination=aws_logs.LogGroup(
-                    self,
-                    "MachineLogs",
-                    log_group_name=f"/aws/vendedlogs/{machine_name(self._stage)}",
-                    retention=aws_logs.RetentionDays[self._stage.log_retention],
-                    encryption_key=self._storage.key,
-                    removal_policy=RemovalPolicy.DESTROY,
-                ),
-                level=aws_stepfunctions.LogLevel.ALL,
-            ),
+            [
+                aws_iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[function.live.function_arn]),
+                *(self._jobs.statements() if self._jobs else []),
+            ],
         )
         if self._jobs is not None:
             self._jobs.accept_on(role)
-        policy = role.node.find_child("DefaultPolicy")
-        assert isinstance(policy, Construct)
-        accept(
-            policy,
-            "AwsSolutions-IAM5[Resource::*]",
-            "Delivering logs and traces has no resources that these actions could be limited to.",
+        return state_machine(
+            self,
+            "Machine",
+            called=machine_name(self._stage),
+            meaning="from an upload to a version",
+            definition=definition,
+            role=role,
+            stage=self._stage,
+            storage=self._storage,
         )
-        return machine
 
     def _definition(self, function: Function) -> Document:
         jobs = self._jobs

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from aws_cdk import Aws, CfnOutput, Stack, aws_iam
+from aws_cdk import CfnOutput, Stack, aws_iam
 from constructs import Construct
 
+from infra import endpoints
 from infra.api import Api
 from infra.assets import Assets
 from infra.config import Size, Stage
@@ -16,8 +17,6 @@ from infra.layers import Layers
 from infra.learning import any_execution, following, waking
 from infra.routes import Door
 from infra.storage import Storage
-
-ENDPOINTS = ("endpoint", "inference-component")
 
 
 class Serving(Stack):
@@ -52,11 +51,8 @@ class Serving(Stack):
                 "LASTMILE_CORS_ORIGINS": ",".join(stage.cors_origins),
                 "LASTMILE_TOKEN_URL": identity.token_url,
             },
-            statements=[asking(stage)],
-            accepted={
-                f"AwsSolutions-IAM5[Resource::{arn}]": "Versions of heavy models get endpoints after the deployment."
-                for arn in endpoints("<AWS::Partition>", "<AWS::Region>", "<AWS::AccountId>", stage=stage)
-            },
+            statements=[endpoints.asking(stage, endpoints.NOW, endpoints.LATER)],
+            accepted=endpoints.accepted(stage),
         )
         control = self._function(
             "control",
@@ -99,17 +95,3 @@ class Serving(Stack):
             statements=statements,
             accepted=accepted,
         )
-
-
-def asking(stage: Stage) -> aws_iam.PolicyStatement:
-    """Heavy models, at once or later."""
-    return aws_iam.PolicyStatement(
-        sid="Endpoints",
-        actions=["sagemaker:InvokeEndpoint", "sagemaker:InvokeEndpointAsync"],
-        resources=endpoints(Aws.PARTITION, Aws.REGION, Aws.ACCOUNT_ID, stage=stage),
-    )
-
-
-def endpoints(partition: str, region: str, account: str, *, stage: Stage) -> list[str]:
-    """The ARNs of all that is deployed for heavy models."""
-    return [f"arn:{partition}:sagemaker:{region}:{account}:{kind}/lastmile-{stage.name}-*" for kind in ENDPOINTS]

@@ -2,26 +2,39 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from functions.batch.files import Csv, Parquet, opened
 from functions.batch.ranged import Ranged
-from functions.batch.scoring import Scorer, check_decides, check_light
+from functions.batch.scoring import Scorer, check_decides
+from functions.batch.sides import CALL_SECONDS, Ask, Endpoint, Sides
+from functions.batch.transforms import Machines, Transform
 from lastmile.batches import Batch, Batches, Place
 from lastmile.errors import InvalidInput, NotFound
+from lastmile.loaded import Loaded
 from lastmile.predictor import Predictor
 from lastmile.store import Store
 
 
+class Transforms(NamedTuple):
+    """What transform jobs need to know of the deployment: its stage, where the registry is, and their machines."""
+
+    stage: str
+    artifacts: str
+    machines: Machines
+
+
 @dataclass
 class Desk:
-    """`environ` is for buckets that a job names; `clock` gives seconds since 1970."""
+    """`environ` is for buckets that a job names; `clock` gives seconds since 1970. `transforms` are there where
+    SageMaker does transform jobs."""
 
     predictor: Predictor
     data: Store
     bucket: str | None
     environ: Mapping[str, str]
     clock: Callable[[], float]
+    transforms: Transforms | None = None
     _others: dict[str, Store] = field(default_factory=dict)
 
     def store(self, place: Place) -> Store:
@@ -32,6 +45,7 @@ class Desk:
         return self._others[place.bucket]
 
     def reconnect(self) -> None:
+        self.predictor.reconnect()
         for store in (self.data, *self._others.values()):
             store.reconnect()
 
@@ -49,12 +63,34 @@ class Job:
     def output(self) -> Store:
         return self.desk.store(Place.of(self.batch.output))
 
-    def scorer(self, batch_rows: int | None = None) -> Scorer:
+    @property
+    def loaded(self) -> Loaded:
+        return self.desk.predictor.resolve(self.batch.model, version=self.batch.version).loaded
+
+    @property
+    def transform(self) -> Transform | None:
+        """None where there is no heavy side, or it is asked at its endpoint."""
+        manifest = self.loaded.manifest
+        if self.desk.transforms is None or self.batch.endpoint or manifest.policy.get("heavy") is None:
+            return None
+        return Transform(self.batch, manifest, self.desk.data)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        manifest = self.loaded.manifest
+        backend = self.desk.predictor.heavy.backend(manifest, deadline_seconds=CALL_SECONDS)
+        return Endpoint(backend, manifest.signature.inputs, manifest.signature.outputs, manifest.policy["heavy"])
+
+    def scorer(self, batch_rows: int | None = None, *, ask: Ask | None = None) -> Scorer:
+        """`ask` is the heavy side, where it is not the endpoint."""
         served = self.desk.predictor.resolve(self.batch.model, version=self.batch.version)
-        check_light(served)
+        manifest = served.loaded.manifest
         if self.batch.decides:
             check_decides(served)
-        return Scorer(self.desk.predictor, served, self.batch.decides, batch_rows or 1024)
+        sides = None
+        if manifest.policy.get("heavy") is not None:
+            sides = Sides.of(manifest, ask or self.endpoint)
+        return Scorer(served, self.batch.decides, batch_rows or 1024, sides)
 
     def input(self) -> BinaryIO:
         """Raises InvalidInput when it is no longer the file that the job was made for."""

@@ -7,10 +7,11 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from functions.batch import joining, planning, slicing
-from functions.batch.desk import Desk, Job
+from functions.batch.desk import Desk, Job, Transforms
 from functions.batch.environment import Environment
+from functions.batch.sides import Opening
 from lastmile.batches import Batches
-from lastmile.errors import InvalidInput, LastmileError, NotFound
+from lastmile.errors import EndpointUnavailable, InvalidInput, LastmileError, NotFound
 from lastmile.predictor import Predictor
 from lastmile.registry import Registry
 from lastmile.store import Store
@@ -21,7 +22,10 @@ logger = Logger(service="batch")
 
 
 class Door:
-    """Steps: plan, slice, failed (of a slice), join. An exception is a failure that the state machine repeats."""
+    """Steps: plan, slice, failed (of a slice), join; where a transform job answers, order and settle (of a slice) too.
+
+    An exception is a failure that the state machine repeats.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
@@ -29,10 +33,18 @@ class Door:
     @classmethod
     def open(cls, environ: Mapping[str, str], *, clock: Callable[[], float] = time.time) -> "Door":
         environment = Environment.from_env(environ)
-        predictor = Predictor(Registry(Store.open(environment.artifacts, environ=environ)), threads=environment.threads)
+        predictor = Predictor(
+            Registry(Store.open(environment.artifacts, environ=environ)),
+            threads=environment.threads,
+            heavy=lambda: Opening(environ, stage=environment.stage, data=None),
+        )
         data, _, bucket = environment.data.partition("s3://")
         store = Store.open(environment.data, environ=environ)
-        return cls(Desk(predictor, store, bucket.partition("/")[0] if not data else None, environ, clock))
+        transforms = None
+        if environment.transforms is not None:
+            transforms = Transforms(environment.stage, environment.artifacts, environment.transforms)
+        named = bucket.partition("/")[0] if not data else None
+        return cls(Desk(predictor, store, named, environ, clock, transforms))
 
     def __call__(self, event: Event, context: Any = None) -> Event:
         started = time.perf_counter()
@@ -48,8 +60,11 @@ class Door:
             case "plan":
                 return self._plan(job)
             case "slice":
-                made = slicing.make(job, event["slice"])
-                return {"outcome": "found"} if made is None else {"outcome": "made", "rows": made.rows, "bad": made.bad}
+                return slicing.make(job, event["slice"], attempt)
+            case "order":
+                return slicing.order(job, attempt)
+            case "settle":
+                return slicing.settle(job, event["slice"], attempt)
             case "failed":
                 slicing.note_failure(job, attempt, event["slice"], _error(event["error"]))
                 return {"outcome": "noted"}
@@ -65,10 +80,11 @@ class Door:
         """What cannot be done is an outcome: nothing is gained by trying it again."""
         try:
             missing = planning.plan(job)
-        except (InvalidInput, NotFound) as error:
+        except (InvalidInput, NotFound, EndpointUnavailable) as error:
             joining.refuse(job, str(error))
-            return {"outcome": "refused", "items": job.batch.path("items.json")}
-        return {"outcome": "planned" if missing else "ready", "items": job.batch.path("items.json")}
+            return {"outcome": "refused", "items": job.batch.path("items.json"), "by": "none"}
+        by = "transform" if job.transform is not None else "function"
+        return {"outcome": "planned" if missing else "ready", "items": job.batch.path("items.json"), "by": by}
 
 
 def _error(given: Any) -> Event:

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import orjson
 
 from lastmile.errors import MissingSettings
 from lastmile.model import threads_for
@@ -9,11 +12,16 @@ from lastmile.model import threads_for
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """`artifacts`: where the registry is. `data`: jobs, and the inputs and outputs that name no other bucket."""
+    """`artifacts`: where the registry is. `data`: jobs, and the inputs and outputs that name no other bucket.
+
+    `transforms`: where SageMaker does transform jobs, what it is to be told of their machines, by instance type.
+    """
 
     artifacts: str
     data: str
     threads: int
+    stage: str
+    transforms: Mapping[str, Mapping[str, Any]] | None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Environment":
@@ -21,6 +29,11 @@ class Environment:
         if missing:
             raise MissingSettings(missing)
         memory = environ.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+        transforms = environ.get("LASTMILE_TRANSFORMS")
         return cls(
-            environ["LASTMILE_ARTIFACTS"], environ["LASTMILE_DATA"], threads_for(int(memory) if memory else None)
+            environ["LASTMILE_ARTIFACTS"],
+            environ["LASTMILE_DATA"],
+            threads_for(int(memory) if memory else None),
+            environ.get("LASTMILE_STAGE") or "local",
+            orjson.loads(transforms) if transforms else None,
         )

@@ -77,12 +77,13 @@ def _rows(slice_: Document) -> Document:
 
 
 def _reason(error: Document | None) -> str | None:
-    """In the words of the function, where the state machine passes them on as JSON in a text."""
+    """In the words of the function or the transform job, which the state machine passes on as JSON in a text."""
     if not error:
         return None
     cause = str(error.get("Cause") or error.get("Error") or "")
     try:
-        return str(orjson.loads(cause)["errorMessage"])
+        told = orjson.loads(cause)
+        return str(told["errorMessage"] if "errorMessage" in told else told["FailureReason"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return cause or None
 

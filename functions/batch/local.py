@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -16,7 +17,8 @@ from functions.batch import results
 from functions.batch.files import Csv, Parquet, Slice, opened
 from functions.batch.progress import Parts, Progress
 from functions.batch.results import PREFIX, Format, Layout, Writer
-from functions.batch.scoring import Scorer, check_decides, check_light
+from functions.batch.scoring import Scorer, check_decides
+from functions.batch.sides import Opening, Sides, here
 from lastmile.errors import InvalidInput
 from lastmile.predictor import Predictor
 from lastmile.registry import Registry
@@ -82,12 +84,8 @@ def run(job: Job, registry: Registry, *, uri: str, tell: Tell) -> State:
         if begun is not None and (difference := begun.differs(asked(job, uri, begun))) is not None:
             raise InvalidInput(f"{parts.folder} holds parts of another job ({difference}); remove it to begin anew")
         version = begun.version if begun is not None else job.version
-        predictor = Predictor(registry, threads=1, release_seconds=float("inf"))
-        served = predictor.resolve(job.model, version=version)
-        check_light(served)
-        if job.decides:
-            check_decides(served)
-        scorer = Scorer(predictor, served, job.decides)
+        scorer = scoring(job, registry, version)
+        served = scorer.served
         table = opened(file, job.input.name, scorer.inputs, job.keep, size=job.input.stat().st_size)
         scorer.layout(table.keep)
         if begun is None:
@@ -99,6 +97,18 @@ def run(job: Job, registry: Registry, *, uri: str, tell: Tell) -> State:
         state = joined(job, kind, work, file, tell)
         parts.clear()
         return state
+
+
+def scoring(job: Job, registry: Registry, version: int | None) -> Scorer:
+    """A heavy side answers here too, as its endpoint would, and slower."""
+    opening = partial(Opening, {}, stage="here", data=None)  # it is not asked for anything
+    predictor = Predictor(registry, threads=1, release_seconds=float("inf"), heavy=opening)
+    served = predictor.resolve(job.model, version=version)
+    if job.decides:
+        check_decides(served)
+    manifest = served.loaded.manifest
+    sides = None if served.loaded.tiers is None else Sides.of(manifest, here(registry, manifest, threads=1))
+    return Scorer(served, job.decides, sides=sides)
 
 
 def asked(job: Job, uri: str, made: Progress) -> Progress:

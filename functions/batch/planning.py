@@ -50,12 +50,14 @@ def own(job: Job) -> None:
 
 def made(job: Job) -> Document:
     scorer, file = job.scorer(), job.input()
+    check_heavy(job)
     table = job.table(file, scorer)
     scorer.layout(table.keep)
     speed = measured(scorer, table, file)
     if job.batch.batch_rows is not None:
         speed = replace(speed, batch_rows=job.batch.batch_rows)
-    rows = job.batch.part_rows or int(min(MOST_ROWS, max(scorer.fixed or 1, speed.rows_per_second * SLICE_SECONDS)))
+    rows = int(min(MOST_ROWS, max(scorer.fixed or 1, speed.rows_per_second * SLICE_SECONDS)))
+    rows = job.batch.part_rows or min(rows, scorer.most_rows or rows)
     slices = list(cut_csv(table, file, rows) if isinstance(table, Csv) else cut_parquet(table, rows))
     return {
         "rows": sum(one["rows"] for one in slices),
@@ -64,6 +66,18 @@ def made(job: Job) -> Document:
         "header": head(table),
         "slices": slices,
     }
+
+
+def check_heavy(job: Job) -> None:
+    """Raises InvalidInput where no transform job can answer, and EndpointUnavailable where no endpoint does."""
+    transform, transforms = job.transform, job.desk.transforms
+    if transform is not None and transforms is not None:
+        instance = transform.instance
+        if instance not in transforms.machines:
+            known = ", ".join(transforms.machines)
+            raise InvalidInput(f"transform jobs run on {known}, not on {instance}; ask the endpoint with --endpoint")
+    elif job.loaded.tiers is not None:
+        job.endpoint.check()
 
 
 def measured(scorer: Scorer, table: Csv | Parquet, file: BinaryIO) -> Speed:

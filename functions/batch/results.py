@@ -22,7 +22,8 @@ ALPHABET = np.frombuffer(b"0123456789ABCDEFGHJKMNPQRSTVWXYZ", np.uint8)  # Crock
 GROUP_ROWS = 65_536
 PREFIX, DIGITS = 18, 8  # characters of a ULID: those of the job, and those of the row
 DECIDED = ("decision", "reasons", "review")
-OWN = ("row", "prediction_id", *DECIDED, "error")
+TIER = "tier"
+OWN = ("row", "prediction_id", *DECIDED, TIER, "error")
 
 type Format = Literal["parquet", "csv"]
 
@@ -40,14 +41,19 @@ def ids(prefix: str, first: int, count: int) -> pa.Array:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The columns of a result. An output of several named values becomes several columns, one of lists a JSON text."""
+    """The columns of a result. An output of several named values becomes several columns, one of lists a JSON text.
+
+    With `tiers` it says which side gave the answer.
+    """
 
     outputs: tuple[TensorSpec, ...]
     keep: Mapping[str, pa.DataType]
     decides: bool
+    tiers: bool = False
 
     def __post_init__(self) -> None:
-        names = [*(name for name in OWN if self.decides or name not in DECIDED), *self.keep]
+        away = (*(() if self.decides else DECIDED), *(() if self.tiers else (TIER,)))
+        names = [*(name for name in OWN if name not in away), *self.keep]
         names += [name for spec in self.outputs for name, _ in columns_of(spec)]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -56,6 +62,7 @@ class Layout:
     @property
     def schema(self) -> pa.Schema:
         decided = zip(DECIDED, (pa.string(), pa.string(), pa.bool_()), strict=True) if self.decides else ()
+        tier = ((TIER, pa.string()),) if self.tiers else ()
         return pa.schema(
             [
                 ("row", pa.int64()),
@@ -63,12 +70,20 @@ class Layout:
                 *self.keep.items(),
                 *(column for spec in self.outputs for column in columns_of(spec)),
                 *decided,
+                *tier,
                 ("error", pa.string()),
             ]
         )
 
     def table(
-        self, rows: Rows, outputs: Mapping[str, Array], decisions: Sequence[Any], *, prefix: str, first: int
+        self,
+        rows: Rows,
+        outputs: Mapping[str, Array],
+        decisions: Sequence[Any],
+        by_heavy: Array | None = None,
+        *,
+        prefix: str,
+        first: int,
     ) -> pa.Table:
         """`first` is the number of the first row in the file, from 0 on; in the result they count from 1."""
         numbers = pa.array(np.arange(first + 1, first + 1 + rows.total))
@@ -78,6 +93,8 @@ class Layout:
             columns += [_spread(values, rows, kind) for values, kind in _values(outputs[spec.name], spec)]
         if self.decides:
             columns += [_spread(values, rows, kind) for values, kind in _decided(decisions)]
+        if by_heavy is not None:
+            columns.append(_spread(np.where(by_heavy, "heavy", "light").astype(object), rows, pa.string()))
         columns.append(_reasons(rows))
         return pa.Table.from_arrays(columns, schema=self.schema)
 

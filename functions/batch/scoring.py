@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from functions.batch.pieces import Answered, Feeds, Outputs, halved, in_pieces, length, padded, part, places
 from functions.batch.results import Layout
 from functions.batch.rows import Rows
+from functions.batch.sides import Sides, Told
 from lastmile.errors import InvalidInput, ModelFailed
-from lastmile.predictor import Predictor, Served
-from lastmile.tensors import DATATYPES, Array, TensorSpec
+from lastmile.predictor import Served, check_feeds
+from lastmile.tensors import TensorSpec
 
 SIZES = (16, 128, 1024, 4096)
 MEASURED_SECONDS = 0.005  # for each size
 MOST_FIRST_SECONDS = 1.0  # a size whose first batch takes longer ends the measurement
 NEARLY = 0.97  # of two sizes that are nearly as quick the larger is taken: it calls less often
-
-type Feeds = dict[str, Array]
+UNKNOWN = 1000.0
+HEAVY_CALLS = 256  # of the heavy side, for one slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,35 +32,66 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """`fixed` is the length of the batches that the graph insists on, if it does."""
+    """`sides` are there where the version has a heavy one."""
 
-    predictor: Predictor
     served: Served
     decides: bool = False
     batch_rows: int = 1024
+    sides: Sides | None = None
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         return self.served.loaded.manifest.signature.inputs
 
     @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return self.served.loaded.manifest.signature.outputs
+
+    @property
     def fixed(self) -> int | None:
+        """The length of the batches that the graph insists on, if it does."""
         return next((spec.shape[0] for spec in self.inputs if spec.shape[0] > 0), None)
 
+    @property
+    def most_rows(self) -> int | None:
+        """Of one slice, where the heavy side answers some of them."""
+        heavy = self.served.loaded.manifest.policy.get("heavy")
+        return None if heavy is None else HEAVY_CALLS * int(heavy["max_batch"])
+
     def layout(self, keep: Mapping[str, pa.DataType]) -> Layout:
-        return Layout(self.served.loaded.manifest.signature.outputs, keep, self.decides)
+        return Layout(self.outputs, keep, self.decides, self.sides is not None)
 
     def score(self, rows: Rows, layout: Layout, *, prefix: str, first: int) -> tuple[pa.Table, Rows]:
         """The result, and the rows with what the model itself refused among their problems."""
-        problems: dict[int, str] = {}
-        outputs, decisions = self._outputs(rows.feeds, 0, problems)
+        (outputs, problems), by_heavy = self.answered(rows.feeds)
+        good = places(length(rows.feeds), problems)
+        decisions: list[Any] = []
+        if self.decides:
+            wrong: dict[int, str] = {}
+            feeds = {name: array[good] for name, array in rows.feeds.items()} if problems else rows.feeds
+            decisions = self._decided(feeds, outputs, wrong)
+            if wrong:
+                right = places(len(good), wrong)
+                outputs = {name: array[right] for name, array in outputs.items()}
+                by_heavy = None if by_heavy is None else by_heavy[right]
+                problems = problems | {int(good[place]): text for place, text in wrong.items()}
         if problems:
-            rows, outputs, decisions = _without(rows, outputs, decisions, problems)
-        return layout.table(rows, outputs, decisions, prefix=prefix, first=first), rows
+            rows = _without(rows, problems)
+        return layout.table(rows, outputs, decisions, by_heavy, prefix=prefix, first=first), rows
+
+    def answered(self, feeds: Feeds) -> Told:
+        if self.sides is None:
+            return Told(self.light(feeds), None)
+        return self.sides.answered(self.light, feeds)
+
+    def light(self, feeds: Feeds) -> Answered:
+        return in_pieces(self._once, feeds, self.fixed or self.batch_rows, self.outputs)
 
     def measured(self, feeds: Feeds) -> Speed:
         """The batch size that does most rows in a second; the larger one where it hardly matters."""
-        count = _length(feeds)
+        if self.sides is not None and self.sides.threshold is None:
+            return Speed(self.batch_rows, UNKNOWN)  # the light side is not asked at all
+        count = length(feeds)
         sizes = [self.fixed] if self.fixed else [size for size in SIZES if size <= count] or [max(1, count)]
         best = Speed(sizes[0], 0.0)
         for size in sizes:
@@ -66,7 +99,7 @@ class Scorer:
             try:
                 speed, first = self._speed(feeds, size, count)
             except (InvalidInput, ModelFailed):  # the rows that are at fault will be found out one by one
-                return best if best.rows_per_second else Speed(size, 1000.0)
+                return best if best.rows_per_second else Speed(size, UNKNOWN)
             if speed > best.rows_per_second * NEARLY:
                 best = Speed(size, max(speed, best.rows_per_second))
             if first > MOST_FIRST_SECONDS or time.perf_counter() - started > 2 * MOST_FIRST_SECONDS:
@@ -78,57 +111,43 @@ class Scorer:
         took: list[float] = []
         while sum(took) < MEASURED_SECONDS or len(took) < 3:
             at = size * len(took) % max(1, count - size + 1)
-            batch = _padded(_part(feeds, at, at + size), size) if self.fixed else _part(feeds, at, at + size)
+            batch = padded(part(feeds, at, at + size), size) if self.fixed else part(feeds, at, at + size)
             started = time.perf_counter()
-            self.predictor.run(self.served, batch)
+            self._run(batch)
             took.append(time.perf_counter() - started)
             if took[0] > MOST_FIRST_SECONDS:
                 break
         quicker = sorted(took)[: (len(took) + 1) // 2]
         return min(size, count) * len(quicker) / sum(quicker), took[0]
 
-    def _outputs(self, feeds: Feeds, at: int, problems: dict[int, str]) -> tuple[dict[str, Array], list[Any]]:
-        """Of all rows; those that the model refuses become problems and have no output."""
-        size = self.fixed or self.batch_rows
-        found = []
-        for start in range(0, _length(feeds), size):
-            found += self._run(_part(feeds, start, start + size), at + start, problems)
-        specs = self.served.loaded.manifest.signature.outputs
-        outputs = {spec.name: _joined([outputs[spec.name] for outputs, _ in found], spec) for spec in specs}
-        return outputs, [one for _, decisions in found for one in decisions]
-
-    def _run(self, feeds: Feeds, at: int, problems: dict[int, str]) -> list[tuple[dict[str, Array], list[Any]]]:
-        """One batch; where the model refuses it, its halves, down to the row that is at fault."""
-        count = _length(feeds)
-        try:
-            return [self._once(feeds, count)]
-        except (InvalidInput, ModelFailed) as error:
-            if count == 1:
-                problems[at] = str(error)
-                return []
-        half = count // 2
-        return [
-            *self._run(_part(feeds, 0, half), at, problems),
-            *self._run(_part(feeds, half, count), at + half, problems),
-        ]
-
-    def _once(self, feeds: Feeds, count: int) -> tuple[dict[str, Array], list[Any]]:
-        given = _padded(feeds, self.fixed) if self.fixed else feeds
-        outputs = self.predictor.run(self.served, given).outputs
-        length = self.fixed or count
+    def _once(self, feeds: Feeds) -> Outputs:
+        count = length(feeds)
+        outputs = self._run(padded(feeds, self.fixed) if self.fixed else feeds)
+        wanted = self.fixed or count
         for name, array in outputs.items():
-            if array.ndim == 0 or len(array) != length:
-                raise ModelFailed(f"output '{name}' has shape {list(array.shape)} for {length} rows")
-        if self.fixed:
-            outputs = _part(outputs, 0, count)
-        return outputs, self._decided(feeds, outputs) if self.decides else []
+            if array.ndim == 0 or len(array) != wanted:
+                raise ModelFailed(f"output '{name}' has shape {list(array.shape)} for {wanted} rows")
+        return part(outputs, 0, count) if self.fixed else outputs
 
-    def _decided(self, feeds: Feeds, outputs: dict[str, Array]) -> list[Any]:
+    def _run(self, feeds: Feeds) -> Outputs:
+        """The graph in this process: not captured, and with no shadow beside it."""
+        loaded = self.served.loaded
+        check_feeds(loaded.inputs, feeds)
+        names = list(loaded.outputs)
+        return dict(zip(names, loaded.model.run(names, feeds), strict=True))
+
+    def _decided(self, feeds: Feeds, outputs: Outputs, problems: dict[int, str]) -> list[Any]:
         from lastmile.decision import policy_of, prepare
 
-        declared = self.served.loaded.manifest.policy["decision"]
-        policy = policy_of(declared["kind"], declared["options"], self.served.loaded.manifest.signature)
-        return list(prepare(policy, feeds, [])(outputs))
+        manifest = self.served.loaded.manifest
+        declared = manifest.policy["decision"]
+        policy = policy_of(declared["kind"], declared["options"], manifest.signature)
+
+        def run(start: int, end: int) -> list[Any]:
+            return list(prepare(policy, part(feeds, start, end), [])(part(outputs, start, end)))
+
+        found = halved(run, length(outputs), self.fixed or self.batch_rows, problems)
+        return [one for decisions in found for one in decisions]
 
 
 def check_decides(served: Served) -> None:
@@ -138,43 +157,8 @@ def check_decides(served: Served) -> None:
         )
 
 
-def check_light(served: Served) -> None:
-    """A light side alone would answer otherwise than the version does."""
-    if served.loaded.manifest.policy.get("heavy") is not None:
-        raise InvalidInput(
-            f"version {served.version} of model '{served.model}' has a heavy side, which batches do not reach; "
-            "name a version without one"
-        )
-
-
-def _without(
-    rows: Rows, outputs: dict[str, Array], decisions: list[Any], problems: dict[int, str]
-) -> tuple[Rows, dict[str, Array], list[Any]]:
+def _without(rows: Rows, problems: dict[int, str]) -> Rows:
     """`problems` are by place among the good rows."""
-    places = np.arange(rows.total) if rows.places is None else rows.places
-    good = np.ones(len(places), bool)
-    good[list(problems)] = False
-    named = rows.problems | {int(places[place]): text for place, text in problems.items()}
-    return rows._replace(places=places[good], problems=named), outputs, decisions
-
-
-def _length(feeds: Feeds) -> int:
-    return len(next(iter(feeds.values())))
-
-
-def _part(feeds: Feeds, start: int, end: int) -> Feeds:
-    return {name: array[start:end] for name, array in feeds.items()}
-
-
-def _padded(feeds: Feeds, length: int) -> Feeds:
-    """The last row again and again, where a graph takes batches of one length only."""
-    missing = length - _length(feeds)
-    if not missing:
-        return feeds
-    return {name: np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) for name, array in feeds.items()}
-
-
-def _joined(arrays: list[Array], spec: TensorSpec) -> Array:
-    if not arrays:
-        return np.empty((0, *(max(length, 0) for length in spec.shape[1:])), DATATYPES[spec.datatype].dtype)
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    among = np.arange(rows.total) if rows.places is None else rows.places
+    named = rows.problems | {int(among[place]): text for place, text in problems.items()}
+    return rows._replace(places=among[places(len(among), problems)], problems=named)

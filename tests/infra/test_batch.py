@@ -29,19 +29,24 @@ def test_the_template_has_the_definition_whole(stacks: Stacks, states: dict[str,
     assert states == batch_states.Machine("${BatchLive}", "${Data}", "${AWS::Partition}", at_once).definition()
 
 
+def unreached(machine: dict[str, Any]) -> set[str]:
+    """States that nothing leads to; a KeyError where one leads nowhere."""
+    known = machine["States"]
+    reached, open_ends = set(), [machine["StartAt"]]
+    while open_ends:
+        name = open_ends.pop()
+        if name not in reached:
+            reached.add(name)
+            state = known[name]
+            more = [*state.get("Choices", []), *state.get("Catch", [])]
+            open_ends += [one["Next"] for one in (state, *more) if "Next" in one]
+            open_ends += [state["Default"]] if "Default" in state else []
+    return known.keys() - reached
+
+
 def test_every_state_leads_to_one_that_is_there_and_all_are_reached(states: dict[str, Any]) -> None:
     for machine in (states, states["States"]["slices"]["ItemProcessor"]):
-        known = machine["States"]
-        reached, open_ends = set(), [machine["StartAt"]]
-        while open_ends:
-            name = open_ends.pop()
-            if name not in reached:
-                reached.add(name)
-                state = known[name]
-                more = [*state.get("Choices", []), *state.get("Catch", [])]
-                open_ends += [one["Next"] for one in (state, *more) if "Next" in one]
-                open_ends += [state["Default"]] if "Default" in state else []
-        assert reached == known.keys()
+        assert unreached(machine) == set()
 
 
 def test_slices_are_spread_over_functions_and_their_list_lies_in_the_data_bucket(
@@ -53,7 +58,10 @@ def test_slices_are_spread_over_functions_and_their_list_lies_in_the_data_bucket
     assert found["MaxConcurrency"] == {"dev": 20, "prod": 100}[stacks.stage]
     inner = found["ItemProcessor"]["States"]
     assert inner["slice"]["Catch"][0]["Next"] == "failed"
-    assert inner["slice"]["Retry"][0]["MaxAttempts"] >= 1
+    waking, always = inner["slice"]["Retry"]
+    assert waking["ErrorEquals"] == ["EndpointUnavailable"]
+    assert waking["IntervalSeconds"] * waking["MaxAttempts"] > 400, "an endpoint takes minutes to wake"
+    assert always["MaxAttempts"] >= 1
 
 
 def test_every_task_is_timed_and_tried_again(states: dict[str, Any]) -> None:
@@ -69,7 +77,9 @@ def test_the_function_reads_models_and_touches_nothing_but_batches(stacks: Stack
     found = {one["Sid"]: one for one in statements(stacks, "BatchRole")}
     assert found["Read"]["Resource"] == [f"${{Artifacts.Arn}}/{path}/*" for path in ("models", "keys")]
     assert "Write" not in found
-    assert found["ReadData"]["Resource"] == found["WriteData"]["Resource"] == "${Data.Arn}/batches/*"
+    touched = [f"${{Data.Arn}}/{path}/*" for path in ("batches", "pending/batches")]
+    assert found["ReadData"]["Resource"] == found["WriteData"]["Resource"] == touched
+    assert found["Endpoints"]["Action"] == "sagemaker:InvokeEndpoint"
     assert "OtherObjects" not in found
 
 

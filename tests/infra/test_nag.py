@@ -20,7 +20,7 @@ PATHS = (
     ("Retraining", DATA, ("training/*", "runs/*", "approvals/*", "profiles/*", "captures/*")),
     ("Retraining", DATA, ("quarantine/training/*", "reports/*")),
     ("Batch", ARTIFACTS, ("models/*", "keys/*")),
-    ("Batch", DATA, ("batches/*",)),
+    ("Batch", DATA, ("batches/*", "pending/batches/*")),
     ("Chat", ARTIFACTS, ("models/*",)),
     ("Chat", DATA, ("feedback/*",)),
     ("Operating/Operations", ARTIFACTS, ("models/*", "audit/*", "models/*/release.json")),
@@ -79,7 +79,11 @@ def test_every_acceptance_is_known_here_and_says_why(stacks: Stacks) -> None:
         *((f"Api/Http/{route}", "APIG4") for route in public),
         *((f"{name}/Role", f"IAM5[Resource::{SECRETS}/{stacks.stage}/chat/*]") for name in ASKING),
         ("Retraining/Role", f"IAM5[Resource::{EXECUTIONS}-{stacks.stage}-learning:*]"),
-        *(("Inference/Role", f"IAM5[Resource::{ENDPOINTS}:{kind}/lastmile-{stacks.stage}-*]") for kind in KINDS),
+        *(
+            (f"{name}/Role", f"IAM5[Resource::{ENDPOINTS}:{kind}/lastmile-{stacks.stage}-*]")
+            for name in ("Inference", "Batch")
+            for kind in KINDS
+        ),
         ("MachineRole/DefaultPolicy", "IAM5[Resource::*]"),
         ("BatchMachineRole/DefaultPolicy", "IAM5[Resource::*]"),
         ("BatchMachineRole", f"IAM5[Resource::{EXECUTIONS}-{stacks.stage}-batch/*]"),

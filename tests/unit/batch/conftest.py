@@ -9,6 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from lastmile.heavy.packaging import Repository, packed
+from lastmile.heavy.triton import config
 from lastmile.model import OnnxModel
 from lastmile.registry import Registry
 from lastmile.spec import ModelSpec
@@ -80,6 +82,21 @@ def sum_model(rows: int | str = "n") -> bytes:
     return graph(nodes, inputs, outputs)
 
 
+def other_model() -> bytes:
+    """As `sum_model`, of what was measured with the other sign."""
+    nodes = [
+        helper.make_node("Neg", ["x"], ["turned"]),
+        helper.make_node("Softmax", ["turned"], ["probabilities"], axis=1),
+        helper.make_node("ArgMax", ["probabilities"], ["label"], axis=1, keepdims=0),
+    ]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])]
+    outputs = [
+        helper.make_tensor_value_info("label", TensorProto.INT64, ["n"]),
+        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 2]),
+    ]
+    return graph(nodes, inputs, outputs)
+
+
 def text_model() -> bytes:
     nodes = [
         helper.make_node("Identity", ["text"], ["heard"]),
@@ -133,6 +150,38 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "registry"
 
 
+THRESHOLD = 0.7
+MAX_BATCH = 16
+
+
+@pytest.fixture(scope="session")
+def sided_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with two models whose heavy side is `other_model`: `both` asks it where the light one is not sure,
+    and `alone` has no other."""
+    folder = tmp_path_factory.mktemp("sided")
+    (folder / "registry").mkdir()
+    registry = Registry(Store.open((folder / "registry").as_uri(), environ={}))
+    signature = OnnxModel.open(sum_model(), threads=1).signature
+    facts: Any = {"metrics": {}, "lineage": {}, "compression": {}, "actor": "test", "why": "test"}
+    for name, mode in (("both", "cascade"), ("alone", "always")):
+        text = (
+            SUM.format(nullable="")
+            .replace('"sum"', f'"{name}"')
+            .replace("[[inputs]]", 'backend = "sagemaker"\n[[inputs]]', 1)
+        )
+        file = folder / "spec.toml"
+        file.write_text(f'{text}[heavy]\nmode = "{mode}"\nthreshold = {THRESHOLD}\nmax_batch = {MAX_BATCH}\n')
+        spec = ModelSpec.from_toml(file)
+        assert spec.heavy is not None
+        package = packed(Repository(name, config(name, signature, spec.heavy), other_model()))
+        if name == "both":
+            registry.push(spec, sum_model(), signature=signature, files={"model.tar.gz": package}, **facts)
+        else:
+            registry.push(spec, package, signature=signature, artefact="model.tar.gz", **facts)
+        registry.promote(name, 1, actor="test", why="test")
+    return folder / "registry"
+
+
 @pytest.fixture
 def registry(place: Path) -> Registry:
     return Registry(Store.open(place.as_uri(), environ={}))
@@ -156,6 +205,13 @@ def shares(x: np.ndarray) -> np.ndarray:
     powers = np.exp(x - x.max(axis=1, keepdims=True))
     summed: np.ndarray = powers / powers.sum(axis=1, keepdims=True)
     return summed
+
+
+def sided(x: np.ndarray, model: str) -> tuple[np.ndarray, np.ndarray]:
+    """The shares that each row's own side gives, and whether it is the heavy one."""
+    light, heavy = shares(x), shares(-x)
+    by_heavy = light.max(axis=1) < THRESHOLD if model == "both" else np.ones(len(x), bool)
+    return np.where(by_heavy[:, None], heavy, light), by_heavy
 
 
 def as_csv(x: np.ndarray) -> str:

@@ -20,8 +20,9 @@ from functions.batch.local import Job, State, Work, run
 from functions.batch.progress import Parts
 from lastmile.errors import InvalidInput, VersionNotFound
 from lastmile.registry import Registry
+from lastmile.store import Store
 from lastmile.ulid import ulid_milliseconds
-from tests.unit.batch.conftest import SUM, Written, as_csv, measurements, push, shares, sum_model
+from tests.unit.batch.conftest import SUM, Written, as_csv, measurements, push, shares, sided, sum_model
 
 
 @pytest.fixture(autouse=True)
@@ -161,13 +162,21 @@ def test_decisions_are_the_policys(registry: Registry, tmp_path: Path, written: 
     assert json.loads(found[2]["reasons"])
 
 
-def test_a_version_with_a_heavy_side_is_refused(registry: Registry, tmp_path: Path, written: Written) -> None:
-    text = (
-        SUM.format(nullable="").replace('"sum"', '"heavy"').replace("description", 'backend = "sagemaker"\ndescription')
-    )
-    push(registry, tmp_path, text + '[heavy]\nmode = "cascade"\n', sum_model(), {"model.tar.gz": b"packed"})
-    with pytest.raises(InvalidInput, match="has a heavy side, which batches do not reach"):
-        ended(Job("heavy", written("in.csv", "length,width\n"), tmp_path / "out.csv"), registry)
+@pytest.mark.parametrize("model", ["both", "alone"])
+def test_each_row_is_answered_by_its_own_side(sided_place: Path, tmp_path: Path, written: Written, model: str) -> None:
+    x = np.abs(measurements(333))
+    lines = as_csv(x).splitlines()
+    lines[5] = "oops,1"
+    registry = Registry(Store.open(sided_place.as_uri(), environ={}))
+    job = Job(model, written("in.csv", "\n".join(lines)), tmp_path / "out.parquet", decides=True)
+    assert ended(job, registry).bad == 1
+    found = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    assert found.pop(4)["tier"] is None
+    probabilities, by_heavy = (np.delete(one, 4, axis=0) for one in sided(x, model))
+    assert [row["tier"] for row in found] == ["heavy" if one else "light" for one in by_heavy]
+    np.testing.assert_allclose([row["probabilities.long"] for row in found], probabilities[:, 1], rtol=1e-5)
+    assert [row["label"] for row in found] == probabilities.argmax(axis=1).tolist()
+    assert {row["decision"] for row in found} <= {"allow", "block", "review"}
 
 
 def test_decisions_need_a_policy(registry: Registry, tmp_path: Path, written: Written) -> None:

@@ -6,6 +6,9 @@ batches/<model>/<id>/items.json          those still to be done, for the state m
 batches/<model>/<id>/errors/00017.jsonl  bad rows of a slice
 batches/<model>/<id>/failed/<attempt>/…  why a slice could not be done
 batches/<model>/<id>/report.json         how it ended
+batches/<model>/<id>/heavy/00017.bin     which rows of a slice the heavy side answers, as uint32
+pending/batches/<model>/<id>/asked/…     requests of a transform job, for seven days
+pending/batches/<model>/<id>/answers/…   and what it answered
 <output>/_batch.json                     whose output it is
 <output>/part-00017.parquet              the result of a slice: whole, or not there
 <output>/_manifest.json, _errors.jsonl   when all of it is there
@@ -48,7 +51,8 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """`etag` is the input's, `prefix` begins every prediction id."""
+    """`etag` is the input's, `prefix` begins every prediction id; `endpoint` asks a heavy side at its endpoint, also
+    where there are transform jobs."""
 
     id: str
     model: str
@@ -65,6 +69,7 @@ class Batch:
     prefix: str
     created_at: float
     actor: str
+    endpoint: bool = False
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Batch":
@@ -75,6 +80,10 @@ class Batch:
 
     def path(self, name: str) -> str:
         return f"{ROOT}/{self.model}/{self.id}/{name}"
+
+    def pending(self, name: str) -> str:
+        """Of objects that are kept for a week."""
+        return f"pending/{self.path(name)}"
 
     def part(self, number: int) -> str:
         return f"{Place.of(self.output).path}/part-{number:05d}.{self.format}"

@@ -26,20 +26,23 @@ class Heavy:
 
     def open(self, manifest: Manifest, light: Light | None) -> Tiers:
         """Raises MissingSettings where answers would have to be waited for and there is no place for it."""
-        heavy = manifest.policy["heavy"]
-        policy = Policy.of(heavy)
+        policy = Policy.of(manifest.policy["heavy"])
         if policy.asleep == "accepted" and self.pending is None:
             raise MissingSettings(["LASTMILE_DATA"])
-        backend = SageMakerBackend(
+        return Tiers(light, self.backend(manifest), policy, can_wait=self.pending is not None)
+
+    def backend(self, manifest: Manifest, *, deadline_seconds: float | None = None) -> SageMakerBackend:
+        """The endpoint, with the spec's deadline or another one."""
+        heavy = manifest.policy["heavy"]
+        return SageMakerBackend(
             self._runtime,
             endpoint=names.endpoint(self.stage),
             component=names.component(self.stage, manifest.model, manifest.version),
             inputs={spec.name: spec for spec in manifest.signature.inputs},
             outputs={spec.name: spec for spec in manifest.signature.outputs},
             max_batch=heavy["max_batch"],
-            deadline_seconds=heavy["deadline_seconds"],
+            deadline_seconds=deadline_seconds or heavy["deadline_seconds"],
         )
-        return Tiers(light, backend, policy, can_wait=self.pending is not None)
 
     def asynchronous(self, model: str, version: int) -> str:
         """Name of the endpoint that answers later."""

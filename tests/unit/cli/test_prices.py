@@ -1,6 +1,7 @@
-"""The arithmetic against the worked examples of AWS's own price page, to the cent.
+"""The arithmetic against worked examples, to the cent.
 
-https://aws.amazon.com/lambda/pricing/, all in us-east-1; the numbers of the examples are in the order of the page.
+Lambda's are those of its price page, https://aws.amazon.com/lambda/pricing/, all in us-east-1 and in the order of the
+page. SageMaker's page could not be read; what stands for its examples are sums that AWS has printed elsewhere.
 """
 
 from datetime import date
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from cli.errors import CommandFailed
-from cli.prices import TABLE, Prices
+from cli.prices import TABLE, Instance, Prices
+from infra.accelerators import INSTANCES
 
 PRICES = Prices.read()
 FUNCTIONS = PRICES.functions
@@ -72,6 +74,32 @@ def test_serverless_inference_by_the_price_list() -> None:
     assert cents(PRICES.serverless.cost(1e6, 1, 1, bytes_each=1000)) == cents(0.02 + 0.016)
 
 
+# A bill for December 2023 in eu-west-1: what AWS charged for endpoints by the hour.
+# https://github.com/aws-samples/sagemaker-ssh-helper/blob/b6bf9ba39119784eb6ce6683ae9a6a2ed8ef4cd3/Sample_Costs.md
+BILLED = [
+    ("ml.m5.xlarge", 0.257, 8.208, 2.11),
+    ("ml.g4dn.xlarge", 0.821, 1.299, 1.07),
+    ("ml.g4dn.4xlarge", 1.678, 74.998, 125.85),
+    ("ml.g4dn.12xlarge", 5.453, 31.543, 172.00),
+    ("ml.g5.12xlarge", 7.91, 22.409, 177.26),
+]
+
+
+@pytest.mark.parametrize(("name", "hour", "hours", "billed"), BILLED)
+def test_endpoints_cost_what_a_bill_says(name: str, hour: float, hours: float, billed: float) -> None:
+    assert cents(Instance(name, hour, 4).cost(hours)) == billed
+
+
+def test_an_endpoint_of_eight_hours_on_twenty_days_as_awss_calculator_has_it() -> None:
+    """One ml.g5.2xlarge in us-east-1, and 240 GB-months of gp2, of which `lastmile cost` leaves out the disk.
+
+    https://github.com/awslabs/stable-diffusion-aws-extension/blob/0d5d93dab4876323522dc90e254f9c4b66809252/docs/en/cost.md
+    """
+    disk = 240 * 0.14  # what others say that a GB-month of an endpoint's disk costs
+    machine = Instance("ml.g5.2xlarge", INSTANCES["ml.g5.2xlarge"].usd_per_hour, 8)
+    assert cents(machine.cost(8 * 20) + disk) == 276.00
+
+
 def test_an_instance_is_paid_by_the_hour() -> None:
     hours = 2 * 24 * 31
     assert cents(next(one for one in PRICES.instances if one.name == "ml.m5.large").cost(hours)) == 171.12
@@ -89,7 +117,6 @@ def test_every_price_has_its_page_and_its_day() -> None:
 
 
 def test_the_templates_have_the_same_prices() -> None:
-    from infra.accelerators import INSTANCES
     from infra.config import GB_SECOND_USD, REQUEST_USD
 
     assert FUNCTIONS.gb_second == {"x86": GB_SECOND_USD["x86_64"], "arm": GB_SECOND_USD["arm64"]}

@@ -53,7 +53,7 @@ def test_but_for_its_encoder_and_its_sides_it_is_the_tickets_model() -> None:
     plain, with_encoder = spec_of("tickets"), variant()
     assert plain.training is not None
     assert with_encoder.training is not None
-    added = {"encoder": "models/tickets/encoder", "pieces": 64}
+    added = {"encoder": "models/tickets/encoder"}
     assert with_encoder.training.options == {**plain.training.options, **added}
     assert with_encoder.heavy is not None
     same: Any = {"training": plain.training, "compression": plain.compression, "heavy": None, "backend": plain.backend}

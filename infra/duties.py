@@ -102,7 +102,7 @@ DRIFT = Duty(
 RETRAINING = Duty(
     reads=("models", "audit"),
     writes=("models/*", "audit/*", "keys/*"),
-    data_reads=("training", "runs", "approvals", "profiles", "captures"),
+    data_reads=("training", "runs", "approvals", "profiles", "captures", "reports"),
     data_writes=("runs/*", "approvals/*", "quarantine/training/*", "reports/*"),
     tells=True,
 )

@@ -105,6 +105,8 @@ def test_the_function_reads_uploads_and_writes_versions_and_no_captures(stacks: 
     assert statements["WriteData"]["Resource"] == [
         f"${{Data.Arn}}/{path}/*" for path in ("runs", "approvals", "quarantine/training", "reports")
     ]
+    read = ("training", "runs", "approvals", "profiles", "captures", "reports")
+    assert statements["ReadData"]["Resource"] == [f"${{Data.Arn}}/{path}/*" for path in read]
     assert statements["Uploads"] == {
         "Sid": "Uploads",
         "Effect": "Allow",

@@ -34,6 +34,7 @@ FUNCTIONS = (
     "Operating/Operations",
 )
 ASKING = ("Chat", "Hook", "Operating/Operations")
+LOOKING = ("Retraining", "Control", "Operating/Operations")
 SECRETS = "arn:<AWS::Partition>:secretsmanager:<AWS::Region>:<AWS::AccountId>:secret:lastmile"
 EXECUTIONS = "arn:<AWS::Partition>:states:<AWS::Region>:<AWS::AccountId>:execution:lastmile"
 ENDPOINTS, KINDS = "arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>", ("endpoint", "inference-component")
@@ -78,7 +79,7 @@ def test_every_acceptance_is_known_here_and_says_why(stacks: Stacks) -> None:
         ),
         *((f"Api/Http/{route}", "APIG4") for route in public),
         *((f"{name}/Role", f"IAM5[Resource::{SECRETS}/{stacks.stage}/chat/*]") for name in ASKING),
-        ("Retraining/Role", f"IAM5[Resource::{EXECUTIONS}-{stacks.stage}-learning:*]"),
+        *((f"{name}/Role", f"IAM5[Resource::{EXECUTIONS}-{stacks.stage}-learning:*]") for name in LOOKING),
         *(
             (f"{name}/Role", f"IAM5[Resource::{ENDPOINTS}:{kind}/lastmile-{stacks.stage}-*]")
             for name in ("Inference", "Batch")

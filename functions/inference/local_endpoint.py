@@ -28,7 +28,7 @@ from functions.inference.local_triton import TritonError, run
 from lastmile.errors import InvalidInput, LastmileError, NotFound
 from lastmile.heavy import names
 from lastmile.heavy.wire import BINARY, HEADER_SIZE, Payload
-from lastmile.predictor import Loaded
+from lastmile.loaded import Loaded
 from lastmile.protocols.messages import JSON, Response, json_response
 from lastmile.registry import Registry
 from lastmile.settings import Settings

@@ -7,9 +7,9 @@ from lastmile.capture import Recording
 from lastmile.errors import NotFound
 from lastmile.heavy import names
 from lastmile.heavy.packaging import PACKAGE, unpacked
+from lastmile.loaded import Loaded
 from lastmile.manifest import Manifest
 from lastmile.model import OnnxModel
-from lastmile.predictor import Loaded
 from lastmile.registry import Registry
 
 type Naming = Callable[[str, str, int], str]

@@ -13,7 +13,7 @@ from lastmile.errors import InvalidInput, LastmileError
 from lastmile.heavy.backend import rows_of
 from lastmile.heavy.triton import VERSION, row_shape
 from lastmile.heavy.wire import BINARY, HEADER_SIZE, Payload
-from lastmile.predictor import Loaded
+from lastmile.loaded import Loaded
 from lastmile.tensors import DATATYPES, Array, TensorSpec, array_from_binary, array_from_json, array_to_binary
 
 PREFIX = f"{BINARY};{HEADER_SIZE}"

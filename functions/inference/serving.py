@@ -9,8 +9,9 @@ from pybase64 import b64encode  # 15 times as fast as the standard library's
 
 from functions.inference.cors import Cors
 from lastmile.capture import Capture
+from lastmile.following import Spawn, call_now
 from lastmile.model import threads_for
-from lastmile.predictor import Predictor, Record, Spawn, call_now
+from lastmile.predictor import Predictor, Record
 from lastmile.protocols.routes import Protocols
 from lastmile.registry import Registry
 from lastmile.settings import Settings

@@ -97,8 +97,7 @@ def opened(artifacts: str, environ: Mapping[str, str], lines: list[bytes], **mor
     settings = {"LASTMILE_ARTIFACTS": artifacts, "LASTMILE_STAGE": "test", **environ, **more}
     serving = open_serving(settings, record=Capture(lines.append))
     yield serving
-    if serving.predictor._heavy is not None:
-        serving.predictor.heavy.reconnect()
+    serving.predictor.reconnect()  # closes what is open
 
 
 @pytest.fixture(scope="module")

@@ -369,7 +369,7 @@ def test_a_version_is_loaded_once_however_many_ask_at_once(world: World, monkeyp
 
 
 def test_no_request_fails_while_releases_move(world: World) -> None:
-    world.predictor._release_seconds = 0.0
+    world.predictor._releases._seconds = 0.0
     stop = threading.Event()
     moved = []
 
@@ -404,5 +404,5 @@ def test_preload_runs_every_champion_and_survives_a_bad_one(
 def test_after_a_restore_the_release_is_read_again(world: World) -> None:
     world.answer()
     world.registry.promote("lin", 2, **WHO)
-    world.predictor.expire()
+    world.predictor.reconnect()
     assert world.answer()[0] == 2

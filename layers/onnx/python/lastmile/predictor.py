@@ -2,69 +2,26 @@
 
 import hashlib
 import os
-import sys
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lastmile.capture import Recording, Tier
-from lastmile.errors import (
-    AnswerLater,
-    InvalidArtefact,
-    InvalidInput,
-    LastmileError,
-    ModelFailed,
-    NotFound,
-    VersionNotFound,
-    VersionRejected,
-)
-from lastmile.manifest import Manifest
-from lastmile.model import OnnxModel
+from lastmile.capture import Tier
+from lastmile.errors import AnswerLater, InvalidInput, LastmileError, ModelFailed, NotFound, VersionNotFound
+from lastmile.following import Releases, Spawn, call_now
+from lastmile.loaded import Loaded, Versions, warn
 from lastmile.registry import Registry, Release
-from lastmile.shelf import MODEL_FILE
 from lastmile.tensors import Array, TensorSpec, check_fits
 from lastmile.ulid import new_ulid
 
 if TYPE_CHECKING:
-    from lastmile.heavy.cascade import Tiers
     from lastmile.heavy.opening import Heavy
 
 LABELS = ("champion", "challenger", "shadow", "previous")
 OLDEST_CAPTURE = 82_800.0  # seconds: whoever keeps captures takes none that is a day older than its line
-SESSION_COST = 2  # a session holds about twice the bytes of its file: the weights, and what optimising them leaves
 
-type Spawn = Callable[[Callable[[], None]], object]
 type Record = Callable[..., None]  # with the arguments of lastmile.capture.Capture
 type Decide = Callable[[dict[str, Array]], list[dict[str, Any]]]  # from the outputs to what is captured beside them
-
-
-def call_now(task: Callable[[], None]) -> None:
-    """The spawn of a Lambda function, which is frozen once it has answered."""
-    task()
-
-
-class Backend(Protocol):
-    """What a version's graph runs on: ONNX Runtime in this process, or an endpoint of SageMaker."""
-
-    def run(self, outputs: list[str] | None, feeds: dict[str, Array]) -> list[Array]: ...
-
-    def warm(self) -> None: ...
-
-
-class Loaded(NamedTuple):
-    """A version in memory. In `plans` a protocol keeps what it need not work out again; `tiers` are there where it has
-    a heavy side, and `model` is then the light one, or the heavy one where there is no other."""
-
-    manifest: Manifest
-    model: Backend
-    inputs: dict[str, TensorSpec]
-    outputs: dict[str, TensorSpec]
-    recording: Recording
-    plans: dict[bytes, Any]
-    tiers: "Tiers | None" = None
 
 
 class Served(NamedTuple):
@@ -126,26 +83,17 @@ class Predictor:
         """`heavy` makes what versions with a heavy side need; called once, when the first of them is loaded. Without it
         their light side answers alone."""
         self._registry = registry
-        self._threads = threads
-        self._spinning = spinning
-        self._release_seconds = release_seconds
+        self._versions = Versions(registry, threads=threads, spinning=spinning, cache_bytes=cache_bytes, heavy=heavy)
+        self._releases = Releases(registry, seconds=release_seconds, clock=clock, spawn=spawn, ready=self._load_serving)
         # The method itself: calling an instance packs and unpacks the arguments, in 0.5 µs.
         self._capture: Record | None = None if capture is None else capture.__call__  # type: ignore[operator]
-        self._spawn = spawn
         self._spawn_shadow = spawn_shadow or spawn
-        self._clock = clock
-        self._following: dict[str, _Followed] = {}
-        self._sessions = _SessionCache(cache_bytes)
-        self._opening = Lock()
-        self._make_heavy = heavy
-        self._making_heavy = Lock()
-        self._heavy: Heavy | None = None
 
     def resolve(
         self, model: str, *, version: int | None = None, label: str | None = None, routing_key: str | None = None
     ) -> Served:
         """The version that answers: the one named, the one labelled, else the one the routing key falls on."""
-        followed = self._followed(model)
+        followed = self._releases.of(model)
         release = followed.release
         if label is not None:
             chosen, role = _labelled(release, label)
@@ -154,13 +102,13 @@ class Predictor:
         else:
             chosen, role = version, "pinned"
             if version > release.latest:
-                release = self._refreshed(followed)
+                release = self._releases.refreshed(followed)
             if not release.has(version):
                 raise VersionNotFound(model, version)
         if chosen is None:
             raise NotFound(f"model '{model}' has no {label or 'champion'}; promote a version first")
         shadow = release.shadow if role != "pinned" and release.shadow != chosen else None
-        loaded = self._load(release, chosen)
+        loaded = self._versions.load(release, chosen)
         return Served(model, chosen, role, loaded, None if shadow is None else self._load_shadow(release, shadow))
 
     def run(
@@ -226,21 +174,15 @@ class Predictor:
     @property
     def heavy(self) -> "Heavy":
         """What heavy versions share. Raises LastmileError in a process that cannot serve them."""
-        if self._heavy is None:
-            if self._make_heavy is None:
-                raise NotFound("nothing here has a heavy side")
-            with self._making_heavy:
-                self._heavy = self._heavy or self._make_heavy()
-        return self._heavy
+        return self._versions.heavy
 
     def reconnect(self) -> None:
         """After a snapshot was restored: connections are dead, and time has passed unseen."""
-        if self._heavy is not None:
-            self._heavy.reconnect()
-        self.expire()
+        self._versions.reconnect()
+        self._releases.expire()
 
     def release(self, model: str) -> Release:
-        return self._followed(model).release
+        return self._releases.of(model).release
 
     def preload(self, models: Iterable[str] | None = None) -> list[str]:
         """Load the champions of these models, by default of all, and run each once; returns what is loaded.
@@ -252,141 +194,36 @@ class Predictor:
             try:
                 self.resolve(model).loaded.model.warm()
             except LastmileError as error:
-                _warn(f"cannot preload model '{model}': {error}")
+                warn(f"cannot preload model '{model}': {error}")
             else:
                 loaded.append(model)
         return loaded
 
-    def expire(self) -> None:
-        """Make the next request of each model read its release: after a snapshot, time has passed unseen."""
-        for followed in self._following.values():
-            followed.deadline = 0.0
-
     def releases(self) -> list[tuple[Release, int]]:
         """Every release followed, as last read, and how often reading it has failed."""
-        return [(followed.release, followed.failures) for followed in list(self._following.values())]
+        return [(followed.release, followed.failures) for followed in self._releases]
 
     def loaded_versions(self) -> list[tuple[str, int]]:
-        return self._sessions.keys()
-
-    def _followed(self, model: str) -> "_Followed":
-        followed = self._following.get(model)
-        if followed is None:
-            with self._opening:
-                followed = self._following.get(model)
-                if followed is None:
-                    followed = self._follow(model)
-        elif self._clock() >= followed.deadline:
-            self._refresh_in_turn(followed)
-        return followed
-
-    def _follow(self, model: str) -> "_Followed":
-        found = self._registry.release_if_changed(model, None)
-        if found is None:
-            raise NotFound(f"model '{model}' has no release")
-        release, etag = found
-        self._load_serving(release)
-        followed = _Followed(release, etag, self._clock() + self._release_seconds)
-        self._following[model] = followed
-        return followed
-
-    def _refresh_in_turn(self, followed: "_Followed") -> None:
-        """One caller refreshes; whoever comes meanwhile goes on with the release at hand."""
-        if not followed.lock.acquire(blocking=False):
-            return
-        followed.deadline = self._clock() + self._release_seconds
-
-        def refresh() -> None:
-            try:
-                self._refresh(followed)
-            except LastmileError as error:
-                followed.failures += 1
-                _warn(f"model '{followed.release.model}' keeps release {followed.release.revision}: {error}")
-            finally:
-                followed.lock.release()
-
-        self._spawn(refresh)
-
-    def _refreshed(self, followed: "_Followed") -> Release:
-        """The release as it is now, for a request that names a version younger than the one at hand."""
-        with followed.lock:
-            self._refresh(followed)
-        return followed.release
-
-    def _refresh(self, followed: "_Followed") -> None:
-        """Read the release if it changed; the caller holds its lock."""
-        found = self._registry.release_if_changed(followed.release.model, followed.etag)
-        if found is not None:
-            release, etag = found
-            self._load_serving(release)
-            followed.release, followed.etag = release, etag
+        return self._versions.keys()
 
     def _load_serving(self, release: Release) -> None:
         for version in (release.challenger, release.champion):
             if version is not None:
-                self._load(release, version)
-
-    def _load(self, release: Release, version: int) -> Loaded:
-        key = (release.model, version)
-        loaded = self._sessions.get(key)
-        if loaded is None:
-            with self._sessions.loading(key):
-                loaded = self._sessions.get(key)
-                if loaded is None:
-                    loaded = self._open(release, version)
-                    self._sessions.put(key, loaded)
-        return loaded
+                self._versions.load(release, version)
 
     def _load_shadow(self, release: Release, version: int) -> Loaded | None:
         try:
-            return self._load(release, version)
+            return self._versions.load(release, version)
         except LastmileError as error:
-            _warn(f"the shadow of model '{release.model}' cannot be loaded: {error}")
+            warn(f"the shadow of model '{release.model}' cannot be loaded: {error}")
             return None
-
-    def _open(self, release: Release, version: int) -> Loaded:
-        # What the release names was not rejected when it was released, and a rejection takes it out.
-        released = (release.champion, release.challenger, release.shadow, release.previous)
-        if version not in released and self._registry.rejection(release.model, version, release=release) is not None:
-            raise VersionRejected(f"version {version} of model '{release.model}' was rejected and does not serve")
-        manifest, pieces = self._registry.fetch(release.model, version, release=release)
-        opened: OnnxModel | None = None
-        if manifest.artefact.path == MODEL_FILE:
-            size = manifest.artefact.bytes
-            opened = OnnxModel.receive(pieces, size, threads=self._threads, spinning=self._spinning)
-            opened.check(manifest.signature)
-        tiers = None
-        if manifest.policy.get("heavy") is not None and self._make_heavy is not None:
-            tiers = self.heavy.open(manifest, opened)
-        model: Backend | None = opened or (None if tiers is None else tiers.heavy)
-        if model is None:
-            raise InvalidArtefact(
-                f"version {version} of model '{release.model}' has no {MODEL_FILE}: it runs on an endpoint alone"
-            )
-        return Loaded(
-            manifest,
-            model,
-            {spec.name: spec for spec in manifest.signature.inputs},
-            {spec.name: spec for spec in manifest.signature.outputs},
-            self._recording(manifest),
-            {},
-            tiers,
-        )
-
-    def _recording(self, manifest: Manifest) -> Recording:
-        if all(spec.pii != "hash" for spec in manifest.signature.inputs):
-            return Recording.of(manifest)
-        key = self._registry.hashing_key(manifest.model)
-        if key is None:
-            _warn(f"model '{manifest.model}' has lost its key: what it should hash is left out of captures")
-        return Recording.of(manifest, key=key)
 
     def _run_quietly(self, served: Served, feeds: dict[str, Array], prediction_id: str) -> None:
         """A shadow's answer goes to the capture alone, and so does its failure."""
         try:
             self._captured(served, feeds, list(served.loaded.outputs), prediction_id)
         except LastmileError as error:
-            _warn(f"the shadow of model '{served.model}' failed: {error}")
+            warn(f"the shadow of model '{served.model}' failed: {error}")
 
     def _captured(
         self,
@@ -472,60 +309,3 @@ def _labelled(release: Release, label: str) -> tuple[int | None, str]:
         raise NotFound(f"label '{label}' is none of {', '.join(LABELS)}")
     version: int | None = getattr(release, label)
     return version, "pinned" if label in ("shadow", "previous") else label
-
-
-def _warn(message: str) -> None:
-    sys.stderr.write(f"lastmile: {message}\n")
-
-
-class _Followed:
-    """A release as last read. One attribute is swapped at a time, and a request takes the release once."""
-
-    __slots__ = ("deadline", "etag", "failures", "lock", "release")
-
-    def __init__(self, release: Release, etag: str, deadline: float) -> None:
-        self.release = release
-        self.etag = etag
-        self.deadline = deadline
-        self.failures = 0
-        self.lock = Lock()
-
-
-class _SessionCache:
-    """Least recently used sessions, bounded by an estimate of their bytes; the newest always stays."""
-
-    def __init__(self, budget: int) -> None:
-        self._budget = budget
-        self._held: OrderedDict[tuple[str, int], Loaded] = OrderedDict()
-        self._bytes = 0
-        self._lock = Lock()
-        self._loading: dict[tuple[str, int], Lock] = {}
-
-    def get(self, key: tuple[str, int]) -> Loaded | None:
-        held = self._held
-        loaded = held.get(key)
-        if loaded is not None and len(held) > 1:
-            with suppress(KeyError):  # evicted by another thread in between: this caller still has it
-                held.move_to_end(key)
-        return loaded
-
-    def put(self, key: tuple[str, int], loaded: Loaded) -> None:
-        with self._lock:
-            self._held[key] = loaded
-            self._bytes += _cost(loaded)
-            while self._bytes > self._budget and len(self._held) > 1:
-                _, evicted = self._held.popitem(last=False)
-                self._bytes -= _cost(evicted)
-
-    def loading(self, key: tuple[str, int]) -> Lock:
-        """The lock that keeps one version from being loaded twice at once."""
-        with self._lock:
-            return self._loading.setdefault(key, Lock())
-
-    def keys(self) -> list[tuple[str, int]]:
-        with self._lock:
-            return list(self._held)
-
-
-def _cost(loaded: Loaded) -> int:
-    return loaded.manifest.artefact.bytes * SESSION_COST if loaded.manifest.artefact.path == MODEL_FILE else 0

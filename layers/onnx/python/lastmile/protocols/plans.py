@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lastmile.predictor import Loaded, Prediction, Predictor, Served
+from lastmile.loaded import Loaded
+from lastmile.predictor import Prediction, Predictor, Served
 from lastmile.tensors import Array
 
 MOST_PLANS = 64  # per version in memory

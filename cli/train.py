@@ -134,6 +134,7 @@ def run_here(options: Options, model: str, data: Path, registry: str, at: str | 
     environ |= {"POWERTOOLS_LOG_LEVEL": "CRITICAL", "ORT_DISABLE_TELEMETRY": "1", "LASTMILE_CODE": json.dumps(code)}
     command = [sys.executable, "-m", "functions.retraining.here", key]
     last: Document | None = None
+    at_work: Document = {"step": "claim", "run": None}
     with (
         progress.step(f"Training {model}") as tell,
         subprocess.Popen(command, cwd=CHECKOUT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
@@ -142,10 +143,16 @@ def run_here(options: Options, model: str, data: Path, registry: str, at: str | 
             if "record" in said:
                 last = said["record"]
             else:
+                at_work = said
                 tell(said["step"])
         complaint = (process.stderr.read() if process.stderr else b"").decode(errors="replace").strip()
     if last is None:
-        raise CommandFailed(f"The training process broke off: {complaint.rpartition(chr(10))[2] or 'it said nothing'}.")
+        why = complaint.rpartition("\n")[2] or f"it said nothing and ended with {process.returncode}"
+        raise CommandFailed(
+            f"The training process broke off at step {at_work['step']}: {why}.",
+            next_step="Mend that and train again."
+            + (f" What it had found: `lastmile run show {at_work['run']}`." if at_work["run"] else ""),
+        )
     learning = open_learning(options, registry, at)
     assert isinstance(learning, StoreLearning)
     found = learning.run(model, last["id"])

@@ -61,6 +61,28 @@ def test_a_recipe_of_ones_own_is_trained_as_the_shipped_ones_are(
     assert "'own' needs the file models/valves/recipe.py" in outcome.err
 
 
+def test_a_process_that_is_killed_leaves_a_run_that_says_so(
+    lastmile: Any, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a machine does that runs out of memory."""
+    (recipe,) = re.findall(r"```python\n(.*?)```", (CHECKOUT / "docs/recipes.md").read_text(), re.DOTALL)
+    killing = re.sub(
+        r"(?m)^def fit\(.*$", r"\g<0>\n    import os, signal; os.kill(os.getpid(), signal.SIGKILL)", recipe
+    )
+    assert killing != recipe
+    (place / "functions").symlink_to(CHECKOUT / "functions")
+    (place / "models/valves").mkdir(parents=True)
+    (place / "models/valves/recipe.py").write_text(killing)
+    (place / "models/valves/spec.toml").write_text(valves.spec(recipe="own"))
+    monkeypatch.setattr("cli.train.CHECKOUT", place)
+    outcome = lastmile("train", "valves", place / "may.csv", "--here", "--registry", place / "registry")
+    assert outcome.code == 1
+    assert "The training process broke off at step train: it said nothing and ended with -9." in outcome.err
+    (run,) = lastmile("runs", "--registry", place / "registry", "--json").json
+    assert (run["state"], run["problem"]["step"]) == ("failed", "train")
+    assert f"lastmile run show {run['id']}" in outcome.err
+
+
 def test_without_a_registry_nothing_is_trained_here(lastmile: Any, place: Path) -> None:
     outcome = lastmile("train", "valves", place / "may.csv", "--here")
     assert outcome.code == 2

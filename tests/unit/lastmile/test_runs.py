@@ -135,7 +135,7 @@ def test_the_last_word_counts_that_was_said_while_step_functions_was_asked() -> 
 
 
 def test_a_process_that_is_gone_is_not_waited_for() -> None:
-    found = looked_at(live(execution=this_process().rpartition(":")[0] + ":1"), None)
+    found = looked_at(live(execution=this_process().rpartition(":")[0] + ":1", silent=0.0), None)
     assert found.state == "failed"
     assert found.problem is not None
     assert "`lastmile train fraud <data> --here`" in found.problem["advice"]

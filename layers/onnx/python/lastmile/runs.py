@@ -17,7 +17,7 @@ from lastmile.store import Store, checked
 LIVE = ("queued", "running", "waiting for approval", "in canary")
 FINAL = ("promoted", "rolled back", "refused", "rejected", "expired", "superseded", "overtaken", "failed")
 
-QUIET_SECONDS = 20.0  # a record that was written so lately is being worked on
+QUIET_SECONDS = 20.0  # of a record that was written so lately Step Functions is not asked
 LAST_WORD_SECONDS = 30.0  # in which a run whose execution has ended is put in order
 LONGEST_SILENCE = 26 * 3600.0  # a training job may take a day, and so may one wait for a person
 
@@ -141,7 +141,7 @@ class Runs:
     def _silence(self, run: Run) -> str | None:
         """Why nothing more is to be heard of it; None while something is."""
         now = self._clock()
-        if now - run.updated_at < QUIET_SECONDS:
+        if now - run.updated_at < QUIET_SECONDS and not is_process(run.execution):
             return None
         found = status(run.execution, self._ask)
         if found is None:

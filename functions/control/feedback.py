@@ -9,13 +9,23 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lastmile import feedback
 from lastmile.errors import InvalidFeedback, NotFound
-from lastmile.feedback import LARGEST_ROW, LONGEST_SOURCE, LONGEST_TEXT, MOST_AT_ONCE, MOST_ITEMS, RFC3339, ULID
+from lastmile.feedback import (
+    LARGEST_ROW,
+    LONGEST_SOURCE,
+    LONGEST_TEXT,
+    MOST_AT_ONCE,
+    MOST_GROUPS,
+    MOST_ITEMS,
+    RFC3339,
+    ULID,
+)
 from lastmile.manifest import MODEL_NAME
 from lastmile.registry import Registry
 from lastmile.spec import ModelSpec
 from lastmile.store import Store
 
 type Text = Annotated[str, Field(max_length=LONGEST_TEXT)]
+type Group = Annotated[str, Field(max_length=LONGEST_SOURCE)]
 type Label = Text | int | float | Annotated[list[Text], Field(min_length=1, max_length=MOST_ITEMS)]
 
 
@@ -37,6 +47,12 @@ class Feedback(BaseModel):
         examples=["2026-03-14T15:09:26Z"],
     )
     row: int = Field(0, ge=0, le=LARGEST_ROW, description="The row of the request.", examples=[0])
+    groups: dict[str, Group] = Field(
+        default_factory=dict,
+        max_length=MOST_GROUPS,
+        description="The row's values of sensitive columns that the model is not given.",
+        examples=[{}],
+    )
 
 
 class Accepted(BaseModel):

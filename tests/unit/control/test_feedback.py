@@ -38,6 +38,13 @@ def test_one_label_is_kept(call: Call, data: Store) -> None:
     assert abs(one.received - time.time()) < 60
 
 
+def test_groups_must_be_those_of_the_spec(call: Call, data: Store) -> None:
+    answer = call("POST", "/v1/feedback", label(groups={"age": "70+"}))
+    assert answer.status == 422
+    assert "'groups.age' is no sensitive column beside the inputs; there are: none" in str(answer.body)
+    assert kept(data) == []
+
+
 def test_a_list_is_kept_and_sending_it_again_changes_nothing(call: Call, data: Store) -> None:
     batch = [label(row=row) for row in range(3)]
     assert call("POST", "/v1/feedback", batch).body == {"accepted": 3, "new": 3}

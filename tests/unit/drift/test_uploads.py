@@ -199,6 +199,18 @@ def test_rows_of_a_spec_before_this_one_have_nulls_where_they_do_not_fit() -> No
     assert validated(OTHERS, parquet(OTHERS, rows)).bad_rows.total == 2
 
 
+def test_groups_that_came_with_the_labels_are_columns() -> None:
+    features = OTHERS.features | {"height": Feature(sensitive=True, minimum=0.0)}
+    spec = replace(OTHERS, features=features)
+    rows, _ = labelled(spec, requests=1)
+    groups: list[dict[str, str]] = [{"age": "70+", "height": "1.8"}, {"height": "tall"}]
+    rows[:2] = [replace(row, feedback=replace(row.feedback, groups=of)) for row, of in zip(rows, groups, strict=False)]
+    table = validated(spec, parquet(spec, rows)).table
+    assert table["age"].tolist() == ["70+"] + [""] * (ROWS - 1)
+    assert table["height"][0] == 1.8
+    assert np.isnan(table["height"][1:]).all()
+
+
 def test_an_infinite_value_stays_one_and_is_a_bad_row() -> None:
     rows, _ = labelled(OTHERS)
     rows[3] = replace(rows[3], inputs={**rows[3].inputs, "pair": np.array([np.inf, 1], np.float32)})

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,6 +7,7 @@ import pytest
 
 from lastmile.errors import InvalidFeedback
 from lastmile.feedback import Feedback, checked, from_bytes, latest, read, write
+from lastmile.policies import Feature
 from lastmile.spec import ModelSpec
 from lastmile.store import Store
 from lastmile.tensors import TensorSpec
@@ -84,6 +85,10 @@ def test_what_is_said_is_kept() -> None:
         ({"row": True}, "'row' must be an integer"),
         ({"row": 1.0}, "'row' must be an integer"),
         ({"labels": 1}, "'labels' is unknown"),
+        ({"groups": ["old"]}, "'groups' must be an object of at most 20 texts"),
+        ({"groups": {str(n): "x" for n in range(21)}}, "'groups' must be an object of at most 20 texts"),
+        ({"groups": {"age": 70}}, "'groups.age' must be a text of at most 100"),
+        ({"groups": {"age": "\ud800"}}, "'groups.age' must be a text of at most 100"),
     ],
 )
 def test_a_bad_label_is_refused_with_a_sentence(changes: dict[str, Any], problem: str) -> None:
@@ -110,6 +115,21 @@ def test_a_label_must_be_of_the_kind_of_the_outputs(task: Any, output: TensorSpe
     assert checked(document(label=fits), spec=spec(task, output), now=NOW).label == fits
     with pytest.raises(InvalidFeedback, match="'label' must be .* for this model"):
         checked(document(label=does_not), spec=spec(task, output), now=NOW)
+
+
+def test_groups_are_those_that_the_spec_knows_and_the_model_does_not() -> None:
+    of = replace(spec("anomaly", NUMBERS), features={"age": Feature(sensitive=True), "x": Feature(sensitive=True)})
+    assert checked(document(groups={"age": "70+"}), spec=of, now=NOW).groups == {"age": "70+"}
+    for name in ("x", "sex"):
+        with pytest.raises(InvalidFeedback, match=f"'groups.{name}' is no sensitive column .* there are: age"):
+            checked(document(groups={name: "f"}), spec=of, now=NOW)
+
+
+def test_a_label_without_groups_is_the_object_that_it_always_was() -> None:
+    assert feedback().path == feedback(groups={}).path != feedback(groups={"age": "70+"}).path
+    assert from_bytes(orjson.dumps({**asdict(feedback()), "groups": {"age": "70+"}})) == feedback(groups={"age": "70+"})
+    before = {key: value for key, value in asdict(feedback()).items() if key != "groups"}
+    assert from_bytes(orjson.dumps(before)) == feedback()
 
 
 def test_the_same_feedback_twice_is_one_object(store: Store) -> None:

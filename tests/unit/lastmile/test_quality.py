@@ -96,6 +96,21 @@ def test_groups_and_days_have_figures_of_their_own(store: Store) -> None:
     assert [metrics["accuracy"] for _, metrics in over_time["DE"].values()] != [None, None]
 
 
+def test_groups_that_come_with_the_labels_have_figures_too(store: Store) -> None:
+    at = NOW - HOUR
+    prediction_id, line = predicted(np.array([1.0, 9.0, 1.0, 9.0]), ["DE"] * 4, at=at)
+    store_captures(store, [line], at=at)
+    told = [(0, {"age": "18-29"}), (1, {"age": "18-29"}), (1, {"age": "70+"}), (1, {})]
+    write(store, [Feedback("fraud", prediction_id, row, *said(*one, at)) for row, one in enumerate(told)])
+    found = measured(store, spec(features={"age": Feature(sensitive=True)}))
+    shown = {one["value"]: (one["rows"], one["metrics"]["accuracy"]["value"]) for one in found["segments"]}
+    assert shown == {"18-29": (2, 1.0), "70+": (1, 0.0)}
+
+
+def said(label: int, groups: dict[str, str], at: float) -> tuple[Any, ...]:
+    return label, "r", at + HOUR, at + HOUR, groups
+
+
 def test_versions_are_judged_apart_and_a_shadow_is_called_one(store: Store) -> None:
     prediction_id = given(store, ROWS)
     _, line = predicted(

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,7 @@ MOST_AT_ONCE = 500  # labels of one request
 MOST_ITEMS = 1000  # of a label that is a list
 LONGEST_TEXT = 1000
 LONGEST_SOURCE = 100
+MOST_GROUPS = 20
 AHEAD_SECONDS = 300.0  # how far a sender's clock may be ahead
 LARGEST_ROW = 1_000_000
 OBJECTS_AT_ONCE = 32
@@ -39,7 +40,7 @@ type Label = str | int | float | list[str]
 @dataclass(frozen=True, slots=True)
 class Feedback:
     """What was right for one row of a prediction. `time` says when that became known, `received` when it was sent here;
-    both in seconds since 1970."""
+    both in seconds since 1970. `groups` are the row's values of sensitive columns that the model is not given."""
 
     model: str
     prediction_id: str
@@ -48,6 +49,7 @@ class Feedback:
     source: str
     time: float
     received: float
+    groups: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def predicted_at(self) -> float:
@@ -60,7 +62,7 @@ class Feedback:
     @property
     def path(self) -> str:
         """The same for the same content; `received` is no part of that."""
-        content = {key: value for key, value in asdict(self).items() if key != "received"}
+        content = {key: value for key, value in asdict(self).items() if key != "received" and value != {}}
         digest = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
         return f"{folder(self.model, day(self.predicted_at))}/{self.prediction_id}-{digest}.json"
 
@@ -75,7 +77,7 @@ def folder(model: str, of: date) -> str:
 
 def checked(document: Mapping[str, Any], *, spec: ModelSpec | None, now: float) -> Feedback:
     """The feedback in an untrusted document; raises InvalidFeedback. Without a spec any kind of label will do."""
-    unknown = document.keys() - {"model", "prediction_id", "row", "label", "source", "time"}
+    unknown = document.keys() - {"model", "prediction_id", "row", "label", "source", "time", "groups"}
     if unknown:
         raise InvalidFeedback(f"'{min(unknown)}' is unknown")
     for key in ("model", "prediction_id", "label", "source", "time"):
@@ -93,6 +95,7 @@ def checked(document: Mapping[str, Any], *, spec: ModelSpec | None, now: float) 
         source=_source(document["source"]),
         time=_time(document["time"], now),
         received=round(now, 3),
+        groups=_groups(document.get("groups"), spec),
     )
 
 
@@ -113,6 +116,13 @@ def check_fits(label: Label, spec: ModelSpec) -> None:
             _wanted(isinstance(label, (str, list)), "a text or a list of texts")
         case "regression" | "forecast":
             _wanted(isinstance(label, (int, float)), "a number")
+
+
+def groups_of(spec: ModelSpec) -> tuple[str, ...]:
+    """Sensitive columns that are no inputs: of a prediction only its label's sender can know them."""
+    return tuple(
+        name for name, feature in spec.features.items() if feature.sensitive and name not in spec.feature_names
+    )
 
 
 def fits(label: Label, spec: ModelSpec) -> bool:
@@ -220,6 +230,20 @@ def _time(value: object, now: float) -> float:
     if at > now + AHEAD_SECONDS:
         raise InvalidFeedback("'time' has not come yet")
     return round(at, 3)
+
+
+def _groups(value: object, spec: ModelSpec | None) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or len(value) > MOST_GROUPS:
+        raise InvalidFeedback(f"'groups' must be an object of at most {MOST_GROUPS} texts")
+    for name, group in value.items():
+        if not isinstance(group, str) or len(group) > LONGEST_SOURCE or not _is_writable(f"{name}{group}"):
+            raise InvalidFeedback(f"'groups.{name:.60}' must be a text of at most {LONGEST_SOURCE} characters")
+        if spec is not None and name not in groups_of(spec):
+            known = ", ".join(groups_of(spec)) or "none"
+            raise InvalidFeedback(f"'groups.{name:.60}' is no sensitive column beside the inputs; there are: {known}")
+    return dict(sorted(value.items()))
 
 
 def _check_label(label: object) -> None:

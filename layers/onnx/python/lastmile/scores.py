@@ -58,7 +58,7 @@ class Table:
 
     def segments(self) -> Iterator[Document]:
         for feature in _told_apart(self._spec):
-            values = [_value(self._spec, feature, row.inputs) for row in self._rows]
+            values = [_value(self._spec, feature, row) for row in self._rows]
             if len({value for value in values if value is not None}) <= MOST_VALUES:
                 for value, chosen in _together(values).items():
                     named = {"feature": feature, "value": value}
@@ -210,14 +210,16 @@ def _told_apart(spec: ModelSpec) -> list[str]:
     return [
         name
         for name, feature in spec.features.items()
-        if name in spec.feature_names and (feature.sensitive or 0 < len(feature.categories) <= MOST_VALUES)
+        if feature.sensitive or 0 < len(feature.categories) <= MOST_VALUES
     ]
 
 
-def _value(spec: ModelSpec, feature: str, inputs: Mapping[str, Array]) -> str | None:
-    """The row's value of a feature, as text; None when it was not kept."""
+def _value(spec: ModelSpec, feature: str, row: Labelled) -> str | None:
+    """The row's value of a feature, as text; None when it was not kept. What is no input came with the label."""
+    if feature not in spec.feature_names:
+        return row.feedback.groups.get(feature)
     for tensor in spec.inputs:
-        array = inputs.get(tensor.name)
+        array = row.inputs.get(tensor.name)
         if array is None:
             continue
         flat = np.asarray(array).reshape(-1)

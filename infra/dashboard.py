@@ -78,6 +78,7 @@ MODEL_FIGURES = (
     Figure("Share of rows with a label", "LabelCoverage", "Average"),
     Figure("Heavy models: rows on the endpoint", "HeavyRows", "Sum"),
     Figure("Heavy models: rows answered here", "LightRows", "Sum"),
+    Figure("Heavy models: share of rows on the endpoint", "HeavyShare", "Average"),
     Figure("Heavy models: degraded answers", "DegradedPredictions", "Sum"),
     Figure(
         "Saved by cascades, USD (endpoint seconds on ml.g5.xlarge)", "HeavySecondsSaved", "Sum", factor=GPU_SECOND_USD

@@ -36,13 +36,14 @@ def tiers(records: Iterable[Record]) -> figures.Values:
     found = [record for record in records if record.tier is not None and record.error is None]
     if not found:
         return {}
-    heavy_rows = sum(record.heavy_rows for record in found)
+    rows, heavy_rows = sum(record.rows for record in found), sum(record.heavy_rows for record in found)
     timed = [record for record in found if record.heavy_ms > 0]  # what is answered later has no time
     pace = sum(record.heavy_ms for record in timed) / sum(record.heavy_rows for record in timed) if timed else None
     spared = sum(record.rows - record.heavy_rows for record in found if record.degraded is None)
     return {
         "HeavyRows": heavy_rows,
-        "LightRows": sum(record.rows for record in found) - heavy_rows,
+        "LightRows": rows - heavy_rows,
+        "HeavyShare": heavy_rows / rows if rows else None,
         "DegradedPredictions": sum(record.degraded is not None for record in found),
         "HeavySecondsSaved": None if pace is None else spared * pace / 1e3,
     }

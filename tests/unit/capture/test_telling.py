@@ -28,7 +28,7 @@ def test_shadows_are_not_what_callers_meet() -> None:
     assert list(lines([record(role="shadow")], stage="dev", at=NOW)) == []
 
 
-NAMES = ("HeavyRows", "LightRows", "DegradedPredictions")
+NAMES = ("HeavyRows", "LightRows", "HeavyShare", "DegradedPredictions")
 
 
 def test_the_share_and_the_savings_of_a_cascade_are_told() -> None:
@@ -44,6 +44,6 @@ def test_the_share_and_the_savings_of_a_cascade_are_told() -> None:
 
     cascade, light, degraded = answered("cascade", 1, 30.0), answered("light"), answered("light", 0, 0.0, "asleep")
     # Three and four rows were spared at 30 ms each; what was degraded is no saving.
-    assert list(told(cascade, light, degraded).values()) == [1, 11, 1, pytest.approx(0.21)]
-    assert list(told(light, answered("heavy", 4)).values()) == [4, 4, 0, None]
-    assert list(told(record()).values()) == [None] * 4
+    assert list(told(cascade, light, degraded).values()) == [1, 11, 1 / 12, 1, pytest.approx(0.21)]
+    assert list(told(light, answered("heavy", 4)).values()) == [4, 4, 0.5, 0, None]
+    assert list(told(record()).values()) == [None] * 5

@@ -23,6 +23,7 @@ from benchmarks.model import NAME, Trained, trained
 from benchmarks.progress import Tell, silence
 from benchmarks.report import number, ratios_table, table
 from benchmarks.result import Figure, Ratio, Result, Target
+from cli.batch import MEMORY
 from lastmile.model import OnnxModel
 from lastmile.registry import Registry
 from lastmile.spec import ModelSpec
@@ -36,6 +37,7 @@ GROUP_ROWS = 131_072
 FEW = 100_000
 KILLS = 5
 SEED = 0
+ENVIRON = {"ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1", **MEMORY}  # as the command line sets it
 COLUMNS = [f"f{place}" for place in range(30)]
 
 type Array = np.ndarray[Any, Any]
@@ -92,7 +94,7 @@ class World:
         done = subprocess.run(
             [sys.executable, str(WORKER), json.dumps({"what": what, **asked})],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{ROOT}", "ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1"},
+            env={**os.environ, "PYTHONPATH": f"{ROOT}", **ENVIRON},
             capture_output=True,
             text=True,
             check=False,

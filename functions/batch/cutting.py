@@ -12,7 +12,7 @@ import numpy as np
 from lastmile.errors import InvalidInput
 from lastmile.tensors import Array
 
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 2 << 20
 LONGEST_RECORD = 32 << 20
 MOST_ROWS = 131_072
 QUOTE, NEWLINE, RETURN = b'"\n\r'

@@ -21,18 +21,18 @@ class Answered(NamedTuple):
 
 def halved[T](run: Callable[[int, int], T], count: int, size: int, problems: dict[int, str]) -> list[T]:
     """What `run(start, end)` gives for all pieces; what it refuses of a single row becomes a problem."""
+    return [one for start in range(0, count, size) for one in _halves(run, start, min(start + size, count), problems)]
 
-    def some(start: int, end: int) -> list[T]:
-        try:
-            return [run(start, end)]
-        except (InvalidInput, ModelFailed) as error:
-            if end - start == 1:
-                problems[start] = str(error)
-                return []
-        middle = (start + end) // 2
-        return [*some(start, middle), *some(middle, end)]
 
-    return [one for start in range(0, count, size) for one in some(start, min(start + size, count))]
+def _halves[T](run: Callable[[int, int], T], start: int, end: int, problems: dict[int, str]) -> list[T]:
+    try:
+        return [run(start, end)]
+    except (InvalidInput, ModelFailed) as error:
+        if end - start == 1:
+            problems[start] = str(error)
+            return []
+    middle = (start + end) // 2
+    return [*_halves(run, start, middle, problems), *_halves(run, middle, end, problems)]
 
 
 def in_pieces(run: Callable[[Feeds], Outputs], feeds: Feeds, size: int, specs: Sequence[TensorSpec]) -> Answered:

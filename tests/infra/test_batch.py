@@ -32,7 +32,8 @@ def test_the_template_has_the_definition_whole(stacks: Stacks, states: dict[str,
 def unreached(machine: dict[str, Any]) -> set[str]:
     """States that nothing leads to; a KeyError where one leads nowhere."""
     known = machine["States"]
-    reached, open_ends = set(), [machine["StartAt"]]
+    reached: set[str] = set()
+    open_ends: list[str] = [machine["StartAt"]]
     while open_ends:
         name = open_ends.pop()
         if name not in reached:
@@ -41,7 +42,7 @@ def unreached(machine: dict[str, Any]) -> set[str]:
             more = [*state.get("Choices", []), *state.get("Catch", [])]
             open_ends += [one["Next"] for one in (state, *more) if "Next" in one]
             open_ends += [state["Default"]] if "Default" in state else []
-    return known.keys() - reached
+    return set(known) - reached
 
 
 def test_every_state_leads_to_one_that_is_there_and_all_are_reached(states: dict[str, Any]) -> None:

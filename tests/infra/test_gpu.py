@@ -246,6 +246,12 @@ def test_the_price_is_told(gpu: Stacks) -> None:
     assert "no instance when nobody asks" in told["HeavyCost"]
 
 
+def test_synthesising_says_the_price_too(folder: Path, gpu: Stacks) -> None:
+    notes = json.loads((folder / "Lastmile-dev-Gpu.metadata.json").read_text())
+    said = [note["data"] for of_one in notes.values() for note in of_one if note["type"] == "aws:cdk:info"]
+    assert said == [gpu.outputs["Lastmile-dev-Gpu"]["HeavyCost"]]
+
+
 def test_prices_are_those_that_lastmile_cost_counts_with() -> None:
     known = {row["name"]: row["hour"] for row in tomllib.loads((CHECKOUT / "cli/prices.toml").read_text())["instance"]}
     shared = known.keys() & INSTANCES.keys()

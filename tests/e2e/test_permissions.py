@@ -3,7 +3,7 @@
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -31,10 +31,20 @@ DENIED = {"AccessDenied", "AccessDeniedException"}
 
 type Call = tuple[str, str, dict[str, Any], str | None]  # service, method, arguments, endpoint if not the usual one
 type Probe = Callable[[Call], str]
+type Probes = Callable[[Sequence[Call]], list[str]]
 
 
 def probe_of(stack: Target, door: str) -> Iterator[Probe]:
-    """A function of the test's own that has the role of `door`."""
+    for probes in probes_of(stack, door):
+
+        def probe(call: Call, probes: Probes = probes) -> str:
+            return probes([call])[0]
+
+        yield probe
+
+
+def probes_of(stack: Target, door: str) -> Iterator[Probes]:
+    """A function of the test's own that has the role of `door`; it makes the calls one after the other."""
     client = stack.client("lambda")
     role = client.get_function_configuration(FunctionName=stack.functions[door])["Role"]
     archive = io.BytesIO()
@@ -50,12 +60,12 @@ def probe_of(stack: Target, door: str) -> Iterator[Probe]:
         Timeout=29,
     )
 
-    def probe(call: Call) -> str:
-        answer = client.invoke(FunctionName=name, Payload=json.dumps([call]))
-        [outcome] = json.loads(answer["Payload"].read())
-        return str(outcome)
+    def probes(calls: Sequence[Call]) -> list[str]:
+        answer = client.invoke(FunctionName=name, Payload=json.dumps(calls))
+        outcomes: list[str] = json.loads(answer["Payload"].read())
+        return outcomes
 
-    yield probe
+    yield probes
     client.delete_function(FunctionName=name)
 
 

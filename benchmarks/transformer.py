@@ -185,8 +185,9 @@ def describe(document: dict[str, Any]) -> str:
     text = (
         "The messages of BANKING77 (77 intents, official test split) by the recipe `text`, once from n-grams alone, "
         f"once with the vectors of all-MiniLM-L6-v2 beside them{made_so}. Each graph takes raw texts: word pieces, "
-        "six layers of the transformer, n-grams and the linear model are one ONNX file, which runs in Lambda as int8 and on an "
-        f"endpoint as fp32. The cascade lets n-grams answer where their calibrated confidence is at least {UNSURE}. "
+        "six layers of the transformer, n-grams and the linear model are one ONNX file, which runs in Lambda as int8 "
+        "and on an endpoint as fp32. The cascade lets n-grams answer where their calibrated confidence is at least "
+        f"{UNSURE}. "
         "Tuned BERT is published at 93.7 % (Casanueva et al. 2020). One core.\n"
     )
     return "\n".join((text, targets_table(document), ratios_table(document), figures_table(document)))

@@ -26,14 +26,18 @@ ENVIRONMENT: Mapping[bytes, bytes] = os.environ._data  # type: ignore[attr-defin
 
 
 def recorder(settings: Settings) -> Record | None:
-    if not settings.capture:
-        return None
-    return Capture(encode=b64encode, trace=None if settings.memory_mb is None else trace)
+    is_lambda = settings.memory_mb is not None
+    record = Capture(encode=b64encode, trace=trace if is_lambda else None) if settings.capture else None
+    daemon = ENVIRONMENT.get(b"AWS_XRAY_DAEMON_ADDRESS")
+    if not is_lambda or daemon is None:
+        return record
+    from functions.inference.segments import Segments
+
+    return Segments(daemon.decode(), ENVIRONMENT, record)
 
 
 def trace() -> bytes | None:
-    """The root of this call's X-Ray trace, which Lambda puts into the environment anew for each call. A segment of our
-    own would cost a hundred times what reading it does."""
+    """The root of this call's X-Ray trace, which Lambda puts into the environment anew for each call."""
     found = ENVIRONMENT.get(b"_X_AMZN_TRACE_ID", b"")
     root = found[5:40]
     return root if found.startswith(b"Root=") and root.replace(b"-", b"").isalnum() else None

@@ -65,13 +65,13 @@ def as_json(wanted: Document, content_type: str = "application/json") -> Payload
     return Payload(content_type, json.dumps(wanted).encode())
 
 
-def binary(change: Callable[[Document], object] = lambda _: None, **arrays: Array) -> Payload:
-    """A request as the client writes it, with another header."""
+def binary(change: Callable[[Document], object] = lambda _: None, *, spaces: int = 0, **arrays: Array) -> Payload:
+    """A request as the client writes it, with another header; batches put spaces behind it."""
     wanted = encode({**feeds("plain", 2), **arrays}, specs(PLAIN.inputs), specs(PLAIN.outputs), "7")
     size = int(wanted.content_type.rpartition("=")[2])
     header = json.loads(wanted.body[:size])
     change(header)
-    written = json.dumps(header).encode()
+    written = json.dumps(header).encode() + b" " * spaces
     return Payload(f"{BINARY};{HEADER_SIZE}{len(written)}", written + wanted.body[size:])
 
 
@@ -94,6 +94,7 @@ def asking(*outputs: Document, **more: Any) -> Document:
 ANSWERED: Mapping[str, Payload] = {
     "binary": binary(),
     "binary, without an id": binary(lambda header: header.pop("id")),
+    "binary, with spaces behind the header": binary(spaces=200),
     "binary, answered in JSON": binary(lambda header: header.update(outputs=[{"name": "scores"}, {"name": "same"}])),
     "binary, NaN answered in JSON": binary(
         lambda header: header.update(outputs=[{"name": "scores"}]), x=np.full((2, 4), np.nan, np.float32)

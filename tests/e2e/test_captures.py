@@ -59,6 +59,7 @@ def predict(stack: Target, token: str, number: int) -> str:
         body=json.dumps({"inputs": [tensor]}).encode(),
         headers={"content-type": "application/json"},
         token=token,
+        timeout=300,  # eight functions start at once, beside whatever else runs on the machine
     )
     assert answer.status == 200, answer.body
     return answer.headers["lastmile-prediction-id"]

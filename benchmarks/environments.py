@@ -76,7 +76,8 @@ def bundle(name: str, requirements: Sequence[str], *, platform: str | None = Non
             options += ["--python-platform", platform, "--only-binary", ":all:"]
         if alone:
             options.append("--no-deps")
-        _uv("pip", "install", "--quiet", *options, *requirements)
+        if requirements:  # some functions find all they need in the layer
+            _uv("pip", "install", "--quiet", *options, *requirements)
         record.write_text(wanted)
     return folder
 

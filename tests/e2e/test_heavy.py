@@ -6,12 +6,16 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from cli.batches import begun, followed, job_of, store_of
 from cli.local import LocalAws
 from cli.target import Answer, Target
 from lastmile.heavy.packaging import Repository, packed
@@ -241,3 +245,20 @@ def test_a_decision_may_come_later_too(api: Api) -> None:
     decided = json.loads(got.body)
     assert [one["prediction"]["label"] for one in decided["decisions"]] == by(HEAVY, rows)[0].tolist()
     assert api.call("GET", "/v1/predictions/01KAJ4Y5N8V3W6Q2T9XZ7RMBDC").status == 404
+
+
+def test_a_batch_asks_the_same_endpoint(api: Api, stack: Target, tmp_path: Path) -> None:
+    api.switch(**RIGHT)
+    pq.write_table(pa.table({"x": ROWS.tolist()}), tmp_path / "rows.parquet")
+    asked: dict[str, Any] = {"version": None, "keep": [], "decides": False, "batch_rows": None, "part_rows": 20}
+    for model in ("cascaded", "remote"):
+        data = str(tmp_path / "rows.parquet")
+        batch = job_of(stack, asked | {"model": model}, data, None, form="parquet", actor="test")
+        report = followed(stack, batch, begun(stack, batch, 0.0))
+        assert (report["state"], report["rows"], report["parts"]) == ("done", len(ROWS), 2), report
+        store = store_of(stack, stack.data_bucket)
+        found = pa.concat_tables(pq.read_table(pa.BufferReader(store.get(batch.part(part)).data)) for part in (0, 1))
+        label, probabilities = MODELS[model][1](ROWS)
+        assert found.column("label").to_pylist() == label.tolist()
+        np.testing.assert_allclose(found.column("probabilities.a").to_numpy(), probabilities[:, 0], rtol=1e-5)
+        assert set(found.column("tier").to_pylist()) == ({"heavy"} if model == "remote" else {"light", "heavy"})

@@ -120,8 +120,8 @@ def _gaps(document: dict[str, Any]) -> str:
         parts.append(
             f"One row as JSON: {number(hand)} µs by hand, {number(off)} without capture, {number(on)} with it. Taking "
             "one part of capture out at a time, in turns of 20 calls, showed of 6 µs: 4.4 to make the line (its "
-            "constant beginning is kept per version, all arrays of one row are written by one call of orjson; it was "
-            "5.5), 0.5 to read the trace of the call (1.5 through `os.environ`), 0.7 to write. The rest of what is "
+            "constant beginning is kept per version, all arrays of one row are written by one call of orjson), "
+            "0.9 to read the trace of the call (1.5 through `os.environ`), 0.7 to write. The rest of what is "
             "not done by hand: route, release, checks of types and shapes, the prediction's id, the headers that say "
             "which version answered. How much all of it weighs depends on the machine's state: the same code took 23.1 "
             "µs without capture against 20.1 by hand (1.15) on one day's morning, and 59 against 40 (1.54) in its "
@@ -139,7 +139,7 @@ def _gaps(document: dict[str, Any]) -> str:
             "event and base64 both ways 3, the prediction's id 1, resolving and calling 3, the answer 2, and "
             "`session.run` itself, whose code and trees other code has driven out of the caches. Capture packs more "
             f"than {PLAIN_ELEMENTS} numbers as base64 (written out, each takes 25 ns) and puts the line together at "
-            "once: 6 µs in a loop of its own, 8 in its place (13 before large parts were copied only once). "
+            "once: 6 µs in a loop of its own, 8 in its place (10 before large parts were copied only once). "
             f"A line ends at {MAX_BYTES // 1000} kB.\n"
         )
     return "\n".join(parts)

@@ -8,12 +8,13 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from functions.batch.pieces import Answered, Feeds, Outputs, joined, part
+from functions.batch.pieces import Answered, Feeds, Outputs, joined, length, part
 from lastmile.batches import Batch
 from lastmile.errors import InvalidInput
 from lastmile.heavy.packaging import PACKAGE
@@ -48,7 +49,7 @@ class Request(NamedTuple):
         return cls(*map(int, name.split("-")))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Transform:
     """Of one version, for one job."""
 
@@ -82,7 +83,7 @@ class Transform:
         answered = self.answers(number)
         left = [
             (request, body)
-            for start in range(0, _rows(feeds), self._most_rows)
+            for start in range(0, length(feeds), self._most_rows)
             for request, body in self._requests(feeds, number, start, start + self._most_rows)
             if request not in answered
         ]
@@ -121,7 +122,7 @@ class Transform:
     def instance(self) -> str:
         return str(self._heavy["instance"])
 
-    @property
+    @cached_property  # every request is made as long as this
     def header_bytes(self) -> int:
         """As long as the JSON of any request of this version may become."""
         inputs = self.manifest.signature.inputs
@@ -154,7 +155,7 @@ class Transform:
 
     def _requests(self, feeds: Feeds, number: int, start: int, end: int) -> Iterator[tuple[Request, bytes]]:
         """One, or several where it would be too large. Raises InvalidInput where one row is."""
-        end = min(end, _rows(feeds))
+        end = min(end, length(feeds))
         request = Request(number, start, end)
         body = self._body(part(feeds, start, end), request)
         if len(body) <= self._payload_mb * 1_000_000:
@@ -186,10 +187,6 @@ class Transform:
 
 def _header(content_type: str) -> int:
     return int(content_type.rpartition("=")[2])
-
-
-def _rows(feeds: Feeds) -> int:
-    return len(next(iter(feeds.values())))
 
 
 def packed(rows: Array) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from aws_cdk import Aws, CfnMapping, aws_ecr, aws_iam, aws_s3_assets
 from constructs import Construct
 
-from infra import xgboost
+from infra import sync_jobs, xgboost
 from infra.assets import Assets
 from infra.config import Stage
 from infra.nag import accept
@@ -102,32 +102,9 @@ class Jobs(Construct):
         }
 
     def statements(self) -> list[aws_iam.PolicyStatement]:
-        """What the state machine may do with them, as https://docs.aws.amazon.com/step-functions/latest/dg/sagemaker-iam.html."""
+        """What the state machine may do with them."""
         jobs = f"arn:{Aws.PARTITION}:sagemaker:{PLACE}:training-job/{self._prefix}-*"
-        rule = "StepFunctionsGetEventsForSageMakerTrainingJobsRule"
-        return [
-            aws_iam.PolicyStatement(
-                sid="Jobs",
-                actions=[
-                    "sagemaker:CreateTrainingJob",
-                    "sagemaker:DescribeTrainingJob",
-                    "sagemaker:StopTrainingJob",
-                    "sagemaker:ListTags",
-                ],
-                resources=[jobs],
-            ),
-            aws_iam.PolicyStatement(
-                sid="Role",
-                actions=["iam:PassRole"],
-                resources=[self.role.role_arn],
-                conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
-            ),
-            aws_iam.PolicyStatement(
-                sid="Ends",
-                actions=["events:PutTargets", "events:PutRule", "events:DescribeRule"],
-                resources=[f"arn:{Aws.PARTITION}:events:{PLACE}:rule/{rule}"],
-            ),
-        ]
+        return sync_jobs.statements("Training", jobs, self.role)
 
     def accept_on(self, role: Construct) -> None:
         jobs = f"arn:<AWS::Partition>:sagemaker:<AWS::Region>:<AWS::AccountId>:training-job/{self._prefix}-*"

@@ -6,6 +6,7 @@ Only with `-c gpu=true`. A job needs no endpoint: it starts its own machines, an
 from aws_cdk import Aws, aws_iam
 from constructs import Construct
 
+from infra import sync_jobs
 from infra.accelerators import INSTANCES
 from infra.batch_states import Document
 from infra.config import Stage
@@ -91,37 +92,15 @@ class Transforms(Construct):
         }
 
     def statements(self) -> list[aws_iam.PolicyStatement]:
-        """What the state machine may do: https://docs.aws.amazon.com/step-functions/latest/dg/sagemaker-iam.html."""
+        """What the state machine may do with models and jobs."""
         models, jobs = self._arns(Aws.PARTITION, Aws.REGION, Aws.ACCOUNT_ID)
-        rule = "rule/StepFunctionsGetEventsForSageMakerTransformJobsRule"
         return [
             aws_iam.PolicyStatement(
                 sid="Models",
                 actions=["sagemaker:CreateModel", "sagemaker:DeleteModel", "sagemaker:AddTags"],
                 resources=[models],
             ),
-            aws_iam.PolicyStatement(
-                sid="Jobs",
-                actions=[
-                    "sagemaker:CreateTransformJob",
-                    "sagemaker:DescribeTransformJob",
-                    "sagemaker:StopTransformJob",
-                    "sagemaker:ListTags",
-                    "sagemaker:AddTags",
-                ],
-                resources=[jobs],
-            ),
-            aws_iam.PolicyStatement(
-                sid="Role",
-                actions=["iam:PassRole"],
-                resources=[self._role.role_arn],
-                conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
-            ),
-            aws_iam.PolicyStatement(
-                sid="Ends",
-                actions=["events:PutTargets", "events:PutRule", "events:DescribeRule"],
-                resources=[f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}:{rule}"],
-            ),
+            *sync_jobs.statements("Transform", jobs, self._role, also=["sagemaker:AddTags"]),
         ]
 
     def accept_on(self, role: Construct) -> None:

@@ -1,0 +1,40 @@
+"""What a state machine may do to start a job of SageMaker and wait for its end, as `createTrainingJob.sync` does.
+
+https://docs.aws.amazon.com/step-functions/latest/dg/sagemaker-iam.html
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from aws_cdk import Aws, aws_iam
+
+
+def statements(
+    kind: Literal["Training", "Transform"], jobs: str, role: aws_iam.IRole, *, also: Sequence[str] = ()
+) -> list[aws_iam.PolicyStatement]:
+    """`jobs` are the ARNs of the jobs, which run in `role`; `also` are further actions on them."""
+    job, rule = f"{kind}Job", f"rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule"
+    return [
+        aws_iam.PolicyStatement(
+            sid="Jobs",
+            actions=[
+                f"sagemaker:Create{job}",
+                f"sagemaker:Describe{job}",
+                f"sagemaker:Stop{job}",
+                "sagemaker:ListTags",
+                *also,
+            ],
+            resources=[jobs],
+        ),
+        aws_iam.PolicyStatement(
+            sid="Role",
+            actions=["iam:PassRole"],
+            resources=[role.role_arn],
+            conditions={"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
+        ),
+        aws_iam.PolicyStatement(
+            sid="Ends",
+            actions=["events:PutTargets", "events:PutRule", "events:DescribeRule"],
+            resources=[f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}:{rule}"],
+        ),
+    ]

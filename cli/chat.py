@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import discord, people
+from cli import discord, letters, people
 from cli.connections import MEMBERS, put
 from cli.desk import HOST, OPERATIONS, RESPONSES, Reply, desk
 from cli.errors import CommandFailed, StackMissing
@@ -106,7 +106,7 @@ def dead(context: typer.Context) -> None:
     """List messages that could not be answered, and why."""
     options: Options = context.obj
     client, urls = queues(options.target())
-    found = [letter(message) for _, dead in QUEUES for message in received(client, urls[dead])]
+    found = [letter for _, dead in QUEUES for letter in letters.listed(client, urls[dead])]
     if options.json:
         print_json(found)
     elif found:
@@ -120,30 +120,8 @@ def redrive(context: typer.Context) -> None:
     """Send the dead letters to the worker again."""
     options: Options = context.obj
     client, urls = queues(options.target())
-    count = 0
-    for alive, dead in QUEUES:
-        for message in received(client, urls[dead]):
-            client.send_message(
-                QueueUrl=urls[alive],
-                MessageBody=message["Body"],
-                MessageGroupId=message["Attributes"]["MessageGroupId"],
-                MessageDeduplicationId=f"again-{message['MessageId']}",
-                MessageAttributes={"redriven": {"DataType": "String", "StringValue": message["MessageId"]}},
-            )
-            client.delete_message(QueueUrl=urls[dead], ReceiptHandle=message["ReceiptHandle"])
-            count += 1
+    count = sum(letters.send_again(client, urls[dead], urls[alive]) for alive, dead in QUEUES)
     print_json({"sent": count}) if options.json else note(f"{count} sent again.")
-
-
-def letter(message: dict[str, Any]) -> dict[str, Any]:
-    """What is known of a dead letter; one that nobody can read is told by its reason alone."""
-    try:
-        body = json.loads(message["Body"])
-    except ValueError:
-        body = None
-    known = body if isinstance(body, dict) else {}
-    reason = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue", "tried too often")
-    return {"platform": known.get("platform"), "conversation": known.get("conversation"), "reason": reason}
 
 
 def connections(options: Options) -> tuple[Target, dict[str, Any]]:
@@ -235,18 +213,3 @@ def read_members(words: list[str]) -> dict[str, str]:
 
 def queues(target: Target) -> tuple[Any, dict[str, str]]:
     return target.client("sqs"), target.access.stack_outputs(target.stage)
-
-
-def received(client: Any, url: str) -> Iterator[dict[str, Any]]:
-    """Everything in the queue, each once; what is not deleted comes back in a minute."""
-    while True:
-        page = client.receive_message(
-            QueueUrl=url,
-            MaxNumberOfMessages=10,
-            VisibilityTimeout=60,
-            AttributeNames=["MessageGroupId"],
-            MessageAttributeNames=["reason"],
-        )
-        if not page.get("Messages"):
-            return
-        yield from page["Messages"]

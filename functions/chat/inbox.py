@@ -34,8 +34,8 @@ class Context(Protocol):
 
 
 class DeadLetters(Protocol):
-    def put(self, body: str, group: str, reason: str, identity: str) -> None:
-        """`identity` tells apart two sendings of one body."""
+    def put(self, body: str, group: str, reason: str, *, identity: str, redriven: str = "") -> None:
+        """`identity` tells apart two sendings of one body; `redriven` is the letter it was before."""
 
 
 class Inbox[M: Queued]:
@@ -118,7 +118,13 @@ class Inbox[M: Queued]:
         return None
 
     def _give_up(self, record: Received, reason: str) -> None:
-        self._dead.put(record["body"], record["attributes"]["MessageGroupId"], reason, record["messageId"])
+        self._dead.put(
+            record["body"],
+            record["attributes"]["MessageGroupId"],
+            reason,
+            identity=record["messageId"],
+            redriven=_redriven(record),
+        )
 
 
 def _redriven(record: Received) -> str:

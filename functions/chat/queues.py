@@ -72,14 +72,17 @@ class DeadLetters:
         self._client = client
         self._url = url
 
-    def put(self, body: str, group: str, reason: str, identity: str) -> None:
-        """Of one `identity` there is one letter; the same message sent again may become a second."""
+    def put(self, body: str, group: str, reason: str, *, identity: str, redriven: str = "") -> None:
+        """Of one `identity` there is one letter; `redriven` is the letter it was, when it was sent again."""
+        attributes = {"reason": reason[:256]} | ({"redriven": redriven} if redriven else {})
         self._client.send_message(
             QueueUrl=self._url,
             MessageBody=body,
             MessageGroupId=group,
             MessageDeduplicationId=_key(f"{identity}\n{body}"),
-            MessageAttributes={"reason": {"DataType": "String", "StringValue": reason[:256]}},
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            },
         )
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from cli.chat import received, send_as
+from cli.chat import send_as
 from cli.desk import OPERATIONS, Desk, desk
 from cli.learning import ApiLearning
+from cli.letters import received
 from cli.local import LocalAws
 from cli.platforms import MAKE
 from cli.target import Answer, Target

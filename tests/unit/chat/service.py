@@ -191,9 +191,11 @@ class Lessons:
 @dataclass
 class Dead:
     letters: list[tuple[str, str]] = field(default_factory=list)  # body, reason
+    redriven: list[str] = field(default_factory=list)
 
-    def put(self, body: str, group: str, reason: str, identity: str) -> None:
+    def put(self, body: str, group: str, reason: str, *, identity: str, redriven: str = "") -> None:
         self.letters.append((body, reason))
+        self.redriven.append(redriven)
 
 
 @dataclass

@@ -229,13 +229,15 @@ def test_what_was_refused_is_done_with_until_it_is_sent_again(office: Office) ->
     for _ in range(2):
         assert office.take(message("shipping costs")) == []
     assert len(office.dead.letters) == 1
+    assert office.take(message("shipping costs"), redriven="letter-0") == []
+    assert office.dead.redriven == ["", "letter-0"]
     del office.network.answers["chat.postMessage"]
     assert office.take(message("shipping costs")) == []
     assert office.said == []
     for _ in range(2):
         assert office.take(message("shipping costs"), redriven="letter-1") == []
     assert len(office.said) == 1
-    assert len(office.dead.letters) == 1
+    assert len(office.dead.letters) == 2
 
 
 def test_every_recorded_request_can_be_worked_on(book: Book, hook: Hook) -> None:

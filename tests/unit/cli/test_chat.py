@@ -1,15 +1,10 @@
 import io
-import json
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
-from cli.chat import QUEUES, chosen, letter, lines, read_members, redrive
+from cli.chat import chosen, lines, read_members
 from cli.errors import CommandFailed
 
 
@@ -30,22 +25,6 @@ def test_standard_input_must_be_an_object_of_texts(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
     with pytest.raises(CommandFailed, match="JSON object"):
         read_members([])
-
-
-def test_a_dead_letter_tells_whose_it_is_and_why() -> None:
-    reason = {"reason": {"StringValue": "Slack refuses the answer"}}
-    body = '{"platform": "slack", "conversation": "slack:D1"}'
-    assert letter({"Body": body, "MessageAttributes": reason}) == {
-        "platform": "slack",
-        "conversation": "slack:D1",
-        "reason": "Slack refuses the answer",
-    }
-    assert letter({"Body": body})["reason"] == "tried too often"
-
-
-@pytest.mark.parametrize("body", ["no JSON", "[]", '"text"', ""])
-def test_a_dead_letter_that_nobody_can_read_is_listed_too(body: str) -> None:
-    assert letter({"Body": body}) == {"platform": None, "conversation": None, "reason": "tried too often"}
 
 
 def test_empty_lines_are_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,30 +63,3 @@ def test_without_a_local_aws_it_says_so(lastmile: Any, tmp_path: Path) -> None:
 def test_a_real_platform_sends_by_itself(lastmile: Any) -> None:
     outcome = lastmile("chat", "send", "slack", "hello", "--stage", "prod")
     assert "Only the local AWS" in outcome.err
-
-
-@pytest.fixture
-def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    with mock_aws():
-        yield boto3.client("sqs", "eu-west-1")
-
-
-def test_dead_letters_are_sent_again_each_to_its_queue_and_say_so(sqs: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    urls = {
-        name: sqs.create_queue(QueueName=f"{name}.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-        for name in ("ChatQueueUrl", "ChatDeadLettersUrl", "OperationsQueueUrl", "OperationsDeadLettersUrl")
-    }
-    for name in ("ChatDeadLettersUrl", "OperationsDeadLettersUrl"):
-        sqs.send_message(QueueUrl=urls[name], MessageBody=name, MessageGroupId="g", MessageDeduplicationId="d")
-    target = SimpleNamespace(
-        client=lambda service: sqs, access=SimpleNamespace(stack_outputs=lambda stage: urls), stage="dev"
-    )
-    redrive(SimpleNamespace(obj=SimpleNamespace(json=True, target=lambda: target)))  # type: ignore[arg-type]
-    assert json.loads(capsys.readouterr().out) == {"sent": 2}
-    for alive, dead in QUEUES:
-        (again,) = sqs.receive_message(QueueUrl=urls[alive], MessageAttributeNames=["All"])["Messages"]
-        assert again["Body"] == dead
-        assert again["MessageAttributes"]["redriven"]["StringValue"]
-        assert "Messages" not in sqs.receive_message(QueueUrl=urls[dead])

@@ -31,12 +31,12 @@ def build() -> App:
     serving = Serving(
         app, stage=stage, assets=assets, layers=layers, storage=storage, identity=identity, hook=chat.hook
     )
-    watching = Watching(app, stage=stage, assets=assets, layers=layers, storage=storage)
+    is_local = app.node.try_get_context("token_url") is not None  # where some services do not exist
+    watching = Watching(app, stage=stage, assets=assets, layers=layers, storage=storage, with_queries=not is_local)
     for watched in (serving, chat):
         watching.add_stack_dependency(watched)  # its log groups must be there
     jobs = are_wanted(stage, app.node.try_get_context("training_jobs"), app.node.try_get_context("token_url"))
     Learning(app, stage=stage, assets=assets, layers=layers, storage=storage, training_jobs=jobs)
-    is_local = app.node.try_get_context("token_url") is not None  # where there is no such service
     with_gpu = app.node.try_get_context("gpu") == "true"
     Batch(app, stage=stage, assets=assets, layers=layers, storage=storage, transforms=with_gpu and not is_local)
     if app.node.try_get_context("chatops") == "true" and not is_local:

@@ -67,6 +67,7 @@ class Stage:
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
     error_alarm_count: int  # in one period of five minutes, per function and for the API's own 5xx
     throttle_alarm_count: int
+    model_usd_an_hour: float  # what the time in one model may cost before the alarm rings
     release_seconds: int  # how long a warm function may keep answering from a release it has read
     capture: Literal["on", "off"]
     default_model: str
@@ -104,6 +105,7 @@ DEV = Stage(
     log_level="INFO",
     error_alarm_count=1,
     throttle_alarm_count=1,
+    model_usd_an_hour=0.5,
     release_seconds=5,
     capture="on",
     default_model="digits",
@@ -124,6 +126,7 @@ PROD = replace(
     throttle=Throttle(rate=2_000, burst=4_000),
     log_retention="THREE_MONTHS",
     release_seconds=30,
+    model_usd_an_hour=5.0,
     cors_origins=(),
     noncurrent_days=90,
     access_log_days=365,

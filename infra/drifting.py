@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from aws_cdk import Duration, aws_events, aws_events_targets, aws_lambda
-from aws_cdk.aws_cloudwatch import Metric
 from constructs import Construct
 
 from infra.alarms import Alarms
@@ -13,7 +12,6 @@ from infra.duties import DRIFT
 from infra.function import Function
 from infra.storage import Storage
 
-NAMESPACE = "Lastmile"
 EVERY = Duration.hours(1)  # a model is looked at when its spec says so; this is how often it is asked
 
 
@@ -51,23 +49,3 @@ class Drifting(Construct):
             schedule=aws_events.Schedule.rate(EVERY),
             targets=[aws_events_targets.LambdaFunction(self.function.live, retry_attempts=2)],
         )
-        self._watch(stage, alarms)
-
-    def _watch(self, stage: Stage, alarms: Alarms) -> None:
-        for name, figure, meaning in (
-            ("Drifted", "DriftedFeatures", "a model's inputs or answers have drifted: see `lastmile drift <model>`"),
-            (
-                "Quality",
-                "GatesMissed",
-                "a model is worse than its gates allow: see `lastmile quality <model>`",
-            ),
-            ("Unchecked", "ChecksFailed", "a model could not be checked for drift: `lastmile logs drift`"),
-        ):
-            metric = Metric(
-                namespace=NAMESPACE,
-                metric_name=figure,
-                dimensions_map={"stage": stage.name},
-                period=EVERY,
-                statistic="Maximum",
-            )
-            alarms.ring(self, name, metric, at=1, meaning=f"lastmile-{stage.name}: {meaning}")

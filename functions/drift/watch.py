@@ -55,7 +55,9 @@ class Watch:
                     waiting.append(model)
                 else:
                     checked.append(found)
-        self._figures({"ChecksFailed": len(failed), "ModelsChecked": len(checked)}, {}, at)
+        for one in failed:
+            self._figures({"ChecksFailed": 1}, {"model": one["model"]}, at)
+        self._figures({"ModelsChecked": len(checked)}, {}, at)
         return {"at": moment(at), "checked": checked, "failed": failed, "waiting": waiting}
 
     def check(self, model: str, at: float, *, window_hours: float | None = None) -> Document:
@@ -133,9 +135,7 @@ class Watch:
             self._figures(values, {"model": made.told.model} | dimensions, made.at)
 
     def _figures(self, values: Document, dimensions: dict[str, str], at: float) -> None:
-        written = lines.line(
-            values, dimensions={"stage": self._stage} | dimensions, at=at, totals=dimensions.keys() <= {"model"}
-        )
+        written = lines.line(values, dimensions={"stage": self._stage} | dimensions, at=at)
         if written is not None:
             self._write(written)
 

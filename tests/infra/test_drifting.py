@@ -1,9 +1,7 @@
-"""The hourly look for drift, what it may do, and what rings."""
+"""The hourly look for drift, and what it may do."""
 
 import json
 import re
-
-import pytest
 
 from infra.dashboard import MODEL_FIGURES
 from tests.infra.templates import Stacks
@@ -46,15 +44,6 @@ def test_it_reads_what_was_captured_and_writes_reports(stacks: Stacks) -> None:
     assert events["Resource"].endswith(":event-bus/default")
 
 
-@pytest.mark.parametrize("figure", ["DriftedFeatures", "GatesMissed", "ChecksFailed"])
-def test_an_alarm_rings_for_any_model(stacks: Stacks, figure: str) -> None:
-    (alarm,) = [one for one in stacks.all("CloudWatch::Alarm").values() if one.get("MetricName") == figure]
-    assert alarm["Namespace"] == "Lastmile"
-    assert alarm["Dimensions"] == [{"Name": "stage", "Value": stacks.stage}]
-    assert (alarm["Threshold"], alarm["Statistic"], alarm["Period"]) == (1, "Maximum", 3600)
-    assert alarm["AlarmActions"]
-
-
 def test_the_page_of_models_searches_for_every_model(stacks: Stacks) -> None:
     shown = metrics(widgets(stacks, f"lastmile-{stacks.stage}-models"))
     searches = [one[0]["expression"] for one in shown if "SEARCH" in json.dumps(one[0])]
@@ -75,9 +64,3 @@ def test_the_page_of_models_has_errors_and_latency_by_version_and_the_cost_by_mo
         assert found[name]["label"] == "${PROP('Dim.model')} ${PROP('Dim.version')}"
     factor = float(found["ModelSeconds"]["expression"].rpartition(" * ")[2])
     assert 1e-6 < factor < 1e-3
-
-
-def test_no_alarm_needs_mathematics(stacks: Stacks) -> None:
-    """The local AWS has none for alarms."""
-    for alarm in stacks.all("CloudWatch::Alarm").values():
-        assert "Metrics" not in alarm

@@ -134,5 +134,5 @@ def test_the_function_knows_by_which_code_it_learns(stacks: Stacks) -> None:
 
 
 def test_failures_ring(stacks: Stacks) -> None:
-    rung = {alarm["MetricName"] for alarm in stacks.all("CloudWatch::Alarm").values()}
+    rung = {alarm.get("MetricName") for alarm in stacks.all("CloudWatch::Alarm").values()}
     assert rung >= {"ExecutionsFailed", "ExecutionsTimedOut", "ApproximateNumberOfMessagesVisible"}

@@ -55,7 +55,7 @@ def notice(platform: str, about: str, detail: dict[str, Any]) -> Notice:
 
 def _alarm(sent: Document) -> dict[str, Any]:
     """What CloudWatch says, https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarm-sns-schema.html, or
-    what anybody else has published on the topic."""
+    what anybody else has published on the topic. An alarm of single models says which: several may ring at once."""
     try:
         said = orjson.loads(sent["Message"])
     except orjson.JSONDecodeError:
@@ -63,7 +63,8 @@ def _alarm(sent: Document) -> dict[str, Any]:
     if not isinstance(said, dict) or "AlarmName" not in said:
         return {"id": sent["MessageId"], "name": str(sent.get("Subject") or "Alarm"), "text": str(sent["Message"])}
     return {
-        "id": f"{said.get('AlarmArn')} {said.get('StateChangeTime')}",
+        "id": f"{said.get('AlarmArn')} {said.get('AlarmContributorId', '')} {said.get('StateChangeTime')}",
+        "model": (said.get("AlarmContributorAttributes") or {}).get("model"),
         "name": said["AlarmName"],
         "text": said.get("AlarmDescription") or "",
         "state": said.get("NewStateValue"),

@@ -71,9 +71,12 @@ class Writing:
 
 
 def alarm(detail: Detail) -> Post:
+    model = detail.get("model")
+    whose = f"{model}: " if model else ""
     state = f" is in state {detail['state']}" if detail.get("state") else ""
-    lines = [f"{detail['name']}{state}", str(detail.get("text") or ""), str(detail.get("reason") or "")]
-    return Post("\n".join(filter(None, lines)), (Button("Status", "status:all"),), terminal="lastmile doctor")
+    lines = [f"{whose}{detail['name']}{state}", str(detail.get("text") or ""), str(detail.get("reason") or "")]
+    buttons = [Button("Show the report", f"drift:{model}")] if model else []
+    return Post("\n".join(filter(None, lines)), (*buttons, Button("Status", "status:all")), terminal="lastmile doctor")
 
 
 def drift(detail: Detail) -> Post:

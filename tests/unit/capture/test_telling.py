@@ -21,7 +21,7 @@ def test_each_model_has_a_line_with_its_predictions_failures_and_times() -> None
     assert (first["Predictions"], first["PredictionErrors"], first["ModelMilliseconds"]) == (2, 1, [1.0, 1.0])
     assert first["ModelSeconds"] == 0.002
     (directive,) = first["_aws"]["CloudWatchMetrics"]
-    assert directive["Dimensions"] == [["stage", "model"], ["stage"]]
+    assert directive["Dimensions"] == [["stage", "model"]]
 
 
 def test_shadows_are_not_what_callers_meet() -> None:

@@ -16,7 +16,7 @@ def test_a_line_is_in_the_embedded_metric_format() -> None:
             "CloudWatchMetrics": [
                 {
                     "Namespace": NAMESPACE,
-                    "Dimensions": [["stage", "model"], ["stage"]],
+                    "Dimensions": [["stage", "model"]],
                     "Metrics": [{"Name": "DriftedFeatures"}, {"Name": "LargestEffect"}],
                 }
             ],
@@ -36,12 +36,6 @@ def test_what_is_no_finite_number_is_left_out() -> None:
 
 def test_without_a_figure_there_is_no_line() -> None:
     assert line({"B": None}, dimensions=OF_A_MODEL, at=0) is None
-
-
-def test_figures_that_do_not_add_up_get_no_total() -> None:
-    written = line({"Quality": 0.9}, dimensions=OF_A_MODEL | {"metric": "f1"}, at=0, totals=False)
-    assert written is not None
-    assert json.loads(written)["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["stage", "model", "metric"]]
 
 
 def test_many_observations_are_one_figure() -> None:

@@ -15,20 +15,17 @@ MOST_VALUES = 100  # of one figure in a line
 type Values = Mapping[str, float | list[float] | None]
 
 
-def line(values: Values, *, dimensions: Mapping[str, str], at: float, totals: bool = True) -> str | None:
+def line(values: Values, *, dimensions: Mapping[str, str], at: float) -> str | None:
     """One log line with the figures of one moment (seconds since 1970); None when there are none.
 
-    Each figure is told for all dimensions together and, with `totals`, for the first alone: what an alarm can watch
-    that cannot know the models. What is not there, or is no finite number, is left out. A list is many observations
-    of one figure, from which CloudWatch makes percentiles.
+    What is not there, or is no finite number, is left out. A list is many observations of one figure, from which
+    CloudWatch makes percentiles.
     """
     told = {name: value for name, value in values.items() if value is not None and _is_finite(value)}
     if not told:
         return None
-    names = list(dimensions)
-    sets = [names, names[:1]] if totals and len(names) > 1 else [names]
     metrics = [{"Name": name} for name in told]
-    directive = {"Namespace": NAMESPACE, "Dimensions": sets, "Metrics": metrics}
+    directive = {"Namespace": NAMESPACE, "Dimensions": [list(dimensions)], "Metrics": metrics}
     document = {"_aws": {"Timestamp": int(at * 1000), "CloudWatchMetrics": [directive]}, **dimensions, **told}
     return orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE).decode()
 

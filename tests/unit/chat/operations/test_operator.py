@@ -226,6 +226,21 @@ def test_alarms_are_told_with_their_reason_and_what_others_publish_too(asked: Ro
     ]
 
 
+def test_alarms_of_two_models_that_ring_at_once_are_two_and_name_their_model(asked: Room) -> None:
+    for model in ("fraud", "tickets", "fraud"):
+        attributes = f'"AlarmContributorId": "id-{model}", "AlarmContributorAttributes": {{"model": "{model}"}}, '
+        alarm = '{"AlarmName": "Drifted", "StateChangeTime": "2027-01-15T08:00:00.000+0000", "AlarmArn": "arn:a", '
+        message = alarm + attributes + '"NewStateValue": "ALARM"}'
+        asked.operator({"Records": [{"Sns": {"Message": message, "MessageId": "1"}}]}, Context())
+        asked.work()
+    assert [post["text"] for post in asked.network.posts] == [
+        "fraud: Drifted is in state ALARM",
+        "tickets: Drifted is in state ALARM",
+    ]
+    buttons = asked.network.posts[-1]["blocks"][1]["elements"]
+    assert [(each["action_id"], each["value"]) for each in buttons] == [("drift", "tickets"), ("status", "all")]
+
+
 def test_drift_and_the_ends_of_runs_are_told_with_what_can_be_done(asked: Room) -> None:
     run = {"id": "r", "run": "r", "model": "fraud", "version": 2, "key": "training/fraud/may.csv", "report": "x"}
     problem = {"step": "validate", "reason": "the file is empty", "advice": "Upload rows."}

@@ -21,8 +21,13 @@ from cli.target import CHECKOUT, Options
 
 INTERRUPTED = 130
 MARKER = "lastmile.batch"
-# Large pieces of memory go back when they are free, instead of lying in the heap of each thread.
-MEMORY = {"MALLOC_MMAP_THRESHOLD_": "262144", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+# A slice's arrays lie where those of the slice before lay, in large pages: memory that is given back and asked for
+# again costs a fault for each 4 KB. Arrow's own pool would keep another heap for each thread.
+MALLOC = {"hugetlb": 1, "mmap_threshold": 1 << 30, "trim_threshold": 1 << 32}
+MEMORY = {
+    "GLIBC_TUNABLES": ":".join(f"glibc.malloc.{name}={value}" for name, value in MALLOC.items()),
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
 
 
 def batch(

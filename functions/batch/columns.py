@@ -78,7 +78,7 @@ def column(found: pa.Array, name: str, spec: TensorSpec) -> Column:
     try:
         # Texts and fractions must fit exactly; a double becomes the nearest float, as a decimal would.
         safe = not (pa.types.is_floating(found.type) and spec.datatype.startswith("FP"))
-        cast = pc.cast(found, ARROW[spec.datatype], safe=safe)
+        cast = found if found.type == ARROW[spec.datatype] else pc.cast(found, ARROW[spec.datatype], safe=safe)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return _one_by_one(found, name, spec)
     return _floats(cast, name, spec) if spec.datatype.startswith("FP") else _wholes(cast, name, spec)

@@ -7,14 +7,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from functions.batch import results
 from functions.batch.files import Csv, Parquet, Slice, opened
+from functions.batch.parted import restored, stored
 from functions.batch.progress import Parts, Progress
 from functions.batch.results import PREFIX, Format, Layout, Writer
 from functions.batch.scoring import Scorer, check_decides
@@ -79,7 +80,7 @@ def run(job: Job, registry: Registry, *, uri: str, tell: Tell) -> State:
         raise InvalidInput(f"there is no file {job.input}")
     if job.output.exists() and not (parts.folder / "progress.json").exists():
         raise InvalidInput(f"{job.output} exists already")
-    with parts.alone(), job.input.open("rb") as file:
+    with parts.alone(), pa.OSFile(str(job.input)) as file:  # Arrow reads its own files without asking Python
         begun = parts.begun()
         if begun is not None and (difference := begun.differs(asked(job, uri, begun))) is not None:
             raise InvalidInput(f"{parts.folder} holds parts of another job ({difference}); remove it to begin anew")
@@ -88,13 +89,14 @@ def run(job: Job, registry: Registry, *, uri: str, tell: Tell) -> State:
         served = scorer.served
         table = opened(file, job.input.name, scorer.inputs, job.keep, size=job.input.stat().st_size)
         scorer.layout(table.keep)
+        slices = table.slices(file)
         if begun is None:
-            speed = job.batch_rows or measured(scorer, table, file)
+            speed, slices = (job.batch_rows, slices) if job.batch_rows else measured(scorer, table, slices)
             made = Progress(job.model, uri, served.version, new_ulid()[:PREFIX], speed, "", 0, 0, None, (), False)
             begun = asked(job, uri, made)
             parts.begin(begun)
         work = Work(replace(scorer, batch_rows=begun.batch_rows), table, parts, begun.prefix)
-        state = joined(job, kind, work, file, tell)
+        state = joined(job, kind, work, slices, tell)
         parts.clear()
         return state
 
@@ -127,12 +129,16 @@ def asked(job: Job, uri: str, made: Progress) -> Progress:
     )
 
 
-def measured(scorer: Scorer, table: Csv | Parquet, file: BinaryIO) -> int:
-    for slice_ in table.slices(file):
+def measured(scorer: Scorer, table: Csv | Parquet, slices: Iterator[Slice]) -> tuple[int, Iterator[Slice]]:
+    """The batch size, by the first good rows; and all slices, as those that were read are not read again."""
+    read: list[Slice] = []
+    for slice_ in slices:
+        read.append(slice_)
         rows = table.rows(slice_)
         if rows.places is None or len(rows.places):
-            return scorer.measured({name: array[:MEASURED_ROWS] for name, array in rows.feeds.items()}).batch_rows
-    return scorer.batch_rows
+            some = {name: array[:MEASURED_ROWS] for name, array in rows.feeds.items()}
+            return scorer.measured(some).batch_rows, chain(read, slices)
+    return scorer.batch_rows, iter(read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,22 +159,15 @@ class Work:
             return Done(number, found, found.num_rows - found.column("error").null_count, slice_.share, False)
         rows = self.table.rows(slice_)
         table, rows = self.scorer.score(rows, self.layout, prefix=self.prefix, first=slice_.first)
-        self.parts.write(
-            number, results.encoded(table, "parquet", compression="none"), results.errors(rows, slice_.first)
-        )
+        self.parts.write(number, stored(table, slice_.first), results.errors(rows, slice_.first))
         return Done(number, table, len(rows.problems), slice_.share, True)
 
     def _found(self, path: Path, slice_: Slice) -> pa.Table | None:
-        """None where a machine that lost its power left something else."""
-        try:
-            table = pq.ParquetFile(path).read()
-        except (pa.ArrowException, OSError):
-            return None
-        fits = table.num_rows == slice_.rows and table.column("row")[0].as_py() == slice_.first + 1
-        return table if fits and table.schema.equals(self.layout.schema) else None
+        """None where it is not that slice's."""
+        return restored(path, self.layout.schema, prefix=self.prefix, first=slice_.first, rows=slice_.rows)
 
 
-def joined(job: Job, kind: Format, work: Work, file: BinaryIO, tell: Tell) -> State:
+def joined(job: Job, kind: Format, work: Work, slices: Iterator[Slice], tell: Tell) -> State:
     """All parts in order as one file, which appears when it is whole; the list of bad rows before it."""
     state = State(0, 0, 0.0, 0, work.scorer.served.version, work.scorer.batch_rows)
     new = job.output.with_name(f"{job.output.name}.new")
@@ -179,7 +178,7 @@ def joined(job: Job, kind: Format, work: Work, file: BinaryIO, tell: Tell) -> St
         closing(Writer(whole, work.layout.schema, kind)) as writer,
     ):
         tell(state)
-        for done in in_order(work, file, job.workers or (os.cpu_count() or 1) + 1):
+        for done in in_order(work, slices, job.workers or (os.cpu_count() or 1) + 1):
             writer.write(done.table)
             if done.bad:
                 errors.write(work.parts.errors(done.number).read_bytes())
@@ -199,12 +198,12 @@ def joined(job: Job, kind: Format, work: Work, file: BinaryIO, tell: Tell) -> St
     return state
 
 
-def in_order(work: Work, file: BinaryIO, workers: int) -> Iterator[Done]:
+def in_order(work: Work, slices: Iterator[Slice], workers: int) -> Iterator[Done]:
     """Parts as they are done, first to last; few slices are in memory at a time, however long the file is."""
     under_way: deque[Future[Any]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for number, slice_ in enumerate(work.table.slices(file)):
+            for number, slice_ in enumerate(slices):
                 under_way.append(pool.submit(work.part, number, slice_))
                 while len(under_way) > workers + 1:
                     yield under_way.popleft().result()

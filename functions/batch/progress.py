@@ -5,7 +5,7 @@ A part is written whole or not at all. Whoever starts the same again finds those
 
 import fcntl
 import shutil
-from collections.abc import Iterator
+from collections.abc import Buffer, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -91,12 +91,12 @@ class Parts:
         written(self.folder / RECORD, progress.to_bytes())
 
     def part(self, number: int) -> Path:
-        return self.folder / f"{number:06d}.parquet"
+        return self.folder / f"{number:06d}.arrow"
 
     def errors(self, number: int) -> Path:
         return self.folder / f"{number:06d}.errors.jsonl"
 
-    def write(self, number: int, table: bytes, errors: bytes) -> None:
+    def write(self, number: int, table: Buffer, errors: bytes) -> None:
         if errors:
             written(self.errors(number), errors)
         written(self.part(number), table)
@@ -106,7 +106,7 @@ class Parts:
         shutil.rmtree(self.folder)
 
 
-def written(path: Path, data: bytes) -> None:
+def written(path: Path, data: Buffer) -> None:
     """Whole or not at all, whenever the process is killed."""
     new = path.with_name(f"{path.name}.new")
     new.write_bytes(data)

@@ -17,7 +17,7 @@ from lastmile.predictor import Served, check_feeds
 from lastmile.tensors import TensorSpec
 
 SIZES = (16, 128, 1024, 4096)
-MEASURED_SECONDS = 0.005  # for each size
+MEASURED_SECONDS = 0.003  # for each size
 MOST_FIRST_SECONDS = 1.0  # a size whose first batch takes longer ends the measurement
 NEARLY = 0.97  # of two sizes that are nearly as quick the larger is taken: it calls less often
 UNKNOWN = 1000.0
@@ -109,7 +109,7 @@ class Scorer:
     def _speed(self, feeds: Feeds, size: int, count: int) -> tuple[float, float]:
         """Rows per second of the quicker half of some runs, and the seconds of the first."""
         took: list[float] = []
-        while sum(took) < MEASURED_SECONDS or len(took) < 3:
+        while sum(took) < MEASURED_SECONDS or len(took) < 2:
             at = size * len(took) % max(1, count - size + 1)
             batch = padded(part(feeds, at, at + size), size) if self.fixed else part(feeds, at, at + size)
             started = time.perf_counter()

@@ -1,0 +1,35 @@
+"""A part of a result on this machine's disk: what the model said, without the numbers and ids that follow from the
+number of its first row."""
+
+from pathlib import Path
+
+import pyarrow as pa
+
+from functions.batch import results
+from functions.batch.results import NUMBERED
+
+FIRST = b"lastmile.first"
+
+
+def stored(table: pa.Table, first: int) -> pa.Buffer:
+    """As Arrow has it in memory: it is written once and seldom read."""
+    said = table.drop_columns(list(NUMBERED)).replace_schema_metadata({FIRST: str(first)})
+    file = pa.BufferOutputStream()
+    with pa.ipc.new_file(file, said.schema) as writer:
+        writer.write_table(said)
+    return file.getvalue()
+
+
+def restored(path: Path, schema: pa.Schema, *, prefix: str, first: int, rows: int) -> pa.Table | None:
+    """None where other rows lie there, or what a machine that lost its power left."""
+    try:
+        with pa.OSFile(str(path)) as file:
+            said = pa.ipc.open_file(file).read_all()
+    except (pa.ArrowException, OSError):
+        return None
+    if said.num_rows != rows or (said.schema.metadata or {}).get(FIRST) != str(first).encode():
+        return None
+    columns = [*results.numbered(prefix, first, rows), *said.columns]
+    names = [*NUMBERED, *said.schema.names]
+    table = pa.Table.from_arrays(columns, names=names)
+    return table if table.schema.equals(schema) else None

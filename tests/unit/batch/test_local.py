@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Buffer, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -247,10 +247,11 @@ def cut_after(parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
     written, lock = [0], threading.Lock()
     whole = Parts.write
 
-    def write(self: Parts, number: int, table: bytes, errors: bytes) -> None:
+    def write(self: Parts, number: int, table: Buffer, errors: bytes) -> None:
         with lock:
             if written[0] == parts:
-                (self.folder / f"{number:06d}.parquet.new").write_bytes(table[:10])
+                part = self.part(number)
+                part.with_name(f"{part.name}.new").write_bytes(memoryview(table)[:10])
                 raise Cut
             written[0] += 1
         whole(self, number, table, errors)
@@ -306,16 +307,31 @@ def test_cut_short_while_it_is_put_together_it_goes_on(
         ended(job, registry)
 
 
-def test_parts_that_a_power_cut_has_damaged_are_made_again(
-    registry: Registry, tmp_path: Path, written: Written, monkeypatch: pytest.MonkeyPatch
+def half(part: Path) -> bytes:
+    return part.read_bytes()[: part.stat().st_size // 2]
+
+
+def none(part: Path) -> bytes:
+    return b""
+
+
+def anothers(part: Path) -> bytes:
+    return part.with_name("000000.arrow").read_bytes()
+
+
+@pytest.mark.parametrize("left", [half, none, anothers])
+def test_a_part_that_is_not_what_it_should_be_is_made_again(
+    registry: Registry, tmp_path: Path, written: Written, monkeypatch: pytest.MonkeyPatch, left: Callable[[Path], bytes]
 ) -> None:
     x = measurements(500)
     job = Job("sum", written("in.csv", as_csv(x)), tmp_path / "out.parquet", workers=1)
     with monkeypatch.context() as patched, pytest.raises(Cut):
         cut_after(3, patched)
         ended(job, registry)
-    (tmp_path / "out.parquet.parts/000001.parquet").write_bytes(b"PAR1")
-    ended(job, registry)
+    before, part, after = sorted((tmp_path / "out.parquet.parts").glob("*.arrow"))
+    part.write_bytes(left(part))
+    rows = [pa.ipc.open_file(one).read_all().num_rows for one in (before, after)]
+    assert ended(job, registry).found == sum(rows)
     check(pq.read_table(job.output), x)
 
 

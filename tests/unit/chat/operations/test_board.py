@@ -132,6 +132,7 @@ def test_telegram_edits_what_is_done_and_alerts_the_person_otherwise(
 def test_an_edit_that_was_made_before_is_no_failure(board: Board, network: Network, hook: Hook) -> None:
     network.answers["editMessageText"] = Page(400, {"ok": False, "description": "message is not modified"})
     board.answer(pressed(hook, "telegram/approve"), DONE, "k", again=True)
+    assert [url.rpartition("/")[2] for _, url, *_ in network.requests] == ["answerCallbackQuery", "editMessageText"]
 
 
 @pytest.mark.parametrize("name", ["slack/rollback", "discord/command", "telegram/reject", "teams/approve"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from lastmile.errors import InvalidArtefact, NotFound, StoreUnavailable
+from lastmile.errors import InvalidArtefact, InvalidSpec, NotFound, StoreUnavailable
 from lastmile.manifest import Artefact, Manifest
 from lastmile.store import AlreadyExists, Conflict, Store
 
@@ -35,7 +35,13 @@ class Shelf:
     def spec(self, model: str) -> "ModelSpec":
         from lastmile.spec import ModelSpec  # nobody who predicts asks
 
-        return ModelSpec.from_document(self._read(_spec_path(model)))
+        document = self._read(_spec_path(model))
+        try:
+            return ModelSpec.from_document(document)
+        except TypeError as error:  # a key that this code has no place for
+            raise InvalidSpec(
+                f"the spec of model '{model}' was written by another version of Lastmile than this one: {error}"
+            ) from None
 
     def manifest(self, model: str, version: int) -> Manifest:
         return Manifest.from_document(self._read(_version_path(model, version, "manifest.json")))

@@ -172,10 +172,10 @@ def test_a_new_spec_takes_the_place_of_the_old_one(registry: Registry, push: Pus
 
 @pytest.mark.parametrize("more", [{"explain": {}}, {"drift": {"tolerance": 0.1, "season_hours": 24}}])
 def test_a_spec_with_what_this_code_does_not_know_says_so(
-    registry: Registry, memory: Store, push: Push, more: dict[str, Any]
+    registry: Registry, store: Store, push: Push, more: dict[str, Any]
 ) -> None:
     push(registry)
-    memory.put("models/fraud/spec.json", orjson.dumps(orjson.loads(memory.get("models/fraud/spec.json").data) | more))
+    store.put("models/fraud/spec.json", orjson.dumps(orjson.loads(store.get("models/fraud/spec.json").data) | more))
     with pytest.raises(InvalidSpec, match="another version of Lastmile than this one: .*unexpected keyword argument"):
         registry.spec("fraud")
 

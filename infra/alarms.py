@@ -25,15 +25,18 @@ class Alarms(Construct):
         )
         self._action = aws_cloudwatch_actions.SnsAction(self.topic)
 
-    def ring(self, scope: Construct, name: str, metric: aws_cloudwatch.IMetric, *, at: float, meaning: str) -> None:
-        """Rings when one period reaches `at`; no data is silence, not trouble."""
+    def ring(
+        self, scope: Construct, name: str, metric: aws_cloudwatch.IMetric, *, at: float, meaning: str, periods: int = 1
+    ) -> None:
+        """Rings when one of the last periods reaches `at`; no data is silence, not trouble."""
         alarm = aws_cloudwatch.Alarm(
             scope,
             name,
             metric=metric,
             threshold=at,
             comparison_operator=ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            evaluation_periods=1,
+            evaluation_periods=periods,
+            datapoints_to_alarm=1,
             treat_missing_data=TreatMissingData.NOT_BREACHING,
             alarm_description=meaning,
         )

@@ -14,7 +14,8 @@ HOUR = Duration.hours(1)
 
 
 class Watched(NamedTuple):
-    """Rings when a model's `figure` reaches `at` in one period; `grouped` is a dimension beside stage and model."""
+    """Rings when a model's `figure` reaches `at` in one of the last `periods`; `grouped` is a dimension beside stage
+    and model."""
 
     name: str
     figure: str
@@ -22,6 +23,7 @@ class Watched(NamedTuple):
     at: float
     meaning: str
     period: Duration = HOUR
+    periods: int = 1
     grouped: str | None = None
 
 
@@ -34,7 +36,7 @@ class ModelAlarms(Construct):
         for watched in all_of(stage):
             series = MathExpression(expression=query(stage, watched), using_metrics={}, period=watched.period)
             meaning = f"lastmile-{stage.name}: {watched.meaning}"
-            alarms.ring(self, watched.name, series, at=watched.at, meaning=meaning)
+            alarms.ring(self, watched.name, series, at=watched.at, meaning=meaning, periods=watched.periods)
 
 
 def all_of(stage: Stage) -> tuple[Watched, ...]:
@@ -48,6 +50,7 @@ def all_of(stage: Stage) -> tuple[Watched, ...]:
             "MAX",
             slow,
             f"a model needs {slow} ms or more for one prediction in a hundred",
+            periods=3,  # an hour's figure is told when that hour has settled: up to two hours after its end
             grouped="version",
         ),
         Watched("Costly", "ModelSeconds", "SUM", round(seconds, 1), f"time in a model costs {usd:g} USD an hour"),

@@ -9,7 +9,7 @@ def test_every_alarm_reaches_the_topic_and_takes_silence_for_peace(stacks: Stack
         assert alarm["TreatMissingData"] == "notBreaching"
         for watched in alarm.get("Metrics", [alarm]):
             assert watched["Period"] in (300, 3600)
-        assert alarm["EvaluationPeriods"] == 1
+        assert (alarm["EvaluationPeriods"] in (1, 3), alarm["DatapointsToAlarm"]) == (True, 1)
         assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
         assert alarm["AlarmDescription"]
 

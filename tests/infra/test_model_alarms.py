@@ -38,7 +38,8 @@ def test_each_model_is_a_series_of_its_own_and_rings_on_the_topic(prod: Stacks, 
     )
     assert (query["Period"], query["ReturnData"]) == (period, True)
     assert threshold in (None, alarm["Threshold"])
-    assert (alarm["ComparisonOperator"], alarm["EvaluationPeriods"]) == ("GreaterThanOrEqualToThreshold", 1)
+    assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
+    assert (alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"]) == (3 if name == "Slow" else 1, 1)
     assert alarm["AlarmActions"]
 
 

@@ -5,10 +5,12 @@ and touches nothing.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from functions.retraining import pipeline
 from functions.retraining.judge import Verdict, verdict
+from functions.retraining.lease import LeaseLost
 from functions.retraining.signals import Latency, signals
 from functions.retraining.work import Job, Outcome, Overtaken
 from lastmile.errors import ReleaseConflict
@@ -33,7 +35,7 @@ def canary(job: Job) -> Outcome:
         _check(job, release, begun["revision"])
         return Outcome(pipeline.WAIT, seconds=_look(policy.bake_seconds))
     expected = job.run.found("resume")["revision"] if begun is None else begun["revision"]
-    if begun is None and release.revision == expected and release.challenger is not None:
+    if begun is None and release.revision == expected and _is_taken(job, release):
         raise Overtaken(f"a canary of version {release.challenger} is under way")
     share, now = policy.steps[passed], job.desk.clock()
     why = f"canary step {passed + 1} of {len(policy.steps)}: {share:.2%} of the requests for {policy.bake_seconds:g} s"
@@ -44,6 +46,7 @@ def canary(job: Job) -> Outcome:
         )
 
     moved = _moved(job, release, expected, move)
+    _check_held(job, moved)
     began = now if begun is None else begun["began_at"]
     remembered = {"index": passed, "share": share, "revision": moved.revision, "began_at": began, "step_at": now}
     return Outcome(
@@ -143,7 +146,7 @@ def _figures(found: Verdict, counted: dict[str, int]) -> str:
 
 def _moved(job: Job, release: Release, expected: int, move: Callable[[], Release]) -> Release:
     """The release after the move; one that this run made before it was cut short is not made again."""
-    if release.revision == expected + 1 and _is_own(job, release):
+    if release.revision == expected + 1 and job.made(release):
         return release
     _check(job, release, expected)
     try:
@@ -152,11 +155,22 @@ def _moved(job: Job, release: Release, expected: int, move: Callable[[], Release
         raise Overtaken(str(error)) from error
 
 
-def _is_own(job: Job, release: Release) -> bool:
-    for entry in job.desk.registry.audit(job.run.model, limit=50):
-        if entry.to_revision == release.revision and entry.from_revision != entry.to_revision:
-            return entry.actor == job.actor
-    return False
+def _is_taken(job: Job, release: Release) -> bool:
+    """By a canary that is not one which this run has left."""
+    return release.challenger is not None and (release.challenger != _version(job) or not job.made(release))
+
+
+def _check_held(job: Job, moved: Release) -> None:
+    """A canary that began while its run was put to an end has nobody who judges it: it is ended, too. Who repeats the
+    run meanwhile finds it and goes on with it."""
+    try:
+        job.desk.leases.hold(job.run)
+    except LeaseLost:
+        if job.desk.runs.read(job.run.model, job.run.id)[0].is_over:
+            with suppress(ReleaseConflict):
+                why = "its run was over when it began"
+                job.desk.registry.rollback(job.run.model, actor=job.actor, why=why, expected_revision=moved.revision)
+        raise
 
 
 def _check(job: Job, release: Release, expected: int) -> None:

@@ -67,11 +67,12 @@ def _serves(job: Job) -> bool:
 
 def _end_own_canary(job: Job, problem: dict[str, str]) -> None:
     """The champion alone goes on serving, unless somebody has moved the release since."""
-    canary = job.run.waits.get("canary")
-    if canary is None:
+    if job.run.version is None:
         return
     release = job.desk.registry.release(job.run.model)
-    if release.challenger is None or release.challenger != job.run.version:
+    if release.challenger != job.run.version:
+        return
+    if "canary" not in job.run.waits and not job.made(release):  # it may have been killed before it could note it
         return
     try:
         job.desk.leases.hold(job.run)

@@ -17,7 +17,7 @@ from lastmile.approvals import Approvals
 from lastmile.bus import Bus, EventRefused
 from lastmile.errors import LastmileError, NotFound, StoreUnavailable
 from lastmile.profile import Profile
-from lastmile.registry import Registry
+from lastmile.registry import Registry, Release
 from lastmile.runs import Run, Runs
 from lastmile.spec import ModelSpec
 from lastmile.store import Conflict, Store
@@ -140,6 +140,13 @@ class Job:
         import orjson
 
         return ModelSpec.from_document(orjson.loads(self.desk.data.get(self.run.path("spec.json")).data))
+
+    def made(self, release: Release) -> bool:
+        """Whether this run, in whichever hands, made the last move of what serves."""
+        for entry in self.desk.registry.audit(self.run.model, limit=50):
+            if entry.to_revision == release.revision and entry.from_revision != entry.to_revision:
+                return entry.actor == self.actor
+        return False
 
     def write(self, **changes: Any) -> None:
         """Change the record; raises StoreUnavailable when another attempt of this step was faster."""

@@ -1,8 +1,10 @@
 """A run may break off anywhere, be delivered twice, and come too late: one version, and a champion that serves."""
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -78,14 +80,7 @@ def test_a_run_stopped_before_any_step_is_put_in_order_and_repeated(step: str) -
     door = place.door(bias=1)
     if step != FIRST:
         stopped(place, door, step, "stopped")
-        place.executions.ended.add("stopped")
-        event = {
-            "executionArn": "stopped",
-            "status": "ABORTED",
-            "input": f'{{"run": {{"object": {{"key": "{KEY}"}}}}}}',
-        }
-        door({"source": "aws.states", "detail": event})
-        run = next(run for run in door.desk.runs.newest("fraud", limit=2) if run.execution == "stopped")
+        run = put_in_order(place, "stopped")
         assert run.state == "failed"
         assert run.problem is not None
         assert "ABORTED" in run.problem["reason"]
@@ -108,6 +103,83 @@ def stopped(place: Place, door: Door, before: str, execution: str, *, key: str =
 
     with pytest.raises(Stop):
         follow(door, key, execution=execution, say=say, sleep=place.clock.sleep)
+
+
+def put_in_order(place: Place, execution: str) -> Run:
+    """What follows when somebody stops an execution: its run, ended."""
+    place.executions.ended.add(execution)
+    event = {"executionArn": execution, "status": "ABORTED", "input": f'{{"run": {{"object": {{"key": "{KEY}"}}}}}}'}
+    place.door()({"source": "aws.states", "detail": event})
+    return next(run for run in place.door().desk.runs.newest("fraud", limit=2) if run.execution == execution)
+
+
+class Interrupted(KillingStore):
+    """Something happens just before or just after the next move of a release."""
+
+    meanwhile: Callable[[], object] | None = None
+    happens_after = False
+
+    def _call(self, method: str, *arguments: Any, **named: Any) -> Any:
+        if self.meanwhile is None or method != "replace" or not arguments[0].endswith("release.json"):
+            return super()._call(method, *arguments, **named)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if not self.happens_after:
+            meanwhile()
+        done = super()._call(method, *arguments, **named)
+        if self.happens_after:
+            meanwhile()
+        return done
+
+
+def interrupted(step: str, *, after: bool) -> Place:
+    """A place whose run was stopped while the function had its step in hand, which came to its end all the same."""
+    artifacts = Interrupted(Store.open("memory://", environ={}))
+    place = Place(artifacts=artifacts)
+    place.train()
+    place.upload()
+    artifacts.happens_after = after
+    armed: list[str] = []
+
+    def say(said: dict[str, Any]) -> None:
+        if said["step"] == step and not armed:
+            armed.append(step)
+            artifacts.meanwhile = partial(put_in_order, place, "stopped")
+
+    follow(place.door(bias=1), KEY, execution="stopped", say=say, sleep=place.clock.sleep)
+    assert armed
+    assert artifacts.meanwhile is None
+    return place
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before its effect", "after its effect"])
+def test_a_canary_that_begins_while_its_run_is_stopped_ends_with_it(after: bool) -> None:
+    place = interrupted("canary", after=after)
+    release = place.registry.release("fraud")
+    assert (release.champion, release.challenger, release.latest) == (1, None, 2)
+    assert place.run(execution="again", bias=1).state == "promoted"
+    assert place.registry.release("fraud").latest == 2
+    assert place.registry.verify_audit("fraud") == []
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before its effect", "after its effect"])
+def test_a_promotion_that_happens_while_its_run_is_stopped_holds(after: bool) -> None:
+    place = interrupted("promote", after=after)
+    run = next(run for run in place.door().desk.runs.newest("fraud", limit=2) if run.execution == "stopped")
+    assert run.state == ("promoted" if after else "failed")
+    if not after:
+        assert place.run(execution="again", bias=1).state == "promoted"
+    release = place.registry.release("fraud")
+    assert (release.champion, release.previous, release.challenger, release.latest) == (2, 1, None, 2)
+
+
+def test_a_canary_that_its_own_run_left_is_gone_on_with() -> None:
+    place = Place()
+    place.train()
+    place.upload()
+    stopped(place, place.door(bias=1), "canary", "stopped")
+    run = put_in_order(place, "stopped")
+    place.registry.canary("fraud", 2, weight=0.3, actor=f"learning run {run.id}", why="it came late")
+    assert place.run(execution="again", bias=1).state == "promoted"
 
 
 def test_the_same_event_twice_is_one_run() -> None:

@@ -62,10 +62,7 @@ def tensor(columns: Mapping[str, pa.Array], spec: TensorSpec) -> Column:
         problems |= one.problems
     if len(spec.shape) == 1:
         return Column(converted[0].values, problems)
-    stacked = np.empty((len(converted[0].values), len(converted)), DATATYPES[spec.datatype].dtype)
-    for place, one in enumerate(converted):
-        stacked[:, place] = one.values
-    return Column(stacked, problems)
+    return Column(np.ascontiguousarray(np.stack([one.values for one in converted]).T), problems)
 
 
 def column(found: pa.Array, name: str, spec: TensorSpec) -> Column:
@@ -89,8 +86,9 @@ def _floats(cast: pa.Array, name: str, spec: TensorSpec) -> Column:
     if spec.datatype == "FP16":
         with np.errstate(over="ignore"):
             values = values.astype(np.float16)
-    if np.isfinite(values).all():
-        return Column(values, {})
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum()):  # or some are not, or the sum is too large
+            return Column(values, {})
     infinite = np.flatnonzero(np.isinf(values)).tolist()
     problems = dict.fromkeys(infinite, f"'{name}' is infinite, or too large for {spec.datatype}")
     if not spec.nullable:

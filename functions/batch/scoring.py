@@ -109,7 +109,7 @@ class Scorer:
     def _speed(self, feeds: Feeds, size: int, count: int) -> tuple[float, float]:
         """Rows per second of the quicker half of some runs, and the seconds of the first."""
         took: list[float] = []
-        while sum(took) < MEASURED_SECONDS or len(took) < 2:
+        while sum(took) < MEASURED_SECONDS:
             at = size * len(took) % max(1, count - size + 1)
             batch = padded(part(feeds, at, at + size), size) if self.fixed else part(feeds, at, at + size)
             started = time.perf_counter()

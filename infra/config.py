@@ -77,6 +77,11 @@ class Stage:
     token_minutes: int
     keep_data: bool  # buckets, key and user pool outlive their stack
 
+    @property
+    def model_second_usd(self) -> float:
+        """What a second in a model costs where it is predicted with, at its list price."""
+        return self.inference.memory_mb / 1024 * GB_SECOND_USD[self.architecture]
+
 
 DEV = Stage(
     name="dev",

@@ -88,7 +88,7 @@ MODEL_FIGURES = (
 
 def model_cost(stage: Stage) -> Figure:
     """What the time in a model costs where it is predicted with, without the time around it."""
-    usd = stage.inference.memory_mb / 1024 * GB_SECOND_USD[stage.architecture]
+    usd = stage.model_second_usd
     return Figure("Time in the model, USD an hour (estimated)", "ModelSeconds", "Sum", factor=usd)
 
 

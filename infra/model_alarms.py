@@ -7,10 +7,8 @@ from aws_cdk.aws_cloudwatch import MathExpression
 from constructs import Construct
 
 from infra.alarms import PERIOD, Alarms
-from infra.config import GB_SECOND_USD, Stage
-
-NAMESPACE = "Lastmile"
-HOUR = Duration.hours(1)
+from infra.config import Stage
+from infra.dashboard import HOUR, NAMESPACE
 
 
 class Watched(NamedTuple):
@@ -41,7 +39,7 @@ class ModelAlarms(Construct):
 
 def all_of(stage: Stage) -> tuple[Watched, ...]:
     slow, usd = stage.inference.p99_alarm_ms, stage.model_usd_an_hour
-    seconds = usd / (stage.inference.memory_mb / 1024 * GB_SECOND_USD[stage.architecture])
+    seconds = usd / stage.model_second_usd
     return (
         Watched("Failing", "PredictionErrors", "SUM", stage.error_alarm_count, "predictions of a model fail", PERIOD),
         Watched(

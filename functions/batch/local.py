@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,15 +130,14 @@ def asked(job: Job, uri: str, made: Progress) -> Progress:
 
 
 def measured(scorer: Scorer, table: Csv | Parquet, slices: Iterator[Slice]) -> tuple[int, Iterator[Slice]]:
-    """The batch size, by the first good rows; and all slices, as those that were read are not read again."""
-    read: list[Slice] = []
-    for slice_ in slices:
-        read.append(slice_)
-        rows = table.rows(slice_)
+    """The batch size, by the first slice where it has good rows; and all slices, as that one is not read again."""
+    first = list(islice(slices, 1))
+    speed = scorer.batch_rows
+    for rows in map(table.rows, first):
         if rows.places is None or len(rows.places):
             some = {name: array[:MEASURED_ROWS] for name, array in rows.feeds.items()}
-            return scorer.measured(some).batch_rows, chain(read, slices)
-    return scorer.batch_rows, iter(read)
+            speed = scorer.measured(some).batch_rows
+    return speed, chain(first, slices)
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,7 +155,7 @@ class Work:
         """Predicted and written, or as it was found."""
         path = self.parts.part(number)
         if path.exists() and (found := self._found(path, slice_)) is not None:
-            return Done(number, found, found.num_rows - found.column("error").null_count, slice_.share, False)
+            return Done(number, found, found.num_rows - found.column(results.ERROR).null_count, slice_.share, False)
         rows = self.table.rows(slice_)
         table, rows = self.scorer.score(rows, self.layout, prefix=self.prefix, first=slice_.first)
         self.parts.write(number, stored(table, slice_.first), results.errors(rows, slice_.first))

@@ -1,19 +1,20 @@
-"""A part of a result on this machine's disk: what the model said, without the numbers and ids that follow from the
-number of its first row."""
+"""A part of a result on this machine's disk: what the model said, and no column that follows from the number of its
+first row or is empty."""
 
 from pathlib import Path
 
 import pyarrow as pa
 
 from functions.batch import results
-from functions.batch.results import NUMBERED
+from functions.batch.results import ERROR, NUMBERED
 
 FIRST = b"lastmile.first"
 
 
 def stored(table: pa.Table, first: int) -> pa.Buffer:
     """As Arrow has it in memory: it is written once and seldom read."""
-    said = table.drop_columns(list(NUMBERED)).replace_schema_metadata({FIRST: str(first)})
+    empty = [ERROR] if table.column(ERROR).null_count == table.num_rows else []
+    said = table.drop_columns([*NUMBERED, *empty]).replace_schema_metadata({FIRST: str(first)})
     file = pa.BufferOutputStream()
     with pa.ipc.new_file(file, said.schema) as writer:
         writer.write_table(said)
@@ -32,4 +33,6 @@ def restored(path: Path, schema: pa.Schema, *, prefix: str, first: int, rows: in
     columns = [*results.numbered(prefix, first, rows), *said.columns]
     names = [*NUMBERED, *said.schema.names]
     table = pa.Table.from_arrays(columns, names=names)
+    if ERROR not in names:
+        table = table.append_column(ERROR, pa.nulls(rows, pa.string()))
     return table if table.schema.equals(schema) else None

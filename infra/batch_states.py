@@ -10,7 +10,9 @@ from typing import Any
 type Document = dict[str, Any]
 
 PLAN, SLICES, JOIN, OVER, BROKEN = "plan", "slices", "join", "over", "broken"
-ORDER, MODEL, TRANSFORM, FORGET, SETTLE = "order", "model", "transform", "forget", "settle"
+ORDER, MODEL, TRANSFORM, FORGET = "order", "model", "transform", "forget"
+COLLECT, SETTLE, AGAIN = "collect", "settle", "again"
+ALONE = {"alone.$": "$.plan.alone"}
 DAY_SECONDS = 86_400
 STEP_SECONDS = 900
 
@@ -37,17 +39,7 @@ class Machine:
             "StartAt": PLAN,
             "TimeoutSeconds": 7 * DAY_SECONDS,
             "States": {
-                PLAN: self._step(PLAN)
-                | {
-                    "ResultSelector": {
-                        "outcome.$": "$.Payload.outcome",
-                        "items.$": "$.Payload.items",
-                        "by.$": "$.Payload.by",
-                    },
-                    "ResultPath": "$.plan",
-                    "Catch": [_caught("not planned")],
-                    "Next": "planned",
-                },
+                PLAN: self._plan(PLAN, "not planned") | {"Next": "planned"},
                 "planned": _choice("$.plan.outcome", JOIN, planned=SLICES, refused=BROKEN),
                 SLICES: self._map(SLICES, "slice", "$.plan.items") | {"Next": "sliced" if transforms else JOIN},
                 **(self._transforming() if transforms else {}),
@@ -61,10 +53,11 @@ class Machine:
         }
 
     def _transforming(self) -> Document:
-        """The slices have written what is to be asked; a job answers, as far as it comes; they are made of that."""
+        """The slices have written what is to be asked; a job answers, as far as it comes; they are made of that. Rows
+        whose requests had no answer are asked once more, each alone."""
         return {
             "sliced": _choice("$.plan.by", JOIN, transform=ORDER),
-            ORDER: self._step(ORDER)
+            ORDER: self._step(ORDER, ALONE)
             | {
                 "ResultSelector": {
                     "outcome.$": "$.Payload.outcome",
@@ -75,7 +68,7 @@ class Machine:
                 "Catch": [_caught("broken off")],
                 "Next": "ordered",
             },
-            "ordered": _choice("$.asking.outcome", JOIN, ask=MODEL, settle=SETTLE),
+            "ordered": _choice("$.asking.outcome", JOIN, ask=MODEL, settle=COLLECT),
             MODEL: self._sagemaker("sagemaker:createModel", self.model)
             | {"ResultPath": "$.model", "Catch": [_caught("broken off")], "Next": TRANSFORM},
             # A job of which some requests fail is a failed one, and its other answers are there.
@@ -84,15 +77,33 @@ class Machine:
             FORGET: self._sagemaker("aws-sdk:sagemaker:deleteModel", {"ModelName.$": "$.asking.order.name"})
             | {
                 "ResultPath": "$.forgotten",
-                "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.forgotten", "Next": SETTLE}],
-                "Next": SETTLE,
+                "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.forgotten", "Next": COLLECT}],
+                "Next": COLLECT,
             },
+            COLLECT: self._step(COLLECT, ALONE)
+            | {"ResultPath": "$.collected", "Catch": [_caught("broken off")], "Next": SETTLE},
             SETTLE: self._map(SETTLE, SETTLE, "$.asking.items") | {"Next": "settled"},
             "settled": {
+                "Type": "Choice",
+                "Choices": [{"Variable": "$.plan.alone", "BooleanEquals": False, "Next": AGAIN}],
+                "Default": "answered",
+            },
+            AGAIN: self._plan(AGAIN, "broken off") | {"Next": "planned again"},
+            "planned again": _choice("$.plan.outcome", "answered", planned=SLICES),
+            "answered": {
                 "Type": "Choice",
                 "Choices": [{"Variable": "$.error", "IsPresent": True, "Next": "broken off"}],
                 "Default": JOIN,
             },
+        }
+
+    def _plan(self, step: str, otherwise: str) -> Document:
+        """Which slices are to be done, and how."""
+        told = ("outcome", "items", "by", "alone")
+        return self._step(step) | {
+            "ResultSelector": {f"{name}.$": f"$.Payload.{name}" for name in told},
+            "ResultPath": "$.plan",
+            "Catch": [_caught(otherwise)],
         }
 
     def _sagemaker(self, action: str, parameters: Document | None) -> Document:
@@ -113,6 +124,7 @@ class Machine:
         }
 
     def _map(self, label: str, step: str, items: str) -> Document:
+        given = {"slice.$": "$.slice", "attempt.$": "$.attempt"}
         return {
             "Type": "Map",
             "Label": label,
@@ -126,17 +138,16 @@ class Machine:
                 "job.$": "$.job",
                 "attempt.$": "$$.Execution.Name",
                 "slice.$": "$$.Map.Item.Value.slice",
+                **ALONE,
             },
             "ItemProcessor": {
                 "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
                 "StartAt": step,
                 "States": {
-                    step: self._patient(self._call({"step": step, "slice.$": "$.slice", "attempt.$": "$.attempt"}))
+                    step: self._patient(self._call({"step": step, **given, "alone.$": "$.alone"}))
                     | {"ResultSelector": {"outcome.$": "$.Payload.outcome"}, "Catch": [_caught("failed")], "End": True},
                     # One slice that fails for good keeps no other from being done; so many of them do.
-                    "failed": self._call(
-                        {"step": "failed", "slice.$": "$.slice", "attempt.$": "$.attempt", "error.$": "$.error"}
-                    )
+                    "failed": self._call({"step": "failed", **given, "error.$": "$.error"})
                     | {"ResultSelector": {"outcome.$": "$.Payload.outcome"}, "End": True},
                 },
             },

@@ -10,6 +10,7 @@ from functions.batch import joining, planning, slicing
 from functions.batch.desk import Desk, Job, Transforms
 from functions.batch.environment import Environment
 from functions.batch.sides import Opening
+from functions.batch.transforming import Asking
 from lastmile.batches import Batches
 from lastmile.errors import EndpointUnavailable, InvalidInput, LastmileError, NotFound
 from lastmile.predictor import Predictor
@@ -22,7 +23,8 @@ logger = Logger(service="batch")
 
 
 class Door:
-    """Steps: plan, slice, failed (of a slice), join; where a transform job answers, order and settle (of a slice) too.
+    """Steps: plan, slice, failed (of a slice), join; where a transform job answers, order, collect, settle (of a slice)
+    and again too.
 
     An exception is a failure that the state machine repeats.
     """
@@ -59,12 +61,21 @@ class Door:
         match step:
             case "plan":
                 return self._plan(job)
+            case "slice" | "settle" if slicing.is_made(job, event["slice"]):
+                return {"outcome": "found"}
+            case "slice" if job.transform is None:
+                return slicing.make(job, event["slice"])
             case "slice":
-                return slicing.make(job, event["slice"], attempt)
+                return _asking(job, event).ask(event["slice"])
             case "order":
-                return slicing.order(job, attempt)
+                return _asking(job, event).order()
+            case "collect":
+                _asking(job, event).transform.answers.collect()
+                return {"outcome": "collected"}
             case "settle":
-                return slicing.settle(job, event["slice"], attempt)
+                return _asking(job, event).settle(event["slice"])
+            case "again":
+                return Asking.of(job, attempt, alone=True).again()
             case "failed":
                 slicing.note_failure(job, attempt, event["slice"], _error(event["error"]))
                 return {"outcome": "noted"}
@@ -82,9 +93,17 @@ class Door:
             missing = planning.plan(job)
         except (InvalidInput, NotFound, EndpointUnavailable) as error:
             joining.refuse(job, str(error))
-            return {"outcome": "refused", "items": job.batch.path("items.json"), "by": "none"}
-        by = "transform" if job.transform is not None else "function"
-        return {"outcome": "planned" if missing else "ready", "items": job.batch.path("items.json"), "by": by}
+            return {"outcome": "refused", "items": job.batch.path("items.json"), "by": "none", "alone": False}
+        by = "function"
+        if (transform := job.transform) is not None:
+            by = "transform"
+            transform.answers.collect()  # those of an execution that was stopped before it came to that
+        outcome = "planned" if missing else "ready"
+        return {"outcome": outcome, "items": job.batch.path("items.json"), "by": by, "alone": False}
+
+
+def _asking(job: Job, event: Event) -> Asking:
+    return Asking.of(job, event["attempt"], event["alone"])
 
 
 def _error(given: Any) -> Event:

@@ -6,19 +6,18 @@ https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_CreateTransformJob
 """
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from functions.batch.pieces import Answered, Feeds, Outputs, joined, length, part
+from functions.batch.answers import PROOF, Answers, Request, at_once
+from functions.batch.pieces import Feeds, length, part
 from lastmile.batches import Batch
-from lastmile.errors import InvalidInput
 from lastmile.heavy.packaging import PACKAGE
-from lastmile.heavy.wire import BINARY, HEADER_SIZE, decode, encode, stored_type
+from lastmile.heavy.wire import BINARY, HEADER_SIZE, encode
 from lastmile.manifest import Manifest
 from lastmile.store import Store
 from lastmile.tensors import DATATYPES, Array
@@ -26,47 +25,33 @@ from lastmile.tensors import DATATYPES, Array
 DIGITS = 20  # more than a length or a size can have
 STEP = 64
 PAYLOAD_MB = 100  # of all requests at once to one machine
-AT_ONCE = 16  # objects read or written
-ANSWER = ".bin.out"
 
 type Document = dict[str, Any]
 type Machines = Mapping[str, Mapping[str, Any]]
 
 
-class Request(NamedTuple):
-    """Of rows `start` to `end` among those of a slice that the heavy side answers."""
-
-    slice: int
-    start: int
-    end: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.slice:05d}-{self.start:07d}-{self.end:07d}"
-
-    @classmethod
-    def of(cls, name: str) -> "Request":
-        return cls(*map(int, name.split("-")))
-
-
 @dataclass(frozen=True)
 class Transform:
-    """Of one version, for one job."""
+    """Of one version, for one job. What `asking` is given names the folder of its requests."""
 
     batch: Batch
     manifest: Manifest
     data: Store
 
-    def order(self, attempt: str, *, stage: str, artifacts: str, bucket: str, machines: Machines) -> Document:
+    @property
+    def answers(self) -> Answers:
+        return Answers(self.batch, self.manifest.signature.outputs, self.data)
+
+    def order(self, asking: str, *, stage: str, artifacts: str, bucket: str, machines: Machines) -> Document:
         """What the state machine tells SageMaker."""
         heavy = self._heavy
         model, version = self.batch.model, self.batch.version
         return {
-            "name": f"lastmile-{stage}-{self.batch.id}-{sha256(attempt.encode()).hexdigest()[:8]}",
+            "name": f"lastmile-{stage}-{self.batch.id}-{sha256(asking.encode()).hexdigest()[:8]}",
             "model": model,
             "version": str(version),
             "package": f"{artifacts}/models/{model}/versions/{version}/{PACKAGE}",
-            "asked": f"s3://{bucket}/{self.batch.pending('asked')}/{attempt}/",
+            "asked": f"s3://{bucket}/{self._folder(asking)}/",
             "answers": f"s3://{bucket}/{self.batch.pending('answers')}",
             "content_type": f"{BINARY};{HEADER_SIZE}{self.header_bytes}",
             "at_once": self._at_once,
@@ -74,49 +59,39 @@ class Transform:
             "resources": {**machines[self.instance], "InstanceCount": heavy["max_instances"]},
         }
 
-    def asked(self, attempt: str) -> int:
-        """How many requests are there in an attempt."""
-        return sum(1 for _ in self.data.list(f"{self.batch.pending('asked')}/{attempt}"))
+    def asked(self, asking: str) -> int:
+        """How many requests there are."""
+        paths = self.data.list(self._folder(asking))
+        return sum(1 for path in paths if not path.rpartition("/")[2].startswith(PROOF))
 
-    def ask(self, feeds: Feeds, number: int, attempt: str) -> int:
-        """Writes the requests of a slice that have no answer yet; how many these are."""
-        answered = self.answers(number)
-        left = [
-            (request, body)
-            for start in range(0, length(feeds), self._most_rows)
-            for request, body in self._requests(feeds, number, start, start + self._most_rows)
-            if request not in answered
-        ]
-        folder = f"{self.batch.pending('asked')}/{attempt}"
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda one: self.data.put(f"{folder}/{one[0].name}.bin", one[1]), left))
+    def ask(self, feeds: Feeds, number: int, asking: str, *, alone: bool) -> int:
+        """Writes requests for the rows of a slice that have no answer yet, each `alone` in its own; how many requests.
+
+        A row that is too large for one is left out.
+        """
+        rows, most = self.answers.open(number, length(feeds)), 1 if alone else int(self._heavy["max_batch"])
+        left = [one for start, end in _runs(rows, most) for one in self._requests(feeds, number, start, end)]
+        at_once(lambda one: self.data.put(f"{self._folder(asking)}/{one[0].name}.bin", one[1]), left)
         return len(left)
 
-    def answers(self, number: int) -> dict[Request, str]:
-        """Where those of a slice lie: below the place that SageMaker was told, wherever that puts them."""
-        begin = f"{number:05d}-"
-        paths = ((path.rpartition("/")[2], path) for path in self.data.list(self.batch.pending("answers")))
-        return {
-            Request.of(name.removesuffix(ANSWER)): path
-            for name, path in paths
-            if name.startswith(begin) and name.endswith(ANSWER)
-        }
+    def has_asked(self, number: int, place: int, asking: str) -> bool:
+        """For this row alone."""
+        return self.data.exists(f"{self._folder(asking)}/{Request(number, place, place + 1).name}.bin")
 
-    def answered(self, number: int, count: int) -> Answered | int:
-        """All rows of a slice that the heavy side answers; or how many have no answer."""
-        found = self.answers(number)
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            outputs = dict(zip(found, pool.map(self._read, found, found.values()), strict=True))
-        missing = np.ones(count, bool)
-        ordered: list[Outputs] = []
-        for request in sorted(outputs):
-            if missing[request.start : request.end].all():  # not one that was cut otherwise before
-                missing[request.start : request.end] = False
-                ordered.append(outputs[request])
-        if missing.any():
-            return int(missing.sum())
-        specs = self.manifest.signature.outputs
-        return Answered({spec.name: joined([one[spec.name] for one in ordered], spec) for spec in specs}, {})
+    def prove(self, feeds: Feeds, place: int, asking: str) -> None:
+        """Asks once more for a row that has been answered: if it is again, the job was at work."""
+        body = self._body(part(feeds, place, place + 1), PROOF)
+        self.data.put(f"{self._folder(asking)}/{self.proof(asking)}.bin", body)
+
+    def proof(self, asking: str) -> str:
+        return f"{PROOF}{asking}"
+
+    def too_large(self, feeds: Feeds, place: int) -> str | None:
+        """Why a row cannot be asked for, if that is so."""
+        size = len(self._body(part(feeds, place, place + 1), PROOF))
+        if size <= self._payload_bytes:
+            return None
+        return f"it has {size:,} bytes; a transform job takes {self._payload_mb} MB at most"
 
     @property
     def instance(self) -> str:
@@ -132,17 +107,13 @@ class Transform:
             for spec in inputs
         }  # fmt: skip
         numbers = sum(len(spec.shape) + 2 for spec in inputs)
-        size = _header(self._encoded(least, Request(0, 0, 0))[0]) + DIGITS * numbers
+        size = _header(self._encoded(least, Request(0, 0, 0).name)[0]) + DIGITS * numbers
         return -(-size // STEP) * STEP
 
     @property
     def _heavy(self) -> Document:
         found: Document = self.manifest.policy["heavy"]
         return found
-
-    @property
-    def _most_rows(self) -> int:
-        return int(self._heavy["max_batch"])
 
     @property
     def _at_once(self) -> int:
@@ -153,40 +124,44 @@ class Transform:
     def _payload_mb(self) -> int:
         return PAYLOAD_MB // self._at_once
 
-    def _requests(self, feeds: Feeds, number: int, start: int, end: int) -> Iterator[tuple[Request, bytes]]:
-        """One, or several where it would be too large. Raises InvalidInput where one row is."""
-        end = min(end, length(feeds))
-        request = Request(number, start, end)
-        body = self._body(part(feeds, start, end), request)
-        if len(body) <= self._payload_mb * 1_000_000:
-            yield request, body
-            return
-        if end - start == 1:
-            raise InvalidInput(f"a row has {len(body):,} bytes; a transform job takes {self._payload_mb} MB at most")
-        middle = (start + end) // 2
-        yield from self._requests(feeds, number, start, middle)
-        yield from self._requests(feeds, number, middle, end)
+    @property
+    def _payload_bytes(self) -> int:
+        return self._payload_mb * 1_000_000
 
-    def _body(self, feeds: Feeds, request: Request) -> bytes:
-        content_type, body = self._encoded(feeds, request)
+    def _folder(self, asking: str) -> str:
+        return f"{self.batch.pending('asked')}/{asking}"
+
+    def _requests(self, feeds: Feeds, number: int, start: int, end: int) -> Iterator[tuple[Request, bytes]]:
+        """One, or several where it would be too large."""
+        request = Request(number, start, end)
+        body = self._body(part(feeds, start, end), request.name)
+        if len(body) <= self._payload_bytes:
+            yield request, body
+        elif end - start > 1:
+            middle = (start + end) // 2
+            yield from self._requests(feeds, number, start, middle)
+            yield from self._requests(feeds, number, middle, end)
+
+    def _body(self, feeds: Feeds, name: str) -> bytes:
+        content_type, body = self._encoded(feeds, name)
         size, wanted = _header(content_type), self.header_bytes
         return b"".join((body[:size], b" " * (wanted - size), body[size:]))
 
-    def _encoded(self, feeds: Feeds, request: Request) -> tuple[str, bytes]:
+    def _encoded(self, feeds: Feeds, name: str) -> tuple[str, bytes]:
         signature = self.manifest.signature
         inputs = {spec.name: spec for spec in signature.inputs}
-        return encode(feeds, inputs, [spec.name for spec in signature.outputs], request.name)
-
-    def _read(self, request: Request, path: str) -> Outputs:
-        """Raises EndpointUnavailable where it is garbage."""
-        specs = {spec.name: spec for spec in self.manifest.signature.outputs}
-        body = bytes(self.data.get(path).data)
-        arrays = decode(stored_type(body), body, specs, specs, request.end - request.start)
-        return dict(zip(specs, arrays, strict=True))
+        return encode(feeds, inputs, [spec.name for spec in signature.outputs], name)
 
 
 def _header(content_type: str) -> int:
     return int(content_type.rpartition("=")[2])
+
+
+def _runs(places: Array, most: int) -> Iterator[tuple[int, int]]:
+    """Start and end of neighbours, at most so many together."""
+    for run in np.split(places, np.flatnonzero(np.diff(places) != 1) + 1):
+        for at in range(0, len(run), most):
+            yield int(run[at]), int(run[min(at + most, len(run)) - 1]) + 1
 
 
 def packed(rows: Array) -> bytes:

@@ -139,8 +139,8 @@ def test_every_state_of_the_branch_is_reached_and_a_failed_job_is_settled_too(st
     assert job["Resource"] == "arn:${AWS::Partition}:states:::sagemaker:createTransformJob.sync"
     assert job["Next"] == job["Catch"][0]["Next"] == batch_states.FORGET
     assert all(one["ErrorEquals"] != ["States.ALL"] for one in job["Retry"]), "a failed job is not done again at once"
-    assert states[batch_states.FORGET]["Next"] == states[batch_states.FORGET]["Catch"][0]["Next"] == "settle"
-    assert states["settled"]["Choices"] == [{"Variable": "$.error", "IsPresent": True, "Next": "broken off"}]
+    assert states[batch_states.FORGET]["Next"] == states[batch_states.FORGET]["Catch"][0]["Next"] == "collect"
+    assert states["answered"]["Choices"] == [{"Variable": "$.error", "IsPresent": True, "Next": "broken off"}]
 
 
 def test_without_it_nothing_of_it_is_deployed(dev: Stacks) -> None:

@@ -1,7 +1,7 @@
 """Versions with a heavy side, step by step: its endpoint is asked, or a transform job whose answers come later."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import pytest
 from functions.batch.desk import Desk, Transforms
 from functions.batch.door import Door
 from functions.batch.sides import Opening
+from functions.batch.transforming import AT_FAULT
+from functions.batch.transforms import Transform
 from functions.inference.local_endpoint import LocalEndpoint
 from functions.inference.local_models import LocalModels
 from functions.inference.local_triton import run
@@ -25,12 +27,17 @@ from lastmile.store import Store
 from tests.unit.batch.conftest import MAX_BATCH, as_csv, measurements, sided
 from tests.unit.inference.doors import listening
 
-ROWS, PART, BAD = 210, 50, 30
+ROWS, PART, BAD, FAULT = 210, 50, 30, 175
 MACHINES = {"ml.g5.xlarge": {"InstanceType": "ml.g5.xlarge"}}
 KEYS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": "eu-west-1"}
 X = np.abs(measurements(ROWS))  # amounts are not negative
 
 type Document = dict[str, Any]
+type Answers = Callable[[str, np.ndarray], bool]
+
+
+def header_bytes(order: Document) -> int:
+    return int(order["content_type"].rpartition("=")[2])
 
 
 class World:
@@ -59,11 +66,11 @@ class World:
 
     def call(self, batch: Batch, step: str, attempt: str, **more: Any) -> Document:
         job = {"model": batch.model, "id": batch.id}
-        return self.door({"step": step, "attempt": attempt, "job": job, **more})
+        return self.door({"step": step, "attempt": attempt, "job": job, "alone": False, **more})
 
-    def each(self, batch: Batch, step: str, attempt: str) -> list[str]:
+    def each(self, batch: Batch, step: str, attempt: str, *, alone: bool = False) -> list[str]:
         items = json.loads(self.data.get(batch.path("items.json")).data)
-        return [self.call(batch, step, attempt, slice=item["slice"])["outcome"] for item in items]
+        return [self.call(batch, step, attempt, slice=item["slice"], alone=alone)["outcome"] for item in items]
 
     def begun(self, batch: Batch, attempt: str) -> Document:
         """All requests of an attempt are written; the order."""
@@ -71,17 +78,29 @@ class World:
         assert set(self.each(batch, "slice", attempt)) <= {"asked", "made", "found"}
         return self.call(batch, "order", attempt)
 
-    def transformed(self, batch: Batch, order: Document, *, losing: int = 0) -> None:
-        """As a Triton in a transform job would; so many of the first requests get no answer."""
+    def again(self, batch: Batch, attempt: str) -> Document:
+        """As the state machine goes on where requests had no answer; the order."""
+        told = self.call(batch, "again", attempt)
+        assert (told["outcome"], told["by"], told["alone"]) == ("planned", "transform", True)
+        assert set(self.each(batch, "slice", attempt, alone=True)) == {"asked"}
+        return self.call(batch, "order", attempt, alone=True)
+
+    def transformed(self, batch: Batch, order: Document, *, answers: Answers = lambda path, x: True) -> None:
+        """As a Triton in a transform job would, which `answers` a request with these rows, or does not."""
         model = LocalModels(self.registry, stage="test").component(names.component("test", batch.model, 1))
-        folder, answers = Place.of(order["asked"]).path, Place.of(order["answers"]).path
-        for path in sorted(self.data.list(folder))[losing:]:
-            body = self.data.get(path).data
+        folder, place = Place.of(order["asked"]).path, Place.of(order["answers"]).path
+        for path in sorted(self.data.list(folder)):
+            body, name = self.data.get(path).data, path.rpartition("/")[2]
             assert len(body) <= order["payload_mb"] * 1e6
-            self.asked.append(path.rpartition("/")[2])
+            self.asked.append(name)
             told = run(model, order["content_type"], body)
             assert told.content_type.startswith(BINARY)
-            self.data.put(f"{answers}/{path.removeprefix(folder)}.out".replace("//", "/"), told.body)
+            if answers(name, np.frombuffer(body[header_bytes(order) :], "<f4").reshape(-1, 2)):
+                self.data.put(f"{place}/{path.removeprefix(folder)}.out".replace("//", "/"), told.body)
+
+    def settled(self, batch: Batch, attempt: str, *, alone: bool = False) -> list[str]:
+        assert self.call(batch, "collect", attempt, alone=alone)["outcome"] == "collected"
+        return self.each(batch, "settle", attempt, alone=alone)
 
     def ended(self, batch: Batch, attempt: str, **more: Any) -> Document:
         self.call(batch, "join", attempt, **more)
@@ -142,7 +161,7 @@ def test_a_transform_job_answers_the_rows_of_the_heavy_side(world: World, model:
     assert order["resources"] == {"InstanceType": "ml.g5.xlarge", "InstanceCount": 2}
     assert order["at_once"] * order["payload_mb"] <= 100
     world.transformed(batch, order)
-    assert set(world.each(batch, "settle", "a-1")) == {"made"}
+    assert set(world.settled(batch, "a-1")) == {"made"}
     report = world.ended(batch, "a-1")
     assert (report["state"], report["rows"], report["bad_rows"]) == ("done", ROWS, 1)
     check(world.table(batch), model)
@@ -151,23 +170,105 @@ def test_a_transform_job_answers_the_rows_of_the_heavy_side(world: World, model:
 def test_what_a_transform_job_has_not_answered_is_listed_and_asked_again_and_nothing_else(world: World) -> None:
     batch = world.job("alone")
     first = world.begun(batch, "a-1")
-    world.transformed(batch, first["order"], losing=2)
-    assert world.each(batch, "settle", "a-1") == ["unanswered", *["made"] * 4]
+    lost = sorted(world.data.list(Place.of(first["order"]["asked"]).path))[:2]
+    world.transformed(batch, first["order"], answers=lambda name, x: not any(path.endswith(name) for path in lost))
+    assert world.settled(batch, "a-1") == ["unanswered", *["made"] * 4]
     cause = json.dumps({"TransformJobStatus": "Failed", "FailureReason": "ClientError: see logs"})
     report = world.ended(batch, "a-1", error={"Error": "States.TaskFailed", "Cause": cause})
     assert (report["state"], report["missing_rows"], report["reason"]) == ("incomplete", PART, "ClientError: see logs")
     (failed,) = report["failed"]
     assert failed["reason"] == f"the transform job has no answer for {2 * MAX_BATCH} of {PART - 1} rows"
-    before = list(world.asked)
+    before = [name for name in world.asked if not any(path.endswith(name) for path in lost)]
     second = world.begun(batch, "a-2")
     assert second["requests"] == 2
     assert second["order"]["name"] != first["order"]["name"]
     world.transformed(batch, second["order"])
-    assert not set(before) & set(world.asked[len(before) :])
-    assert world.each(batch, "settle", "a-2") == ["made"]
+    assert not set(before) & set(world.asked[len(before) + 2 :])
+    assert world.settled(batch, "a-2") == ["made"]
     assert world.ended(batch, "a-2")["state"] == "done"
     check(world.table(batch), "alone")
     assert world.call(batch, "order", "a-3")["outcome"] == "over"
+
+
+def at_fault(x: np.ndarray) -> bool:
+    """Whether the rows hold the one that no request with it is answered for."""
+    return bool((x == X[FAULT]).all(axis=1).any())
+
+
+def test_of_a_request_that_one_row_breaks_the_others_are_asked_alone_and_the_row_is_a_bad_one(world: World) -> None:
+    batch = world.job("alone", decides=False)
+    world.transformed(batch, world.begun(batch, "a-1")["order"], answers=lambda name, x: not at_fault(x))
+    assert world.settled(batch, "a-1") == [*["made"] * 3, "unanswered", "made"]
+    second = world.again(batch, "a-1")
+    assert second["requests"] == MAX_BATCH
+    assert second["order"]["name"] != world.call(batch, "order", "a-1")["order"]["name"]
+    world.transformed(batch, second["order"], answers=lambda name, x: not at_fault(x))
+    assert world.settled(batch, "a-1", alone=True) == ["made"]
+    report = world.ended(batch, "a-1")
+    assert (report["state"], report["rows"], report["bad_rows"]) == ("done", ROWS, 2)
+    errors = world.data.get(f"{Place.of(batch.output).path}/_errors.jsonl").data.decode().splitlines()
+    assert json.loads(errors[1]) == {"row": FAULT + 1, "reason": AT_FAULT}
+    rows = world.table(batch).to_pylist()
+    assert [row["row"] for row in rows if row["error"]] == [BAD + 1, FAULT + 1]
+    good = [row["row"] - 1 for row in rows if not row["error"]]
+    probabilities = sided(X, "alone")[0][good, 1]
+    np.testing.assert_allclose([rows[place]["probabilities.long"] for place in good], probabilities, rtol=1e-5)
+
+
+def test_rows_are_not_at_fault_where_the_second_job_was_not_at_work_at_all(world: World) -> None:
+    batch = world.job("alone")
+    world.transformed(batch, world.begun(batch, "a-1")["order"], answers=lambda name, x: not at_fault(x))
+    world.settled(batch, "a-1")
+    world.transformed(batch, world.again(batch, "a-1")["order"], answers=lambda name, x: False)
+    assert world.settled(batch, "a-1", alone=True) == ["unanswered"]
+    report = world.ended(batch, "a-1")
+    assert (report["state"], report["missing_rows"]) == ("incomplete", PART)
+    assert report["failed"][0]["reason"] == f"the transform job has no answer for {MAX_BATCH} of {PART} rows"
+    world.transformed(batch, world.begun(batch, "a-2")["order"])
+    assert world.settled(batch, "a-2") == ["made"]
+    assert world.ended(batch, "a-2")["state"] == "done"
+    check(world.table(batch), "alone")
+
+
+def test_there_is_no_second_job_where_the_first_answered_nothing_or_everything(world: World) -> None:
+    batch = world.job("alone")
+    order = world.begun(batch, "a-1")["order"]
+    world.transformed(batch, order, answers=lambda name, x: False)
+    assert set(world.settled(batch, "a-1")) == {"unanswered"}
+    assert world.call(batch, "again", "a-1")["outcome"] == "ready"
+    world.transformed(batch, order)
+    assert set(world.settled(batch, "a-1")) == {"made"}
+    assert world.call(batch, "again", "a-1")["outcome"] == "ready"
+
+
+def test_garbage_is_no_answer_and_its_rows_are_asked_alone(world: World) -> None:
+    batch = world.job("alone")
+    world.transformed(batch, world.begun(batch, "a-1")["order"])
+    path = min(world.data.list(batch.pending("answers")))
+    world.data.put(path, b"garbage")
+    assert world.settled(batch, "a-1") == ["unanswered", *["made"] * 4]
+    second = world.again(batch, "a-1")
+    world.transformed(batch, second["order"])
+    assert world.settled(batch, "a-1", alone=True) == ["made"]
+    assert world.ended(batch, "a-1")["state"] == "done"
+    check(world.table(batch), "alone")
+
+
+def test_a_row_that_no_request_can_hold_is_a_bad_one_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = world.job("alone")
+    monkeypatch.setattr(Transform, "_payload_bytes", 10)
+    told = world.begun(batch, "a-1")
+    assert (told["outcome"], told["requests"]) == ("settle", 0)
+    assert set(world.settled(batch, "a-1")) == {"made"}
+    assert world.ended(batch, "a-1")["bad_rows"] == ROWS
+    assert "a transform job takes 12 MB at most" in world.table(batch).column("error")[0].as_py()
+
+
+def test_what_was_answered_before_an_execution_was_stopped_is_not_asked_again(world: World) -> None:
+    batch = world.job("alone")
+    world.transformed(batch, world.begun(batch, "a-1")["order"])
+    assert world.begun(batch, "a-2")["outcome"] == "settle"
+    assert set(world.settled(batch, "a-2")) == {"made"}
 
 
 def test_answers_are_found_wherever_sagemaker_puts_them_below_their_place(world: World) -> None:
@@ -177,7 +278,7 @@ def test_answers_are_found_wherever_sagemaker_puts_them_below_their_place(world:
     answers = Place.of(order["answers"]).path
     for path in list(world.data.list(answers)):
         world.data.put(f"{answers}/asked/a-1/{path.rpartition('/')[2]}", world.data.get(path).data)
-    assert set(world.each(batch, "settle", "a-1")) == {"made"}
+    assert set(world.settled(batch, "a-1")) == {"made"}
 
 
 def test_slices_of_sure_rows_alone_are_never_asked(registry: Registry, tmp_path: Path) -> None:

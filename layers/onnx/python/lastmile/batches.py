@@ -7,6 +7,7 @@ batches/<model>/<id>/errors/00017.jsonl  bad rows of a slice
 batches/<model>/<id>/failed/<attempt>/…  why a slice could not be done
 batches/<model>/<id>/report.json         how it ended
 batches/<model>/<id>/heavy/00017.bin     which rows of a slice the heavy side answers, as uint32
+batches/<model>/<id>/heavy/00017.answers.json, proofs.json  where its answers are
 pending/batches/<model>/<id>/asked/…     requests of a transform job, for seven days
 pending/batches/<model>/<id>/answers/…   and what it answered
 <output>/_batch.json                     whose output it is

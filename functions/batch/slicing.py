@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from functions.batch import results
+from functions.batch.answers import at_once
 from functions.batch.desk import Job
 from functions.batch.files import Csv, Slice
 from functions.batch.planning import Document, block_of
@@ -80,5 +81,5 @@ def keep_failure(job: Job, attempt: str, number: int, error: Document) -> None:
 def failed_with(job: Job, attempt: str, error: str) -> set[int]:
     """The slices that have failed so."""
     numbers = job.batches.numbers(job.batch, f"failed/{attempt}")
-    kept = {number: job.batches.document(job.batch, f"failed/{attempt}/{number:05d}.json") for number in numbers}
-    return {number for number, document in kept.items() if document["Error"] == error}
+    kept = at_once(lambda number: job.batches.document(job.batch, f"failed/{attempt}/{number:05d}.json"), numbers)
+    return {number for number, document in zip(numbers, kept, strict=True) if document["Error"] == error}

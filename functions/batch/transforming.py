@@ -80,15 +80,17 @@ class Asking:
 
     def again(self) -> Document:
         """Whether another job is worth it: where some requests have been answered and others have not."""
-        failed = failed_with(self.job, self.attempt, UNANSWERED)
+        answered = self.transform.answers.any()
+        failed = set() if answered is None else failed_with(self.job, self.attempt, UNANSWERED)
         missing = [number for number in _missing(self.job) if number in failed]
-        items, answered = _items(self.job, missing), self.transform.answers.any()
-        if not missing or answered is None:
-            return {"outcome": "ready", "items": items, "by": "transform", "alone": True}
+        told = {"items": self.job.batch.path("items.json"), "by": "transform", "alone": True}
+        if answered is None or not missing:
+            return {"outcome": "ready", **told}
         mine = self._slice(answered.slice, choose=False)
         assert mine is not None
         self.transform.prove(mine.heavy, answered.start, self.name)
-        return {"outcome": "planned", "items": items, "by": "transform", "alone": True}
+        _items(self.job, missing)
+        return {"outcome": "planned", **told}
 
     def _problems(self, number: int, feeds: Feeds, missing: Array) -> dict[int, str]:
         """Why the rows cannot be answered of which that is known."""

@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -129,9 +130,10 @@ def test_an_overflow_beside_a_null_is_still_refused() -> None:
         array_from_json([None, 1e39], DATATYPES["FP32"], "x", nullable=True)
 
 
-def test_an_empty_array_too_large_for_numpy_is_refused_by_name() -> None:
-    with pytest.raises(InvalidInput, match="^x: shape .* is too large"):
-        check_shape("x", [0, 2**40, 2**40])
+@pytest.mark.parametrize("shape", [[0, 2**40, 2**40], [10**9, 0], [0, 2**21], [2**63, 0, 2**63]])
+def test_an_empty_array_with_large_other_lengths_is_refused_by_name(shape: list[int]) -> None:
+    with pytest.raises(InvalidInput, match="^x: shape .* is too large for an empty array"):
+        check_shape("x", shape)
     assert check_shape("x", [0, 1000, 1000]) == [0, 1000, 1000]
 
 
@@ -170,7 +172,8 @@ def test_a_shape_is_a_list_of_lengths(shape: object) -> None:
     [
         (b"\x00" * 7, "FP32", [2], "needs 8 bytes, binary data has 7"),
         (b"\x02", "BOOL", [1], "neither 0 nor 1"),
-        (b"\x01\x00", "BYTES", [1], "ends inside the length of element 0"),
+        (b"\x01\x00", "BYTES", [1], "need 4 bytes for their lengths alone, binary data has 2"),
+        (b"\x02\x00\x00\x00abcd", "BYTES", [2], "ends inside the length of element 1"),
         (b"\x05\x00\x00\x00ab", "BYTES", [1], "says 5 bytes, 2 are left"),
         (b"\x00\x00\x00\x00x", "BYTES", [1], "1 bytes of binary data are left over"),
     ],
@@ -180,9 +183,16 @@ def test_truncated_binary_data_is_refused(data: bytes, datatype: str, shape: lis
         array_from_binary(data, DATATYPES[datatype], shape, "x")
 
 
-def test_a_claimed_size_allocates_nothing() -> None:
-    with pytest.raises(InvalidInput):
-        array_from_binary(b"", DATATYPES["FP64"], [10**9, 10**9], "x")
+@pytest.mark.parametrize("shape", [[10**7], [10**12, 1], [2**62, 2**62, 2**62]])
+@pytest.mark.parametrize("name", DATATYPES)
+def test_a_claimed_size_allocates_nothing(name: str, shape: list[int]) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidInput, match="^x: .* bytes.*, binary data has 5"):
+            array_from_binary(b"\x01\x00\x00\x00a", DATATYPES[name], shape, "x")
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_unknown_datatype_is_named() -> None:

@@ -20,7 +20,7 @@ type Array = np.ndarray[Any, Any]
 type Personal = Literal["drop", "hash", "mask"]
 
 MAX_DIMENSIONS = 32
-MAX_STRIDE = 1 << 48  # numpy counts the bytes from row to row of empty arrays too
+MOST_OF_EMPTY = 1 << 20  # what is empty still costs what its other lengths say: a list for each row, or a sum for each
 
 
 class Datatype(NamedTuple):
@@ -116,8 +116,8 @@ def check_shape(name: str, shape: object) -> list[int]:
             raise InvalidInput(f"{name}: shape must be a list of non-negative integers, not {_brief(shape)}")
     if len(shape) > MAX_DIMENSIONS:
         raise InvalidInput(f"{name}: shape has {len(shape)} dimensions, at most {MAX_DIMENSIONS} are possible")
-    if 0 in shape and math.prod(length or 1 for length in shape) > MAX_STRIDE:
-        raise InvalidInput(f"{name}: shape {_brief(shape)} is too large for an array, even for an empty one")
+    if 0 in shape and math.prod(length or 1 for length in shape) > MOST_OF_EMPTY:
+        raise InvalidInput(f"{name}: shape {_brief(shape)} is too large for an empty array")
     return shape
 
 
@@ -265,6 +265,11 @@ def _out_of_range(flat: list[Any], datatype: Datatype) -> str:
 
 
 def _strings_from_binary(data: memoryview, count: int, name: str) -> Array:
+    if count * 4 > len(data):  # before anything is allocated
+        raise InvalidInput(
+            f"{name}: {count} elements of BYTES need {count * 4} bytes for their lengths alone, "
+            f"binary data has {len(data)}"
+        )
     elements = np.empty(count, dtype=object)
     at, end = 0, len(data)
     for index in range(count):

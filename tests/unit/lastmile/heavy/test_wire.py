@@ -102,6 +102,19 @@ def test_garbage_is_a_failure_that_says_what_is_wrong(answer: tuple[str, bytes],
     assert said in str(raised.value)
 
 
+def test_a_claimed_number_of_texts_is_garbage() -> None:
+    output = {"name": "x", "datatype": "BYTES", "shape": [10**12, 1], "parameters": {"binary_data_size": 5}}
+    header = json.dumps({"outputs": [output]}).encode()
+    with pytest.raises(EndpointUnavailable, match="for their lengths alone, binary data has 5"):
+        decode(
+            f"{BINARY};json-header-size={len(header)}",
+            header + b"\x01\x00\x00\x00a",
+            {"x": TensorSpec("x", "BYTES", (-1, 1))},
+            ["x"],
+            1,
+        )
+
+
 def test_what_was_stored_says_itself_where_its_header_ends() -> None:
     assert stored_type(b'{"outputs": []}\xff\x00') == f"{BINARY};json-header-size=15"
     for wrong in (b"", b"garbage", b"\xff"):

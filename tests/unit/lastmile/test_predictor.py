@@ -129,6 +129,44 @@ def test_a_rejected_version_does_not_serve(world: World) -> None:
         world.answer(version=3)
 
 
+def test_a_version_in_memory_is_refused_once_the_release_that_rejects_it_is_read(world: World) -> None:
+    assert world.answer(version=3)[0] == 3
+    world.registry.reject("lin", 3, **WHO)
+    assert world.answer(version=3)[0] == 3
+    world.clock.now += 10.0
+    for _ in range(2):
+        with pytest.raises(VersionRejected, match="version 3"):
+            world.answer(version=3)
+    assert world.answer(version=2)[0] == 2
+
+
+def test_what_a_rejected_version_had_promised_is_answered_and_no_more(world: World) -> None:
+    world.registry.reject("lin", 3, **WHO)
+    assert world.predictor.resolve("lin", version=3, promised=True).version == 3  # a fresh process
+    for _ in range(2):
+        with pytest.raises(VersionRejected, match="version 3"):
+            world.answer(version=3)
+        assert world.predictor.resolve("lin", version=3, promised=True).version == 3
+
+
+def test_whether_a_version_was_rejected_is_asked_once_for_each_new_release(
+    linear: Callable[..., bytes], watched: type[Any]
+) -> None:
+    world = World(linear)
+    for factor in (1.0, 2.0, 3.0):
+        world.push(factor)
+    world.registry.promote("lin", 1, **WHO)
+    store = watched(world.store)
+    predictor = Predictor(Registry(store), threads=1, release_seconds=10.0, clock=world.clock)
+    predictor.resolve("lin", version=2)
+    world.registry.reject("lin", 3, **WHO)
+    world.clock.now += 10.0
+    store.calls.clear()
+    for _ in range(3):
+        predictor.resolve("lin", version=2)
+    assert [path for _, path in store.calls] == ["models/lin/release.json", "models/lin/versions/2/rejected.json"]
+
+
 def test_a_cold_start_asks_three_times(linear: Callable[..., bytes], watched: type[Any]) -> None:
     world = World(linear)
     world.push(1.0)

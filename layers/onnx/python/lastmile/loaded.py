@@ -59,6 +59,7 @@ class Versions:
         self._threads = threads
         self._spinning = spinning
         self._sessions = _SessionCache(cache_bytes)
+        self._rejected: set[tuple[str, int]] = set()
         self._make_heavy = heavy
         self._making_heavy = Lock()
         self._heavy: Heavy | None = None
@@ -81,22 +82,41 @@ class Versions:
     def keys(self) -> list[tuple[str, int]]:
         return self._sessions.keys()
 
-    def load(self, release: Release, version: int) -> Loaded:
+    def check_allowed(self, model: str, version: int) -> None:
+        """Raises VersionRejected for a version that is known to be rejected: nothing is asked of the store."""
+        if (model, version) in self._rejected:
+            raise _rejected(model, version)
+
+    def note_rejections(self, release: Release) -> None:
+        """Which of the model's versions in memory were rejected: each that the release does not name is looked up."""
+        for model, version in self.keys():
+            if model == release.model and (model, version) not in self._rejected:
+                self._is_rejected(release, version)
+
+    def load(self, release: Release, version: int, *, promised: bool = False) -> Loaded:
+        """`promised`: also if it was rejected."""
         key = (release.model, version)
         loaded = self._sessions.get(key)
         if loaded is None:
             with self._sessions.loading(key):
                 loaded = self._sessions.get(key)
                 if loaded is None:
+                    if self._is_rejected(release, version) and not promised:
+                        raise _rejected(release.model, version)
                     loaded = self._open(release, version)
                     self._sessions.put(key, loaded)
         return loaded
 
-    def _open(self, release: Release, version: int) -> Loaded:
+    def _is_rejected(self, release: Release, version: int) -> bool:
         # What the release names was not rejected when it was released, and a rejection takes it out.
-        released = (release.champion, release.challenger, release.shadow, release.previous)
-        if version not in released and self._registry.rejection(release.model, version, release=release) is not None:
-            raise VersionRejected(f"version {version} of model '{release.model}' was rejected and does not serve")
+        if version in (release.champion, release.challenger, release.shadow, release.previous):
+            return False
+        if self._registry.rejection(release.model, version, release=release) is None:
+            return False
+        self._rejected.add((release.model, version))
+        return True
+
+    def _open(self, release: Release, version: int) -> Loaded:
         manifest, pieces = self._registry.fetch(release.model, version, release=release)
         opened: OnnxModel | None = None
         if manifest.artefact.path == MODEL_FILE:
@@ -128,6 +148,10 @@ class Versions:
         if key is None:
             warn(f"model '{manifest.model}' has lost its key: what it should hash is left out of captures")
         return Recording.of(manifest, key=key)
+
+
+def _rejected(model: str, version: int) -> VersionRejected:
+    return VersionRejected(f"version {version} of model '{model}' was rejected and does not serve")
 
 
 def warn(message: str) -> None:

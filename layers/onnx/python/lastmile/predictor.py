@@ -90,9 +90,18 @@ class Predictor:
         self._spawn_shadow = spawn_shadow or spawn
 
     def resolve(
-        self, model: str, *, version: int | None = None, label: str | None = None, routing_key: str | None = None
+        self,
+        model: str,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        routing_key: str | None = None,
+        promised: bool = False,
     ) -> Served:
-        """The version that answers: the one named, the one labelled, else the one the routing key falls on."""
+        """The version that answers: the one named, the one labelled, else the one the routing key falls on.
+
+        `promised`: the one named has taken the request already, and gives its answer even if it was rejected since.
+        """
         followed = self._releases.of(model)
         release = followed.release
         if label is not None:
@@ -105,10 +114,12 @@ class Predictor:
                 release = self._releases.refreshed(followed)
             if not release.has(version):
                 raise VersionNotFound(model, version)
+            if not promised:
+                self._versions.check_allowed(model, version)
         if chosen is None:
             raise NotFound(f"model '{model}' has no {label or 'champion'}; promote a version first")
         shadow = release.shadow if role != "pinned" and release.shadow != chosen else None
-        loaded = self._versions.load(release, chosen)
+        loaded = self._versions.load(release, chosen, promised=promised)
         return Served(model, chosen, role, loaded, None if shadow is None else self._load_shadow(release, shadow))
 
     def run(
@@ -207,6 +218,7 @@ class Predictor:
         return self._versions.keys()
 
     def _load_serving(self, release: Release) -> None:
+        self._versions.note_rejections(release)
         for version in (release.challenger, release.champion):
             if version is not None:
                 self._versions.load(release, version)

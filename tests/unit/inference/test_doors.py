@@ -383,6 +383,18 @@ BAD = [
         says("inputs[0].data[0] is nan"),
     ),
     Case(
+        "NaN far down",
+        post("/v1/models/digits:predict", b'{"instances": ' + b"[" * 900 + b"NaN" + b"]" * 900 + b"}"),
+        400,
+        says("the body: instances[0][0]", "is nan"),
+    ),
+    Case(
+        "text far down",
+        post("/v1/models/echo:predict", b'{"instances": ' + b"[" * 1010 + b'"a"' + b"]" * 1010 + b"}"),
+        400,
+        says("input 'text': data is nested too deep"),
+    ),
+    Case(
         "Infinity",
         post(INFER, v2(tensor()).replace(b"[0.0, ", b"[0.0, -Infinity, ", 1)),
         400,

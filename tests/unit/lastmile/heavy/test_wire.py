@@ -117,6 +117,6 @@ def test_a_claimed_number_of_texts_is_garbage() -> None:
 
 def test_what_was_stored_says_itself_where_its_header_ends() -> None:
     assert stored_type(b'{"outputs": []}\xff\x00') == f"{BINARY};json-header-size=15"
-    for wrong in (b"", b"garbage", b"\xff"):
-        with pytest.raises(EndpointUnavailable):
+    for wrong in (b"", b"garbage", b"\xff", b"[" * 200_000):
+        with pytest.raises(EndpointUnavailable, match="garbage"):
             stored_type(wrong)

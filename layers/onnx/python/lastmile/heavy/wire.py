@@ -64,7 +64,7 @@ def stored_type(body: bytes) -> str:
     """The content type of an answer that was stored without it: the JSON header itself says where it ends."""
     try:
         _, end = JSONDecoder().raw_decode(body.decode("latin-1"))  # one character for each byte
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise EndpointUnavailable("garbage", f"the endpoint answers with garbage: {error}") from error
     return f"{BINARY};{HEADER_SIZE}{end}"
 

@@ -3,7 +3,7 @@
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 6_000_000  # Lambda takes 6 MB a call, its own wrapping included
 MAX_UNPACKED_BYTES = 32_000_000
+LONGEST_PATH = 200  # characters of where a value is
 
 JSON = "application/json"
 
@@ -171,13 +172,26 @@ def _explain(data: bytes, reason: str, where: str) -> str:
     return f"{where} is not JSON: {reason}" if path is None else f"{where}: {path}, which JSON cannot say"
 
 
-def _path_of_non_finite(value: Any, path: str = "") -> str | None:
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"{path or 'the value'} is {value}"
+def _path_of_non_finite(document: Any) -> str | None:
+    """The first number that is none, and where it is. Documents may be nested deeper than calls: this is a loop."""
+    steps, levels = [""], [iter([("", document)])]
+    while levels:
+        step, value = next(levels[-1], (None, None))
+        if step is None:
+            steps.pop()
+            levels.pop()
+        elif isinstance(value, float) and not math.isfinite(value):
+            path = "".join((*steps, step)).removeprefix(".")
+            where = path if len(path) <= LONGEST_PATH else f"{path[:LONGEST_PATH]}…"
+            return f"{where or 'the value'} is {value}"
+        elif isinstance(value, dict | list):
+            steps.append(step)
+            levels.append(_children(value))
+    return None
+
+
+def _children(value: dict[str, Any] | list[Any]) -> Iterator[tuple[str, Any]]:
+    """Each with the step that leads to it."""
     if isinstance(value, dict):
-        children = ((f"{path}.{key}" if path else str(key), child) for key, child in value.items())
-    elif isinstance(value, list):
-        children = ((f"{path}[{index}]", child) for index, child in enumerate(value))
-    else:
-        return None
-    return next((found for where, child in children if (found := _path_of_non_finite(child, where))), None)
+        return ((f".{key}", child) for key, child in value.items())
+    return ((f"[{index}]", child) for index, child in enumerate(value))

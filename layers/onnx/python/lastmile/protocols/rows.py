@@ -3,19 +3,22 @@
 from collections.abc import Sequence
 from typing import Any
 
-from lastmile.errors import InvalidInput
+from lastmile.errors import InvalidInput, ModelFailed
 from lastmile.predictor import Served
 from lastmile.tensors import DATATYPES, Array, TensorSpec, array_from_json, nested_json
 
 
 def tensor(value: object, spec: TensorSpec) -> Array:
     """Nested values as the input's array; a column of scalars fits an input of shape [-1, 1] too."""
-    array = array_from_json(
-        _decoded(value) if spec.datatype == "BYTES" else value,
-        DATATYPES[spec.datatype],
-        f"input '{spec.name}'",
-        nullable=spec.nullable,
-    )
+    try:
+        array = array_from_json(
+            _decoded(value) if spec.datatype == "BYTES" else value,
+            DATATYPES[spec.datatype],
+            f"input '{spec.name}'",
+            nullable=spec.nullable,
+        )
+    except RecursionError:
+        raise InvalidInput(f"input '{spec.name}': data is nested too deep") from None
     if array.ndim + 1 == len(spec.shape) and spec.shape[-1] in (1, -1):
         return array.reshape(*array.shape, 1)
     return array
@@ -66,12 +69,19 @@ def feeds_from_frame(columns: Sequence[str], rows: list[list[Any]], served: Serv
 
 
 def rows_of(outputs: dict[str, Array]) -> Any:
-    """One value per row, or one object per row where the model has several outputs."""
+    """One value per row, or one object per row where the model has several outputs.
+
+    Raises ModelFailed where these do not have the same rows: a graph may well give one number for all of them.
+    """
     values = {name: nested_json(array, f"output '{name}'") for name, array in outputs.items()}
     if len(values) == 1:
         return next(iter(values.values()))
     names = list(values)
-    return [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
+    try:
+        return [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
+    except (TypeError, ValueError):  # one has no rows, or other ones
+        shapes = ", ".join(f"'{name}' has shape {list(array.shape)}" for name, array in outputs.items())
+        raise ModelFailed(f"the outputs are not of the same rows: {shapes}") from None
 
 
 def columns_of(outputs: dict[str, Array]) -> Any:

@@ -49,7 +49,8 @@ def roll_out(options: Options, *, yes: bool, context: Mapping[str, str] | None =
     stage = options.stage or "dev"
     access = Access.from_profile(options.profile, region=options.region)
     account = access.client("sts").get_caller_identity()["Account"]
-    heavy = context is not None or stack_status(access, stack_name(stage)) is not None
+    deployed = stack_status(access, stack_name(stage)) is not None
+    heavy = context is not None or deployed
     if heavy and context is None:
         context = heavy_context(Target.of_stage(stage, access))
     deployment = deployment_of(stage, options, access, context=context or {})
@@ -64,7 +65,10 @@ def roll_out(options: Options, *, yes: bool, context: Mapping[str, str] | None =
     if not bootstrapped:
         note(f"Account {account} was never used with the CDK in {access.region}: it will be bootstrapped first.")
     if heavy:
-        note(cost_of(assembly / f"{stack_name(stage)}.template.json"))
+        wanted = outputs_of(assembly / f"{stack_name(stage)}.template.json")
+        if deployed:
+            check_instance(wanted, access.stack_outputs(stage, more=("Gpu",)))
+        note(wanted["HeavyCost"])
     if not yes:
         ask(f"Deploy stage {stage} to account {account} in {access.region}?")
     if not bootstrapped:
@@ -88,9 +92,20 @@ def heavy_context(target: Target) -> dict[str, str]:
     return context_of(found)
 
 
-def cost_of(template: Path) -> str:
-    """The line that the stack tells of itself."""
-    return str(json.loads(template.read_bytes())["Outputs"]["HeavyCost"]["Value"])
+def outputs_of(template: Path) -> dict[str, str]:
+    """What the stack tells of itself, as far as that is known before it is deployed."""
+    outputs = json.loads(template.read_bytes())["Outputs"]
+    return {name: one["Value"] for name, one in outputs.items() if isinstance(one["Value"], str)}
+
+
+def check_instance(wanted: Mapping[str, str], deployed: Mapping[str, str]) -> None:
+    """SageMaker gives no endpoint with inference components another kind of instance. Raises CommandFailed."""
+    before, after = deployed.get("HeavyInstance"), wanted["HeavyInstance"]
+    if before is not None and before != after:
+        raise CommandFailed(
+            f"The heavy endpoint has {before}, the versions want {after}, and SageMaker cannot change it in place.",
+            next_step="Run `lastmile heavy remove`, then this again; light answers stand in for it meanwhile.",
+        )
 
 
 def deployment_of(

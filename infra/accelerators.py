@@ -38,11 +38,13 @@ GB_MONTH_USD = 0.023  # of an object in S3: https://aws.amazon.com/s3/pricing/
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """`own_disk`: its disks are its own, encrypted by hardware, and SageMaker takes no key for them."""
+    """`own_disk`: its disks are its own, encrypted by hardware, and SageMaker takes no key for them. `batch_image` is
+    what transform jobs start it with, where their usual one, with driver 470, is too old for its GPU."""
 
     gpus: int
     usd_per_hour: float
     own_disk: bool = True
+    batch_image: str | None = None
 
 
 INSTANCES = {
@@ -50,6 +52,6 @@ INSTANCES = {
     "ml.g5.xlarge": Instance(1, 1.408),
     "ml.g5.2xlarge": Instance(1, 1.515),
     "ml.g5.12xlarge": Instance(4, 7.09),
-    "ml.g6.xlarge": Instance(1, 1.127),
+    "ml.g6.xlarge": Instance(1, 1.127, batch_image="al2-ami-sagemaker-batch-gpu-535"),
     "ml.p3.2xlarge": Instance(1, 3.825, own_disk=False),
 }

@@ -125,6 +125,9 @@ class Machine:
 
     def _map(self, label: str, step: str, items: str) -> Document:
         given = {"slice.$": "$.slice", "attempt.$": "$.attempt"}
+        # What all slices say is one document of at most 256 KB; more would end the job without a report:
+        # https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+        nothing: Document = {"ResultSelector": {}}
         return {
             "Type": "Map",
             "Label": label,
@@ -145,13 +148,12 @@ class Machine:
                 "StartAt": step,
                 "States": {
                     step: self._patient(self._call({"step": step, **given, "alone.$": "$.alone"}))
-                    | {"ResultSelector": {"outcome.$": "$.Payload.outcome"}, "Catch": [_caught("failed")], "End": True},
+                    | {**nothing, "Catch": [_caught("failed")], "End": True},
                     # One slice that fails for good keeps no other from being done; so many of them do.
-                    "failed": self._call({"step": "failed", **given, "error.$": "$.error"})
-                    | {"ResultSelector": {"outcome.$": "$.Payload.outcome"}, "End": True},
+                    "failed": self._call({"step": "failed", **given, "error.$": "$.error"}) | {**nothing, "End": True},
                 },
             },
-            "ResultPath": f"$.{label}",
+            "ResultPath": "$.slices",
             "Catch": [_caught("broken off")],
         }
 

@@ -99,6 +99,9 @@ class Executing(Construct):
                     }
                 },
             ),
+            # Whoever names a key for answers must be able to encrypt with it himself:
+            # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_TransformOutput.html
+            aws_iam.PolicyStatement(sid="Encrypt", actions=["kms:Encrypt"], resources=[storage.key.key_arn]),
         ]
 
     def _telemetry(self) -> list[aws_iam.PolicyStatement]:

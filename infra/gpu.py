@@ -17,7 +17,7 @@ from infra.executing import Executing
 from infra.heavy import HeavyVersion, component_name, endpoint_name
 from infra.scaling import Scaling, sagemaker
 from infra.storage import Storage
-from infra.triton import image
+from infra.triton import QUIET, image
 
 
 class Gpu(Stack):
@@ -57,6 +57,7 @@ class Gpu(Stack):
             for name, value in tags(stage, version).items():
                 Tags.of(beside).add(name, value)
         CfnOutput(self, "HeavyEndpoint", value=endpoint_name(stage))
+        CfnOutput(self, "HeavyInstance", value=versions[0].settings.instance)
         CfnOutput(self, "HeavyVersions", value=",".join(version.id for version in versions))
         CfnOutput(self, "HeavySucceededTopicArn", value=succeeded.topic_arn)
         CfnOutput(self, "HeavyFailedTopicArn", value=failed.topic_arn)
@@ -76,7 +77,7 @@ class Gpu(Stack):
             primary_container=CfnModel.ContainerDefinitionProperty(
                 image=self._image,
                 model_data_url=f"s3://{self._storage.artifacts.bucket_name}/{version.package}",
-                environment={"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": version.model},
+                environment={"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": version.model, **QUIET},
             ),
             vpc_config=inside if self._subnets else None,
             tags=self._tags(version),

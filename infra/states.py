@@ -12,6 +12,14 @@ type Document = dict[str, Any]
 FIRST, ASKING, ORDER, FAILED, OVER = "claim", "ask", "order", "failed", "over"
 JOBS = ("job", "boost")
 ASK_SECONDS = (86_400, 600, 10)
+# Turned away before it began: too many at once, or an image that ECR's cache is still to fetch.
+REFUSED: Document = {
+    "ErrorEquals": ["SageMaker.AmazonSageMakerException", "SageMaker.SageMakerException"],
+    "IntervalSeconds": 60,
+    "BackoffRate": 2,
+    "MaxAttempts": 4,
+    "JitterStrategy": "FULL",
+}
 YEAR_SECONDS = 365 * 86_400  # the longest that Step Functions runs anything
 
 
@@ -125,7 +133,7 @@ class Machine:
             "Parameters": self.jobs[name],
             "ResultPath": "$.trained",  # which nobody reads: what the job left lies in the data bucket
             "TimeoutSeconds": self.job_seconds + 3600,
-            "Retry": [_retry("States.ALL", step.attempts)],
+            "Retry": [REFUSED, _retry("States.ALL", step.attempts)],
             "Catch": [_caught("States.ALL", FAILED)],
             "Next": step.leads["done"],
         }

@@ -3,16 +3,15 @@
 https://docs.aws.amazon.com/step-functions/latest/dg/sagemaker-iam.html
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
 from aws_cdk import Aws, aws_iam
 
 
-def statements(
-    kind: Literal["Training", "Transform"], jobs: str, role: aws_iam.IRole, *, also: Sequence[str] = ()
-) -> list[aws_iam.PolicyStatement]:
-    """`jobs` are the ARNs of the jobs, which run in `role`; `also` are further actions on them."""
+def statements(kind: Literal["Training", "Transform"], jobs: str, role: aws_iam.IRole) -> list[aws_iam.PolicyStatement]:
+    """`jobs` are the ARNs of the jobs, which run in `role`. Step Functions tags each as its own, which takes a right
+    that the page does not name: https://github.com/aws/aws-cdk/issues/32294
+    """
     job, rule = f"{kind}Job", f"rule/StepFunctionsGetEventsForSageMaker{kind}JobsRule"
     return [
         aws_iam.PolicyStatement(
@@ -21,8 +20,8 @@ def statements(
                 f"sagemaker:Create{job}",
                 f"sagemaker:Describe{job}",
                 f"sagemaker:Stop{job}",
+                "sagemaker:AddTags",
                 "sagemaker:ListTags",
-                *also,
             ],
             resources=[jobs],
         ),

@@ -9,6 +9,7 @@ from aws_cdk import Aws, aws_iam
 from aws_cdk.aws_s3_assets import Asset
 from constructs import Construct
 
+from infra import xgboost
 from infra.nag import accept, accept_paths
 from infra.storage import Storage
 
@@ -21,7 +22,7 @@ LOGS = "log-group:/aws/sagemaker/TrainingJobs:*"
 class TrainingRole(aws_iam.Role):
     def __init__(self, scope: Construct, *, storage: Storage, code: Sequence[Asset], image: str) -> None:
         """`image` is the repository of our own container's image, below the cache of public ones."""
-        statements = [*_data(storage), *_program(code), *_image(image), *_telemetry()]
+        statements = [*_data(storage), *_program(code), *_images(image), *_telemetry()]
         super().__init__(
             scope,
             "Role",
@@ -46,7 +47,7 @@ def _data(storage: Storage) -> list[aws_iam.PolicyStatement]:
         _allow("Read", ["s3:GetObject"], [data.arn_for_objects(path) for path in READS]),
         _allow("Write", ["s3:PutObject"], [data.arn_for_objects(path) for path in WRITES]),
         _allow("List", ["s3:ListBucket"], [data.bucket_arn], StringLike={"s3:prefix": [*READS]}),
-        _allow("Key", ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey"], [key]),
+        _allow("Key", ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey", "kms:DescribeKey"], [key]),
         _allow("Volumes", ["kms:CreateGrant"], [key], Bool={"kms:GrantIsForAWSResource": "true"}),
     ]
 
@@ -59,18 +60,18 @@ def _program(code: Sequence[Asset]) -> list[aws_iam.PolicyStatement]:
     ]
 
 
-def _image(repository: str) -> list[aws_iam.PolicyStatement]:
-    """The first job makes the cache fetch it, and the repository with it."""
-    actions = [
-        "ecr:BatchCheckLayerAvailability",
-        "ecr:BatchGetImage",
-        "ecr:BatchImportUpstreamImage",
-        "ecr:CreateRepository",
-        "ecr:GetDownloadUrlForLayer",
+def _images(repository: str) -> list[aws_iam.PolicyStatement]:
+    """The first job makes the cache fetch our own, and the repository with it."""
+    pulling = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+    fetching = ["ecr:BatchImportUpstreamImage", "ecr:CreateRepository"]
+    theirs = [
+        f"arn:{Aws.PARTITION}:ecr:{region}:{account}:repository/{xgboost.REPOSITORY}"
+        for region, account in xgboost.ACCOUNTS.items()
     ]
     return [
         _allow("Registry", ["ecr:GetAuthorizationToken"], ["*"]),
-        _allow("Image", actions, [f"arn:{Aws.PARTITION}:ecr:{PLACE}:repository/{repository}"]),
+        _allow("Image", [*pulling, *fetching], [f"arn:{Aws.PARTITION}:ecr:{PLACE}:repository/{repository}"]),
+        _allow("XGBoost", pulling, theirs),
     ]
 
 

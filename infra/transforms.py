@@ -13,7 +13,7 @@ from infra.config import Stage
 from infra.executing import Executing
 from infra.nag import accept, accept_paths
 from infra.storage import Storage
-from infra.triton import image
+from infra.triton import QUIET, image
 
 PACKAGES = "models/*/versions/*/model.tar.gz"
 ASKED, ANSWERED = "pending/batches/*/asked/*", "pending/batches/*/answers/*"
@@ -44,10 +44,15 @@ class Transforms(Construct):
 
     @property
     def machines(self) -> Document:
-        """What SageMaker is told of each, by name; it takes no key for disks that are the machine's own."""
+        """What SageMaker is told of each, by name; it takes no key for disks that are the machine's own.
+
+        https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_TransformResources.html
+        """
         key = self._storage.key.key_arn
         return {
-            name: {"InstanceType": name} | ({} if instance.own_disk else {"VolumeKmsKeyId": key})
+            name: {"InstanceType": name}
+            | ({} if instance.own_disk else {"VolumeKmsKeyId": key})
+            | ({} if instance.batch_image is None else {"TransformAmiVersion": instance.batch_image})
             for name, instance in INSTANCES.items()
         }
 
@@ -62,7 +67,7 @@ class Transforms(Construct):
             "PrimaryContainer": {
                 "Image": self._image,
                 "ModelDataUrl.$": "$.asking.order.package",
-                "Environment": {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME.$": "$.asking.order.model"},
+                "Environment": {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME.$": "$.asking.order.model", **QUIET},
             },
             **({"VpcConfig": inside} if self._subnets else {}),
             "Tags": self._tags,
@@ -100,7 +105,7 @@ class Transforms(Construct):
                 actions=["sagemaker:CreateModel", "sagemaker:DeleteModel", "sagemaker:AddTags"],
                 resources=[models],
             ),
-            *sync_jobs.statements("Transform", jobs, self._role, also=["sagemaker:AddTags"]),
+            *sync_jobs.statements("Transform", jobs, self._role),
         ]
 
     def accept_on(self, role: Construct) -> None:

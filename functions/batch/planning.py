@@ -18,7 +18,8 @@ SLICE_SECONDS = 60.0  # a function may take fifteen times as long
 MOST_BYTES = 32 << 20  # of a CSV, in one slice
 LEAST_BYTES = 64 << 10
 MOST_ROWS = 262_144
-MOST_SLICES = 10_000
+MANY_SLICES = 10_000
+MOST_SLICES = 50_000  # of more the state machine could not keep what became of them
 HEAD_ROWS = 4096
 
 type Document = dict[str, Any]
@@ -59,6 +60,10 @@ def made(job: Job) -> Document:
     rows = int(min(MOST_ROWS, max(scorer.fixed or 1, speed.rows_per_second * SLICE_SECONDS)))
     rows = job.batch.part_rows or min(rows, scorer.most_rows or rows)
     slices = list(cut_csv(table, file, rows) if isinstance(table, Csv) else cut_parquet(table, rows))
+    if len(slices) > MOST_SLICES:
+        raise InvalidInput(
+            f"it would be {len(slices):,} slices of {rows:,} rows, and {MOST_SLICES:,} are the most: split the file"
+        )
     return {
         "rows": sum(one["rows"] for one in slices),
         "batch_rows": speed.batch_rows,
@@ -97,7 +102,7 @@ def measured(scorer: Scorer, table: Csv | Parquet, file: BinaryIO) -> Speed:
 def cut_csv(table: Csv, file: BinaryIO, rows: int) -> Iterator[Document]:
     """Between records, so that each slice holds at most so many; the file is read once from end to end."""
     size = max(LEAST_BYTES, min(MOST_BYTES, table.size))
-    size = max(size, table.size // MOST_SLICES)
+    size = max(size, table.size // MANY_SLICES)
     file.seek(table.header.start)
     for block in blocks(file, table.header.delimiter, start=table.header.start, size=size, most_rows=rows):
         yield {"start": block.start, "end": block.start + len(block.data), "line": block.line, "first": block.row,
@@ -107,7 +112,7 @@ def cut_csv(table: Csv, file: BinaryIO, rows: int) -> Iterator[Document]:
 def cut_parquet(table: Parquet, rows: int) -> Iterator[Document]:
     """Along row groups where they are small enough, else within them."""
     groups = [table.metadata.row_group(group).num_rows for group in range(table.metadata.num_row_groups)]
-    rows = max(rows, sum(groups) // MOST_SLICES)
+    rows = max(rows, sum(groups) // MANY_SLICES)
     first = count = 0
     for group in (one for one in groups if one):
         if count and count + group > rows:

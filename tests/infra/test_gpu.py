@@ -198,7 +198,9 @@ def test_the_container_is_awss_own_and_loads_the_package(gpu: Stacks) -> None:
     container = gpu.one("SageMaker::Model", "Modelticketsv3")["PrimaryContainer"]
     assert str(container["Image"]).endswith(f".dkr.ecr.${{AWS::Region}}.${{AWS::URLSuffix}}/{TRITON}")
     assert container["ModelDataUrl"] == "s3://${Artifacts}/models/tickets/versions/3/model.tar.gz"
-    assert container["Environment"] == {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": "tickets"}
+    assert container["Environment"] == {
+        "SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": "tickets", "SAGEMAKER_TRITON_LOG_VERBOSE": "false"
+    }  # fmt: skip
     assert TRITON_ACCOUNTS["us-east-1"] == TRITON_ACCOUNTS["eu-west-1"] == "763104351884"
     assert all(len(account) == 12 for account in TRITON_ACCOUNTS.values())
 

@@ -131,6 +131,7 @@ def test_several_machines_boost_each_on_its_own_part_of_the_rows(machine: dict[s
 
 def test_the_state_machine_may_pass_the_jobs_role_to_sagemaker_alone(with_jobs: Stacks) -> None:
     statements = policy(with_jobs, "MachineRole")
+    assert "sagemaker:AddTags" in statements["Jobs"]["Action"], "Step Functions tags the jobs that it starts"
     assert statements["Role"]["Action"] == "iam:PassRole"
     assert statements["Role"]["Resource"] == "${JobsRole.Arn}"
     assert statements["Role"]["Condition"] == {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}}
@@ -143,6 +144,10 @@ def test_a_job_reads_uploads_and_runs_and_writes_runs(with_jobs: Stacks) -> None
     assert statements["Read"]["Resource"] == ["${Data.Arn}/training/*", "${Data.Arn}/runs/*"]
     assert statements["Write"]["Resource"] == "${Data.Arn}/runs/*"
     assert statements["Image"]["Resource"].endswith(":repository/lastmile-dev/lambda/python")
+    assert "kms:Encrypt" in statements["Key"]["Action"], "whoever names a key for a result must be able to use it"
+    assert set(statements["XGBoost"]["Action"]) < set(statements["Image"]["Action"])
+    image = f"arn:${{AWS::Partition}}:ecr:eu-central-1:{xgboost.ACCOUNTS['eu-central-1']}:repository/sagemaker-xgboost"
+    assert image in statements["XGBoost"]["Resource"]
     trust = with_jobs.one("IAM::Role", "JobsRole")["AssumeRolePolicyDocument"]["Statement"]
     assert trust[0]["Condition"] == {"StringEquals": {"aws:SourceAccount": "${AWS::AccountId}"}}
 

@@ -149,7 +149,7 @@ def test_without_it_nothing_of_it_is_deployed(dev: Stacks) -> None:
     assert "LASTMILE_TRANSFORMS" not in template
 
 
-@pytest.mark.parametrize("instance", ["ml.g4dn.xlarge", "ml.p3.2xlarge"])
+@pytest.mark.parametrize("instance", ["ml.g4dn.xlarge", "ml.g6.xlarge", "ml.p3.2xlarge"])
 def test_sagemaker_accepts_the_model_and_the_job(folder: Path, stacks: Stacks, instance: str) -> None:
     states, said = definition(stacks)["States"], order(folder, instance)
     model = resolved(states[batch_states.MODEL]["Parameters"], said)
@@ -165,7 +165,7 @@ def test_sagemaker_accepts_the_model_and_the_job(folder: Path, stacks: Stacks, i
     assert model["PrimaryContainer"] == {
         "Image": f"763104351884.dkr.ecr.eu-central-1.amazonaws.com/{TRITON}",
         "ModelDataUrl": "s3://artifacts/models/tickets/versions/7/model.tar.gz",
-        "Environment": {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": "tickets"},
+        "Environment": {"SAGEMAKER_TRITON_DEFAULT_MODEL_NAME": "tickets", "SAGEMAKER_TRITON_LOG_VERBOSE": "false"},
     }
     assert found["TransformInput"]["SplitType"] == "None"
     place = "pending/batches/tickets/0123456789abcdef"
@@ -176,6 +176,8 @@ def test_sagemaker_accepts_the_model_and_the_job(folder: Path, stacks: Stacks, i
     assert found["MaxConcurrentTransforms"] * found["MaxPayloadInMB"] <= 100
     assert found["TransformResources"]["InstanceCount"] == 3
     assert ("VolumeKmsKeyId" in found["TransformResources"]) is not INSTANCES[instance].own_disk
+    assert job["TransformResources"].get("TransformAmiVersion") == INSTANCES[instance].batch_image
+    assert (INSTANCES[instance].batch_image is not None) is (instance == "ml.g6.xlarge")
 
 
 def test_the_job_reads_requests_and_packages_and_writes_answers_and_nothing_else(stacks: Stacks) -> None:
@@ -184,6 +186,7 @@ def test_the_job_reads_requests_and_packages_and_writes_answers_and_nothing_else
     assert found["Asked"]["Resource"] == "${Data.Arn}/pending/batches/*/asked/*"
     assert found["Answers"]["Resource"] == "${Data.Arn}/pending/batches/*/answers/*"
     assert found["Logs"]["Resource"].endswith(":log-group:/aws/sagemaker/TransformJobs:*")
+    assert (found["Encrypt"]["Action"], found["Encrypt"]["Resource"]) == ("kms:Encrypt", "${Key.Arn}")
     assert "Topics" not in found
 
 
@@ -192,6 +195,7 @@ def test_the_state_machine_makes_models_and_jobs_of_its_stage(stacks: Stacks) ->
     place = "arn:${AWS::Partition}:sagemaker:${AWS::Region}:${AWS::AccountId}"
     assert found["Models"]["Resource"] == f"{place}:model/lastmile-dev-*"
     assert found["Jobs"]["Resource"] == f"{place}:transform-job/lastmile-dev-*"
+    assert "sagemaker:AddTags" in found["Jobs"]["Action"], "Step Functions tags the jobs that it starts"
     assert found["Role"]["Resource"] == "${TransformsExecutingRole.Arn}"
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from cli.deploy import cost_of, deployment_of
+from cli.deploy import check_instance, deployment_of, outputs_of
+from cli.errors import CommandFailed
 from cli.heavy import context_of, wanted
 from cli.target import Access, Credentials, Options
 from infra.heavy import chosen
@@ -96,8 +97,16 @@ def test_the_local_aws_has_no_gpus(lastmile: Any, words: tuple[str, ...]) -> Non
 
 def test_the_price_is_read_from_the_template(tmp_path: Path) -> None:
     template = tmp_path / "Lastmile-dev-Gpu.template.json"
-    template.write_text(json.dumps({"Outputs": {"HeavyCost": {"Value": "Cost: little"}}}))
-    assert cost_of(template) == "Cost: little"
+    outputs = {"HeavyCost": {"Value": "Cost: little"}, "HeavyFailedTopicArn": {"Value": {"Ref": "Failed"}}}
+    template.write_text(json.dumps({"Outputs": outputs}))
+    assert outputs_of(template) == {"HeavyCost": "Cost: little"}
+
+
+def test_another_kind_of_instance_is_refused_as_long_as_the_endpoint_is_there() -> None:
+    with pytest.raises(CommandFailed, match="has ml.g5.xlarge, the versions want ml.g6.xlarge") as refused:
+        check_instance({"HeavyInstance": "ml.g6.xlarge"}, {"HeavyInstance": "ml.g5.xlarge"})
+    assert "lastmile heavy remove" in str(refused.value.next_step)
+    check_instance({"HeavyInstance": "ml.g6.xlarge"}, {"HeavyInstance": "ml.g6.xlarge"})
 
 
 class Target:

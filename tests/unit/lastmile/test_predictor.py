@@ -19,12 +19,14 @@ from lastmile.errors import (
     VersionRejected,
 )
 from lastmile.model import OnnxModel
-from lastmile.predictor import Predictor, choose
+from lastmile.predictor import Predictor, check_feeds, choose
 from lastmile.registry import Registry, Release
 from lastmile.spec import ModelSpec
 from lastmile.store import Store
+from lastmile.tensors import TensorSpec
 
 WHO: Any = {"actor": "test", "why": "test"}
+SHAPES: dict[str, tuple[int, ...]] = {"fixed": (1, 2), "x": (-1, 2), "y": (-1,), "none": ()}
 ROW = {"x": np.ones((1, 3), np.float32)}
 
 
@@ -335,6 +337,14 @@ def test_feeds_must_be_the_models_inputs(world: World) -> None:
         world.predictor.run(served, {**ROW, "z": ROW["x"]})
     with pytest.raises(InvalidInput, match="does not fit"):
         world.predictor.run(served, {"x": np.ones((1, 2), np.float32)})
+
+
+def test_inputs_are_of_the_same_rows_where_their_leading_axis_is_free() -> None:
+    inputs = {name: TensorSpec(name, "FP32", shape) for name, shape in SHAPES.items()}
+    feeds = {"fixed": np.ones((1, 2)), "x": np.ones((3, 2)), "y": np.ones(3), "none": np.ones(())}
+    check_feeds(inputs, feeds)
+    with pytest.raises(InvalidInput, match="input 'x' has 3 rows and input 'y' has 2"):
+        check_feeds(inputs, {**feeds, "y": np.ones(2)})
 
 
 def test_the_capture_says_what_was_answered(world: World) -> None:

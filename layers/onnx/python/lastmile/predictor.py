@@ -305,7 +305,7 @@ def choose(release: Release, routing_key: str | None) -> tuple[int | None, str]:
 
 
 def check_feeds(inputs: dict[str, TensorSpec], feeds: dict[str, Array]) -> None:
-    """Raise InvalidInput unless there is exactly one fitting array for each input."""
+    """Raise InvalidInput unless there is exactly one fitting array for each input, and all of the same rows."""
     if feeds.keys() != inputs.keys():
         for name in feeds:
             if name not in inputs:
@@ -314,6 +314,21 @@ def check_feeds(inputs: dict[str, TensorSpec], feeds: dict[str, Array]) -> None:
         raise InvalidInput(f"missing input{'s' if len(missing) > 1 else ''}: {', '.join(missing)}")
     for name, array in feeds.items():
         check_fits(inputs[name], array)
+    if len(feeds) > 1:
+        _check_rows(inputs, feeds)
+
+
+def _check_rows(inputs: dict[str, TensorSpec], feeds: dict[str, Array]) -> None:
+    """A leading axis of any length is that of the rows, of which every input has as many."""
+    first, rows = "", -1
+    for name, array in feeds.items():
+        if inputs[name].shape[:1] != (-1,):
+            continue
+        found = array.shape[0]
+        if rows == -1:
+            first, rows = name, found
+        elif found != rows:
+            raise InvalidInput(f"input '{first}' has {rows} rows and input '{name}' has {found}: send as many of each")
 
 
 def _labelled(release: Release, label: str) -> tuple[int | None, str]:

@@ -95,6 +95,19 @@ def test_a_cascade_needs_probabilities_of_a_classification() -> None:
         assert validate(document | broken | {"heavy": {"mode": "always"}}).heavy
 
 
+@pytest.mark.parametrize("shape", [[-1], [-1, 2, 2]])
+def test_a_cascade_needs_the_probabilities_of_each_row(shape: list[int]) -> None:
+    document = spec(heavy={"mode": "cascade"})
+    (probabilities,) = (output for output in document["outputs"] if output["name"] == "probabilities")
+    probabilities["shape"] = [-1, -1]
+    probabilities.pop("columns", None)
+    assert validate(document).heavy
+    probabilities["shape"] = shape
+    with pytest.raises(InvalidSpec, match=r"heavy.mode: a cascade needs 'probabilities' of shape \[rows, classes\]"):
+        validate(document)
+    assert validate(document | {"heavy": {"mode": "always"}}).heavy
+
+
 def test_the_heavy_side_takes_batches() -> None:
     document = spec(heavy={"mode": "always"})
     document["inputs"][0]["shape"] = [1, 2]

@@ -208,6 +208,9 @@ def _heavy_problems(spec: ModelSpec) -> Iterator[str]:
         probabilities = found.get("probabilities")
         if spec.task != "classification" or probabilities is None or probabilities.datatype != "FP32":
             yield "heavy.mode: a cascade needs a classification with the FP32 output 'probabilities'"
+        elif len(probabilities.shape) != 2:
+            shape = list(probabilities.shape)
+            yield f"heavy.mode: a cascade needs 'probabilities' of shape [rows, classes], not {shape}"
     for kind in ("inputs", "outputs"):
         for index, tensor in enumerate(getattr(spec, kind)):
             if tensor.shape[:1] != (-1,):

@@ -1,6 +1,8 @@
 """The client against a host that answers as it is told, and against what boto3 sends."""
 
 import json
+import os
+import resource
 import socket
 import threading
 import time
@@ -222,6 +224,41 @@ def test_a_connection_that_the_host_closed_meanwhile_is_not_used_again(host: Hos
     # Closed by the host after an answer that did not say so.
     host.answer = lambda host: None if len(host.requests) == 2 else (200, {}, b"again")
     assert invoke(client) == b"again"
+    assert len(host.connections) == 2
+
+
+@pytest.fixture
+def descriptors() -> Iterator[None]:
+    """All below 1024 are taken."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 2048:
+        pytest.skip("a process may not have so many descriptors here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    held: list[int] = []
+    while not held or held[-1] < 1024:
+        held.append(os.dup(0))
+    yield
+    for one in held:
+        os.close(one)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("descriptors")
+def test_a_process_may_have_more_than_a_thousand_descriptors(host: Host, runtime: Open) -> None:
+    host.answer = lambda _: (200, {}, b"yes")
+    client = runtime()
+    assert [invoke(client) for _ in range(3)] == [b"yes"] * 3
+    assert len(host.connections) == 1
+
+
+def test_a_kept_connection_that_is_broken_is_not_used_again(host: Host, runtime: Open) -> None:
+    host.answer = lambda _: (200, {}, b"yes")
+    client = runtime()
+    invoke(client)
+    ((connection, _),) = client._connections._idle
+    assert connection.sock is not None
+    connection.sock.close()  # whose descriptor is -1 from now on
+    assert invoke(client) == b"yes"
     assert len(host.connections) == 2
 
 

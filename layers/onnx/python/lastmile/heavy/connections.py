@@ -4,7 +4,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection, RemoteDisconnected
-from select import select
+from select import POLLIN, poll
 from threading import Lock
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -87,8 +87,7 @@ class Connections:
                 if not self._idle:
                     return None
                 connection, since = self._idle.pop()
-            # What can be read before anything was asked is the end of the connection.
-            if now - since < IDLE_SECONDS and not select([connection.sock], [], [], 0)[0]:
+            if now - since < IDLE_SECONDS and _is_silent(connection):
                 return connection
             connection.close()
 
@@ -114,6 +113,16 @@ class Connections:
         except OSError as error:
             raise EndpointUnavailable("failing", f"{self.host} cannot be reached: {error}", retry_safe=True) from error
         return connection
+
+
+def _is_silent(connection: HTTPConnection) -> bool:
+    """What can be read before anything was asked is the end of the connection."""
+    try:
+        poller = poll()  # `select` cannot look at descriptors from 1024 on
+        poller.register(connection.sock, POLLIN)
+        return not poller.poll(0)
+    except (OSError, ValueError):
+        return False
 
 
 class _NotSent(OSError):

@@ -383,6 +383,12 @@ BAD = [
         says("inputs[0].data[0] is nan"),
     ),
     Case(
+        "torch text in another encoding",
+        Sent("POST", "/predictions/echo", "grüße".encode("latin-1"), {"content-type": "text/plain"}),
+        400,
+        says("the text is not UTF-8 at byte 2", key="message"),
+    ),
+    Case(
         "NaN far down",
         post("/v1/models/digits:predict", b'{"instances": ' + b"[" * 900 + b"NaN" + b"]" * 900 + b"}"),
         400,

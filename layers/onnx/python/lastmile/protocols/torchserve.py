@@ -5,6 +5,7 @@ https://pytorch.org/serve/inference_api.html
 
 from typing import Any
 
+from lastmile.errors import InvalidInput
 from lastmile.predictor import Predictor, Served
 from lastmile.protocols.messages import Request, Response, json_response, parse_json, version_number
 from lastmile.protocols.rows import feeds_from_columns, feeds_from_instances, rows_of
@@ -28,7 +29,7 @@ def predict(predictor: Predictor, request: Request, model: str, version: str | N
         model, version=None if version is None else version_number(version), routing_key=request.routing_key()
     )
     if request.headers.get("content-type", "").startswith("text/"):
-        body: Any = request.content().decode(errors="surrogateescape")
+        body: Any = _text(request.content())
     else:
         body = parse_json(request.content(), "the body")
     feeds, single = _feeds(body, served)
@@ -45,6 +46,13 @@ def ping(predictor: Predictor, request: Request) -> Response:
 def error_response(status: int, message: str) -> Response:
     kind = EXCEPTIONS.get(status, "InternalServerException")
     return json_response({"code": status, "type": kind, "message": message}, status=status)
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"the text is not UTF-8 at byte {error.start}") from None
 
 
 def _feeds(body: Any, served: Served) -> tuple[dict[str, Array], bool]:

@@ -20,6 +20,7 @@ from functions.inference.local_endpoint import LocalEndpoint
 from functions.inference.metrics import Metrics
 from functions.inference.server_door import ServerDoor
 from functions.inference.serving import Serving
+from lastmile import predictor
 from lastmile.capture import Capture, read_line
 from lastmile.errors import InvalidArtefact, LastmileError, MissingSettings
 from lastmile.heavy.packaging import Repository, packed
@@ -357,6 +358,20 @@ def test_a_prediction_nobody_waits_for_is_not_found(room: Room, name: str) -> No
     assert room.door(Sent("GET", f"/v1/predictions/{name}")).status == 404
 
 
+def test_of_a_prediction_that_has_expired_in_part_no_path_is_told(room: Room) -> None:
+    room.endpoint.set({"asleep": True, "wake_seconds": 0.1})
+    location = room.ask(LATER).headers["location"]
+    assert room.wait(location).status == 200
+    client = boto3.client("s3", endpoint_url=room.environ["AWS_ENDPOINT_URL"], **KEYS)
+    bucket = room.environ["LASTMILE_DATA"].removeprefix("s3://")
+    client.delete_object(Bucket=bucket, Key=f"pending/{location.rpartition('/')[2]}/asked.bin")
+    client.close()
+    got = room.door(Sent("GET", location))
+    assert got.status == 404
+    said = f"there is no prediction '{location.rpartition('/')[2]}' whose answer is waited for"
+    assert json.loads(got.body) == {"error": said}
+
+
 def test_an_endpoint_that_fails_is_left_alone_and_found_again(room: Room) -> None:
     room.endpoint.set({"asleep": True, "wake_seconds": 60})
     for _ in range(20):
@@ -440,23 +455,46 @@ def test_every_door_says_the_same(room: Room) -> None:
             assert door(Sent("GET", location)).status == 202, name
 
 
-def test_a_shadow_waits_for_nothing(room: Room, artifacts: str) -> None:
+def shadowed(room: Room, model: str, heavy: Heavy) -> None:
+    """A light champion, version 1, and a heavy shadow, version 2."""
     registry = Registry(room.serving.store)
     facts: Any = {"metrics": {}, "lineage": {}, "compression": {}, **WHO}
-    spec = ModelSpec("plain", "classification", "", DIGITS.inputs, DIGITS.outputs)
+    spec = ModelSpec(model, "classification", "", DIGITS.inputs, DIGITS.outputs)
     plain = registry.push(spec, classifier(3), signature=DIGITS, **facts)
-    heavy = Heavy("always", asleep="accepted")
     files = {"model.tar.gz": package(classifier(HEAVY))}
-    later = ModelSpec("plain", "classification", "", DIGITS.inputs, DIGITS.outputs, backend="sagemaker", heavy=heavy)
+    later = ModelSpec(model, "classification", "", DIGITS.inputs, DIGITS.outputs, backend="sagemaker", heavy=heavy)
     shadow = registry.push(later, classifier(LIGHT), signature=DIGITS, files=files, **facts)
-    registry.promote("plain", plain.version, **WHO)
-    registry.shadow("plain", shadow.version, **WHO)
+    registry.promote(model, plain.version, **WHO)
+    registry.shadow(model, shadow.version, **WHO)
+
+
+def test_a_shadow_waits_for_nothing(room: Room) -> None:
+    shadowed(room, "plain", Heavy("always", asleep="accepted"))
     room.endpoint.set({"asleep": True, "wake_seconds": 60})
     assert "lastmile-tier" not in room.ask("plain").headers
     first, beside = room.records()
     assert (first.role, first.tier) == ("champion", None)
     assert (beside.role, beside.tier, beside.degraded) == ("shadow", "light", "asleep")
     assert room.endpoint.counts["asynchronous"] == 0
+
+
+def test_an_answer_hardly_waits_for_a_shadow_whose_endpoint_is_slow(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictor, "SHADOW_SECONDS", 0.2)
+    shadowed(room, "slowly", Heavy("always", asleep="degraded", deadline_seconds=10.0))
+    room.ask("slowly")
+    room.endpoint.set({"slow_seconds": 2.0})
+    began = time.monotonic()
+    for _ in range(8):
+        assert room.ask("slowly").status == 200
+    assert time.monotonic() - began < 2.0
+    assert room.endpoint.counts["invocations"] == 2
+    beside = [(record.tier, record.degraded) for record in room.records() if record.role == "shadow"]
+    assert beside == [("heavy", None)] + [("light", "slow")] * 8
+    room.endpoint.set({"slow_seconds": 0})
+    pinned = room.door(post("/v2/models/slowly/versions/2/infer", v2(tensor())))
+    assert pinned.headers["lastmile-tier"] == "heavy"  # whoever gives it its time asks it all the same
 
 
 def test_boto3_speaks_to_the_local_endpoint(room: Room, environ: dict[str, str]) -> None:

@@ -83,12 +83,16 @@ class Pending:
             ulid_milliseconds(prediction_id)
             data = self._store.get(f"{FOLDER}/{prediction_id}/meta.json").data
         except (NotFound, ValueError):
-            raise NotFound(f"there is no prediction '{prediction_id:.40}' whose answer is waited for") from None
+            raise _not_found(prediction_id) from None
         found: dict[str, Any] = orjson.loads(data)
         return Meta(**{**found, "parts": [(rows, content_type) for rows, content_type in found["parts"]]})
 
     def asked(self, meta: Meta) -> bytes:
-        return self._store.get(f"{FOLDER}/{meta.id}/asked.bin").data
+        """Raises NotFound: objects of one day do not expire all at once."""
+        try:
+            return self._store.get(f"{FOLDER}/{meta.id}/asked.bin").data
+        except NotFound:
+            raise _not_found(meta.id) from None
 
     def answers(self, meta: Meta, decode: Decode) -> list[list[Array]] | Failed | None:
         """The outputs of each part, as `decode` reads them; None as long as one is missing."""
@@ -176,6 +180,10 @@ class Pending:
             return self._store.get(path).data
         except NotFound:
             return None
+
+
+def _not_found(prediction_id: str) -> NotFound:
+    return NotFound(f"there is no prediction '{prediction_id:.40}' whose answer is waited for")
 
 
 def _placed_path(meta: Meta, part: int, attempt: int) -> str:

@@ -269,6 +269,18 @@ def test_an_answer_that_comes_later_is_the_protocols_own(room: Room, switches: A
     assert (record.id, record.rows) == (document["prediction_id"], 40)
 
 
+def test_rows_that_are_all_unsure_are_the_heavy_sides_now_and_later(room: Room) -> None:
+    rows = ROWS[expected(ROWS)[2]][:3]
+    assert room.ask(BOTH, rows).headers["lastmile-tier"] == "heavy"
+    room.endpoint.set({"asleep": True, "wake_seconds": 0.1})
+    got = room.ask(BOTH, rows)
+    assert got.status == 202
+    answered = room.wait(got.headers["location"])
+    same(answered, session(HEAVY)(rows))
+    assert answered.headers["lastmile-tier"] == "heavy"
+    assert [(record.tier, record.heavy_rows) for record in room.records()] == [("heavy", 3)] * 2
+
+
 def test_a_version_may_have_no_light_side(room: Room) -> None:
     assert room.serving.predictor.preload([ALONE]) == [ALONE]
     assert room.endpoint.counts["invocations"] == 0  # nothing is woken before somebody asks

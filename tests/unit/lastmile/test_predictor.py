@@ -329,6 +329,47 @@ def test_a_failing_shadow_does_not_touch_the_answer(
     assert "shadow" in capsys.readouterr().err
 
 
+def test_a_shadow_that_cannot_be_loaded_is_tried_again_only_after_a_while(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.answer()
+    world.registry.shadow("lin", 3, **WHO)
+    genuine = OnnxModel.receive
+    monkeypatch.setattr(OnnxModel, "receive", lambda *_, **how: OnnxModel.open(b"rotten", threads=1))
+    world.clock.now += 10.0
+    for _ in range(5):
+        assert world.answer()[0] == 1
+    assert capsys.readouterr().err.count("shadow of model 'lin' cannot be loaded") == 1
+    monkeypatch.setattr(OnnxModel, "receive", genuine)
+    world.clock.now += 10.0
+    assert world.answer()[0] == 1
+    assert [record["role"] for record in world.captures()][-2:] == ["champion", "shadow"]
+
+
+def test_a_shadow_of_other_inputs_does_not_touch_the_answer(
+    world: World, two_in_two_out: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    signature = OnnxModel.open(two_in_two_out, threads=1).signature
+    spec = ModelSpec("lin", "regression", "", signature.inputs, signature.outputs)
+    facts: Any = {"metrics": {}, "lineage": {}, "compression": {}, **WHO}
+    other = world.registry.push(spec, two_in_two_out, signature=signature, **facts)
+    world.registry.shadow("lin", other.version, **WHO)
+    assert world.answer()[0] == 1
+    assert "the shadow of model 'lin' failed: input 'x' is unknown" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("took", "left"), [(0.1, 1.0), (20_000.0, 1.0), (27_500.0, 0.5), (40_000.0, 0.0)])
+def test_a_shadow_that_an_answer_waits_for_gets_a_second_of_what_is_left(
+    world: World, took: float, left: float
+) -> None:
+    assert world.predictor._shadow_seconds(took) == left
+
+
+def test_a_shadow_that_nobody_waits_for_has_its_own_time(linear: Callable[..., bytes]) -> None:
+    world = World(linear, spawn_shadow=lambda task: task())
+    assert world.predictor._shadow_seconds(0.1) is None
+
+
 def test_feeds_must_be_the_models_inputs(world: World) -> None:
     served = world.predictor.resolve("lin")
     with pytest.raises(InvalidInput, match="missing input: x"):

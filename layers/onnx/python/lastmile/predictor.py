@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from lastmile.heavy.opening import Heavy
 
 LABELS = ("champion", "challenger", "shadow", "previous")
+SHADOW_SECONDS = 1.0  # that an answer waits for the heavy side of a shadow, where it has to wait at all
+REQUEST_SECONDS = 28.0  # at 29 s Lambda ends, and the answer with it
 OLDEST_CAPTURE = 82_800.0  # seconds: whoever keeps captures takes none that is a day older than its line
 
 type Record = Callable[..., None]  # with the arguments of lastmile.capture.Capture
@@ -63,7 +65,8 @@ class Predictor:
     makes no network call. While one caller reads it, the others go on with the release they know. A new version is
     loaded before the release that names it takes effect, and if it cannot be loaded the old release stays.
     `spawn` runs what the answer need not wait for: refreshes of a known release, and shadow runs unless
-    `spawn_shadow` does; that one may drop a task when there are too many.
+    `spawn_shadow` does; that one may drop a task when there are too many. Where that is `call_now` the answer waits
+    for the shadow, whose heavy side then gets SHADOW_SECONDS.
     """
 
     def __init__(
@@ -88,6 +91,9 @@ class Predictor:
         # The method itself: calling an instance packs and unpacks the arguments, in 0.5 µs.
         self._capture: Record | None = None if capture is None else capture.__call__  # type: ignore[operator]
         self._spawn_shadow = spawn_shadow or spawn
+        self._clock = clock
+        self._release_seconds = release_seconds
+        self._unloadable: dict[tuple[str, int], float] = {}  # shadows, and when each is tried again
 
     def resolve(
         self,
@@ -142,7 +148,8 @@ class Predictor:
         shadow = served.shadow
         if shadow is not None:
             beside = Served(served.model, shadow.manifest.version, "shadow", shadow)
-            self._spawn_shadow(lambda: self._run_quietly(beside, feeds, prediction.id))
+            seconds = self._shadow_seconds(prediction.milliseconds)
+            self._spawn_shadow(lambda: self._run_quietly(beside, feeds, prediction.id, seconds))
         return prediction
 
     def settle(
@@ -222,18 +229,32 @@ class Predictor:
         for version in (release.challenger, release.champion):
             if version is not None:
                 self._versions.load(release, version)
+        if release.shadow is not None:
+            self._load_shadow(release, release.shadow)
 
     def _load_shadow(self, release: Release, version: int) -> Loaded | None:
+        """None for one that cannot be loaded, and for a while after that."""
+        key = (release.model, version)
+        if self._unloadable and self._clock() < self._unloadable.get(key, 0.0):
+            return None
         try:
             return self._versions.load(release, version)
         except LastmileError as error:
             warn(f"the shadow of model '{release.model}' cannot be loaded: {error}")
+            self._unloadable[key] = self._clock() + self._release_seconds
             return None
 
-    def _run_quietly(self, served: Served, feeds: dict[str, Array], prediction_id: str) -> None:
+    def _shadow_seconds(self, milliseconds: float) -> float | None:
+        """What a shadow's heavy side gets after an answer that took so long; None where nobody waits for it."""
+        if self._spawn_shadow is not call_now:
+            return None
+        return max(0.0, min(SHADOW_SECONDS, REQUEST_SECONDS - milliseconds / 1e3))
+
+    def _run_quietly(self, served: Served, feeds: dict[str, Array], prediction_id: str, seconds: float | None) -> None:
         """A shadow's answer goes to the capture alone, and so does its failure."""
         try:
-            self._captured(served, feeds, list(served.loaded.outputs), prediction_id)
+            check_feeds(served.loaded.inputs, feeds)  # its signature may be another one
+            self._captured(served, feeds, list(served.loaded.outputs), prediction_id, seconds=seconds)
         except LastmileError as error:
             warn(f"the shadow of model '{served.model}' failed: {error}")
 
@@ -244,6 +265,7 @@ class Predictor:
         names: list[str],
         prediction_id: str,
         decide: Decide | None = None,
+        seconds: float | None = None,
     ) -> Prediction:
         loaded = served.loaded
         at = time.time()
@@ -258,7 +280,8 @@ class Predictor:
             if loaded.tiers is None:
                 outputs = dict(zip(names, loaded.model.run(names, feeds), strict=True))
             else:
-                outputs, tier = loaded.tiers.answer(names, feeds, may_wait=served.role != "shadow")
+                may_wait = served.role != "shadow"
+                outputs, tier = loaded.tiers.answer(names, feeds, may_wait=may_wait, seconds=seconds)
             ended = time.perf_counter_ns()
             if decide is not None:
                 decisions = decide(outputs)

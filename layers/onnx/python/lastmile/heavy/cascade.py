@@ -49,8 +49,10 @@ class Tiers:
         self._policy = policy
         self._can_wait = can_wait
 
-    def answer(self, names: list[str], feeds: Feeds, *, may_wait: bool = True) -> tuple[Outputs, Tier]:
-        """`may_wait`: whoever asks can come back for the answer."""
+    def answer(
+        self, names: list[str], feeds: Feeds, *, may_wait: bool = True, seconds: float | None = None
+    ) -> tuple[Outputs, Tier]:
+        """`may_wait`: whoever asks can come back for the answer. `seconds`: all that the heavy side gets, and once."""
         self.heavy.check_size(feeds)
         light, rows = None, None
         if self._policy.mode == "cascade" and self.light is not None:
@@ -62,7 +64,7 @@ class Tiers:
         started = time.perf_counter()
         try:
             self._check_bytes(asked)
-            found = dict(zip(names, self.heavy.run(names, asked), strict=True))
+            found = dict(zip(names, self.heavy.run(names, asked, seconds=seconds), strict=True))
             took = (time.perf_counter() - started) * 1e3
             return merged(light, found, rows, names, total=rows_of(feeds), took=took)
         except EndpointUnavailable as error:

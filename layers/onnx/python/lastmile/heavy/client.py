@@ -79,14 +79,22 @@ class Runtime:
         self._lock = Lock()
 
     def invoke(
-        self, endpoint: str, component: str, body: bytes, *, content_type: str, inference_id: str, seconds: float
+        self,
+        endpoint: str,
+        component: str,
+        body: bytes,
+        *,
+        content_type: str,
+        inference_id: str,
+        seconds: float,
+        retries: int = RETRIES,
     ) -> Answer:
         headers = {
             "Content-Type": content_type,
             "X-Amzn-SageMaker-Inference-Component": component,
             "X-Amzn-SageMaker-Inference-Id": inference_id,
         }
-        reply = self._ask(f"/endpoints/{endpoint}/invocations", headers, body, Deadline(seconds))
+        reply = self._ask(f"/endpoints/{endpoint}/invocations", headers, body, Deadline(seconds), retries)
         return Answer(reply.headers.get("content-type", ""), reply.body)
 
     def invoke_async(
@@ -109,14 +117,16 @@ class Runtime:
         self._connections.close()
         self._credentials = None
 
-    def _ask(self, path: str, headers: Mapping[str, str], body: bytes, deadline: Deadline) -> Reply:
+    def _ask(
+        self, path: str, headers: Mapping[str, str], body: bytes, deadline: Deadline, retries: int = RETRIES
+    ) -> Reply:
         """Sent again only where it was not worked on, and only while there is time."""
-        for attempt in range(RETRIES + 1):
+        for attempt in range(retries + 1):
             try:
                 return self._ask_once(path, headers, body, deadline)
             except EndpointUnavailable as error:
                 pause = random.uniform(0.5, 1.0) * PAUSE_SECONDS * 2**attempt  # noqa: S311 no secret
-                if not error.retry_safe or attempt == RETRIES or pause >= deadline.left():
+                if not error.retry_safe or attempt == retries or pause >= deadline.left():
                     raise
                 self._pause(pause)
         raise AssertionError  # the last attempt returns or raises

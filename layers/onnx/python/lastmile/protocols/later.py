@@ -9,7 +9,7 @@ from typing import Any
 
 from lastmile.capture import Tier
 from lastmile.errors import AnswerLater, ModelFailed, NotFound
-from lastmile.heavy.backend import joined
+from lastmile.heavy.backend import joined, rows_of
 from lastmile.heavy.pending import Failed, Meta, Pending
 from lastmile.predictor import Decide, Later, Prediction, Predictor, Served, check_feeds
 from lastmile.protocols.messages import JSON, Request, Response, provenance
@@ -111,7 +111,7 @@ class _Settling:
         return self._predictor.settle(
             Later(meta.id, meta.at, served, feeds),
             answered,
-            tier=Tier("heavy" if meta.rows is None else "cascade", heavy_rows),
+            tier=Tier("heavy" if heavy_rows == rows_of(feeds) else "cascade", heavy_rows),
             decide=decide,
             is_first=lambda: self._pending.is_first(meta),
         )

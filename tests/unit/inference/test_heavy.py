@@ -370,6 +370,32 @@ def test_a_prediction_nobody_waits_for_is_not_found(room: Room, name: str) -> No
     assert room.door(Sent("GET", f"/v1/predictions/{name}")).status == 404
 
 
+def test_what_a_version_has_promised_it_answers_though_it_was_rejected_since(room: Room, artifacts: str) -> None:
+    registry = Registry(room.serving.store)
+    heavy = Heavy("always", asleep="accepted", deadline_seconds=0.5)
+    spec = ModelSpec(
+        "turned", "classification", "", DIGITS.inputs, DIGITS.outputs, backend="sagemaker", heavy=heavy, decision=READ
+    )
+    facts: Any = {"metrics": {}, "lineage": {}, "compression": {}, **WHO}
+    for _ in range(2):
+        files = {"model.tar.gz": package(classifier(HEAVY))}
+        registry.push(spec, classifier(LIGHT), signature=DIGITS, files=files, **facts)
+    registry.promote("turned", 1, **WHO)
+    room.endpoint.set({"asleep": True, "wake_seconds": 0.1})
+    asked = [room.ask("turned"), room.door(post("/v1/models/turned:decide", {"instances": ROWS[:1].tolist()}))]
+    assert [got.status for got in asked] == [202, 202]
+    registry.promote("turned", 2, **WHO)
+    registry.reject("turned", 1, **WHO)
+    with opened(artifacts, room.environ, []) as fresh:
+        room.door = through_event(LambdaDoor(fresh))
+        pinned = room.door(post("/v2/models/turned/versions/1/infer", v2(tensor(ROWS[:1]))))
+        assert pinned.status == 409
+        answered = [room.wait(got.headers["location"]) for got in asked]
+        assert [got.status for got in answered] == [200, 200]
+        assert {got.headers["lastmile-version"] for got in answered} == {"1"}
+        same(answered[0], session(HEAVY)(ROWS[:1]))
+
+
 def test_of_a_prediction_that_has_expired_in_part_no_path_is_told(room: Room) -> None:
     room.endpoint.set({"asleep": True, "wake_seconds": 0.1})
     location = room.ask(LATER).headers["location"]

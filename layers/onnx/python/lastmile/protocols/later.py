@@ -61,7 +61,7 @@ def look(predictor: Predictor, prediction_id: str, answer: Answer) -> Response:
     if pending is None:
         raise NotFound("nothing is answered later here")
     meta = pending.meta(prediction_id)
-    tiers = predictor.resolve(meta.model, version=meta.version).loaded.tiers
+    tiers = predictor.resolve(meta.model, version=meta.version, promised=True).loaded.tiers
     assert tiers is not None
     found = pending.answers(meta, tiers.heavy.decoded)
     if found is None:
@@ -85,7 +85,7 @@ class _Settling:
         self._found = found
 
     def resolve(self, model: str, **_: Any) -> Served:
-        loaded = self._predictor.resolve(self._meta.model, version=self._meta.version).loaded
+        loaded = self._predictor.resolve(self._meta.model, version=self._meta.version, promised=True).loaded
         return Served(self._meta.model, self._meta.version, self._meta.role, loaded)
 
     def run(

@@ -68,7 +68,15 @@ class Answer:
 
 type Door = Callable[[Sent], Answer]
 
-OWN_HEADERS = ("allow", "cache-control", "content-type", "inference-header-content-length", "location", "vary")
+OWN_HEADERS = (
+    "allow",
+    "cache-control",
+    "content-type",
+    "inference-header-content-length",
+    "location",
+    "retry-after",
+    "vary",
+)
 OWN_PREFIXES = ("access-control-", "content-security", "lastmile-", "x-content-type")
 
 

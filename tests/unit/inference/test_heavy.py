@@ -1,6 +1,7 @@
 """Versions with a heavy side through the doors, against the local endpoint and an S3 on this machine."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from lastmile import predictor
 from lastmile.capture import Capture, read_line
 from lastmile.errors import InvalidArtefact, LastmileError, MissingSettings
 from lastmile.heavy.packaging import Repository, packed
+from lastmile.heavy.pending import PAUSES, RETRY_SECONDS
 from lastmile.heavy.triton import config
 from lastmile.policies import Decision, Heavy
 from lastmile.predictor import Predictor
@@ -83,10 +85,20 @@ class Room:
             time.sleep(0.05)
         return got
 
-    def rested(self) -> None:
-        """What failed may be asked again."""
+    def paused(self, location: str) -> int:
+        """Seconds until the next attempt, once the last one has failed."""
+        deadline = time.monotonic() + 10
+        while (seconds := int(self.door(Sent("GET", location)).headers.get("retry-after", "0"))) == RETRY_SECONDS:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        return seconds
+
+    def rested(self, seconds: float = PAUSES[1]) -> None:
+        """So much time has passed, and what failed may be asked again."""
         pending = self.serving.predictor.heavy.pending
         assert pending is not None
+        clock = pending._clock
+        pending._clock = lambda: clock() + seconds
         pending._breakers.clear()
 
     def records(self) -> list[Any]:
@@ -350,10 +362,37 @@ def test_where_nothing_can_be_kept_the_light_side_answers_what_is_too_large(
         assert (unknown.status, json.loads(unknown.body)["error"]) == (404, "nothing is answered later here")
 
 
+@pytest.mark.parametrize("switches", [{"fail": 424}, {"garbage": True}], ids=str)
+def test_what_fails_for_a_while_uses_up_one_attempt_however_often_one_asks(room: Room, switches: Any) -> None:
+    room.endpoint.set(switches)
+    location = room.ask(LATER).headers["location"]
+    assert 25 < room.paused(location) <= 30
+    for _ in range(5):
+        assert room.door(Sent("GET", location)).status == 202
+    assert room.endpoint.counts["asynchronous"] == 1
+    room.endpoint.set({"fail": 0, "garbage": False})
+    room.rested(20)
+    assert 5 < room.paused(location) <= 10
+    assert room.endpoint.counts["asynchronous"] == 1
+    room.rested(10)
+    same(room.wait(location), session(HEAVY)(ROWS[:1]))
+    assert room.endpoint.counts["asynchronous"] == 2
+
+
+def given_up(room: Room, location: str) -> Answer:
+    """After the pauses between all attempts."""
+    for pause in PAUSES[1:]:
+        assert pause - 5 < room.paused(location) <= pause
+        room.rested(pause)
+        assert room.door(Sent("GET", location)).status == 202
+    assert room.endpoint.counts["asynchronous"] == len(PAUSES)
+    return room.wait(location)
+
+
 def test_an_endpoint_that_goes_on_failing_is_told_in_the_end(room: Room) -> None:
     room.endpoint.set({"fail": 424})
-    got = room.ask(LATER)
-    failed = room.wait(got.headers["location"])
+    got = room.ask(ALONE)
+    failed = given_up(room, got.headers["location"])
     assert (failed.status, failed.headers["lastmile-state"]) == (200, "failed")
     document = json.loads(failed.body)
     assert document["state"] == "failed"
@@ -493,21 +532,21 @@ def test_every_door_says_the_same(room: Room) -> None:
             assert door(Sent("GET", location)).status == 202, name
 
 
-def shadowed(room: Room, model: str, heavy: Heavy) -> None:
-    """A light champion, version 1, and a heavy shadow, version 2."""
+def both_kinds(room: Room, model: str, heavy: Heavy) -> Registry:
+    """A light champion, version 1, and a heavy version 2."""
     registry = Registry(room.serving.store)
     facts: Any = {"metrics": {}, "lineage": {}, "compression": {}, **WHO}
     spec = ModelSpec(model, "classification", "", DIGITS.inputs, DIGITS.outputs)
-    plain = registry.push(spec, classifier(3), signature=DIGITS, **facts)
+    registry.push(spec, classifier(3), signature=DIGITS, **facts)
     files = {"model.tar.gz": package(classifier(HEAVY))}
     later = ModelSpec(model, "classification", "", DIGITS.inputs, DIGITS.outputs, backend="sagemaker", heavy=heavy)
-    shadow = registry.push(later, classifier(LIGHT), signature=DIGITS, files=files, **facts)
-    registry.promote(model, plain.version, **WHO)
-    registry.shadow(model, shadow.version, **WHO)
+    registry.push(later, classifier(LIGHT), signature=DIGITS, files=files, **facts)
+    registry.promote(model, 1, **WHO)
+    return registry
 
 
 def test_a_shadow_waits_for_nothing(room: Room) -> None:
-    shadowed(room, "plain", Heavy("always", asleep="accepted"))
+    both_kinds(room, "plain", Heavy("always", asleep="accepted")).shadow("plain", 2, **WHO)
     room.endpoint.set({"asleep": True, "wake_seconds": 60})
     assert "lastmile-tier" not in room.ask("plain").headers
     first, beside = room.records()
@@ -520,7 +559,8 @@ def test_an_answer_hardly_waits_for_a_shadow_whose_endpoint_is_slow(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(predictor, "SHADOW_SECONDS", 0.2)
-    shadowed(room, "slowly", Heavy("always", asleep="degraded", deadline_seconds=10.0))
+    heavy = Heavy("always", asleep="degraded", deadline_seconds=10.0)
+    both_kinds(room, "slowly", heavy).shadow("slowly", 2, **WHO)
     room.ask("slowly")
     room.endpoint.set({"slow_seconds": 2.0})
     began = time.monotonic()
@@ -533,6 +573,43 @@ def test_an_answer_hardly_waits_for_a_shadow_whose_endpoint_is_slow(
     room.endpoint.set({"slow_seconds": 0})
     pinned = room.door(post("/v2/models/slowly/versions/2/infer", v2(tensor())))
     assert pinned.headers["lastmile-tier"] == "heavy"  # whoever gives it its time asks it all the same
+
+
+@pytest.mark.parametrize("place", ["champion", "challenger", "shadow"])
+def test_the_first_request_that_may_fall_on_a_heavy_version_leaves_the_event_loop_free(
+    room: Room, artifacts: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = f"to-{place}"
+    registry = both_kinds(room, model, Heavy("always", asleep="degraded", deadline_seconds=5.0))
+    background, ran = Background(), []
+    settings = {"LASTMILE_ARTIFACTS": artifacts, "LASTMILE_STAGE": "test", "LASTMILE_RELEASE_SECONDS": "0.05"}
+    serving = open_serving({**settings, **room.environ}, spawn=background.refresh, spawn_shadow=background.shadow)
+    call, following = serving.protocols.call, serving.predictor._releases._following
+
+    def noted(*given: Any) -> Any:
+        released = following[model].release if model in following else None
+        ran.append((getattr(released, place, None), threading.current_thread().name.partition("_")[0]))
+        return call(*given)
+
+    monkeypatch.setattr(serving.protocols, "call", noted)
+    door = ServerDoor(serving, metrics=Metrics(), background=background)
+    ask = through_asgi(door)
+    sent = post(f"/v2/models/{model}/infer", v2(tensor()))
+    ask(sent)
+    door._pace._milliseconds.clear()
+    while ran[-1][1] != "MainThread":
+        assert ask(sent).headers["lastmile-version"] == "1"
+    move: Any = {"champion": registry.promote, "challenger": registry.canary, "shadow": registry.shadow}[place]
+    move(model, 2, **WHO, **({"weight": 0.5} if place == "challenger" else {}))
+    deadline = time.monotonic() + 10
+    while ran[-1][0] != 2:
+        assert time.monotonic() < deadline
+        ask(sent)
+    for _ in range(60):  # so many quick answers in a row made the path quick before
+        ask(sent)
+    assert {thread for version, thread in ran if version == 2} == {"prediction"}
+    background.close()
+    serving.predictor.heavy.reconnect()
 
 
 def test_boto3_speaks_to_the_local_endpoint(room: Room, environ: dict[str, str]) -> None:

@@ -24,7 +24,8 @@ from lastmile.tensors import Array
 from lastmile.ulid import ulid_milliseconds
 
 FOLDER = "pending"
-ATTEMPTS = 3
+PAUSES = (0.0, 30.0, 300.0)  # before each attempt, from the one before on: what fails for a moment is well by then
+RETRY_SECONDS = 5.0
 SUBMIT_SECONDS = 5.0
 ANSWER_SECONDS = 28.0  # from the request on: at 29 s Lambda ends, and whoever asks for the answer hands it over as well
 # An endpoint forgets a request that waited 6 h, and one that it works on for 15 min: InvokeEndpointAsync's defaults.
@@ -49,9 +50,16 @@ class Meta(NamedTuple):
     asked: dict[str, Any]
 
 
-class Failed(NamedTuple):
-    """There will be no answer."""
+class Waiting(NamedTuple):
+    """There is no answer yet; `seconds` until asking is worth it."""
 
+    seconds: float = RETRY_SECONDS
+
+
+class Failed(NamedTuple):
+    """There will be no answer: `reason` is a word of EndpointUnavailable, `error` a sentence."""
+
+    reason: str
     error: str
 
 
@@ -94,19 +102,19 @@ class Pending:
         except NotFound:
             raise _not_found(meta.id) from None
 
-    def answers(self, meta: Meta, decode: Decode) -> list[list[Array]] | Failed | None:
-        """The outputs of each part, as `decode` reads them; None as long as one is missing."""
+    def answers(self, meta: Meta, decode: Decode) -> list[list[Array]] | Failed | Waiting:
+        """The outputs of each part, as `decode` reads them, once there are all."""
         found: list[list[Array]] = []
-        is_waiting = False
+        waiting: list[Waiting] = []
         for part in range(len(meta.parts)):
             answer = self._answer(meta, part, decode)
             if isinstance(answer, Failed):
                 return answer
-            if answer is None:
-                is_waiting = True  # and the parts behind it are looked after too
+            if isinstance(answer, Waiting):
+                waiting.append(answer)  # and the parts behind it are looked after too
             else:
                 found.append(answer)
-        return None if is_waiting else found
+        return max(waiting) if waiting else found
 
     def is_first(self, meta: Meta) -> bool:
         """Whether nobody has asked this before: who hears True captures the prediction."""
@@ -116,28 +124,37 @@ class Pending:
             return False
         return True
 
-    def _answer(self, meta: Meta, part: int, decode: Decode) -> list[Array] | Failed | None:
-        error = ""
-        for attempt in range(1, ATTEMPTS + 1):
+    def _answer(self, meta: Meta, part: int, decode: Decode) -> list[Array] | Failed | Waiting:
+        """What has become of the last attempt. The next one is made once that has failed and is old enough."""
+        found: list[Array] | Failed | Waiting = Waiting()
+        before = 0.0
+        for attempt, pause in enumerate(PAUSES, start=1):
             placed = self._placed(meta, part, attempt)
             if placed is None:
+                left = before + pause - self._clock()
+                if left > 0:
+                    return Waiting(left)
                 self._place(meta, part, attempt)
-                return None
-            output = self._read(placed["output"])
-            if output is not None:
-                try:
-                    return decode(stored_type(output), output, meta.parts[part][0])
-                except EndpointUnavailable as garbage:
-                    error = str(garbage)
-                    continue
-            failure = self._read(placed["failure"])
-            if failure is not None:
-                error = f"the endpoint failed: {failure[:300].decode(errors='replace')}"
-            elif placed["at"] + LOST_SECONDS < self._clock():
-                error = "the endpoint has lost the request"
-            else:
-                return None
-        return Failed(error)
+                return Waiting()
+            found = self._outcome(meta, part, placed, decode)
+            if not isinstance(found, Failed):
+                return found
+            before = placed["at"]
+        return found
+
+    def _outcome(self, meta: Meta, part: int, placed: dict[str, Any], decode: Decode) -> list[Array] | Failed | Waiting:
+        output = self._read(placed["output"])
+        if output is not None:
+            try:
+                return decode(stored_type(output), output, meta.parts[part][0])
+            except EndpointUnavailable as garbage:
+                return Failed(garbage.reason, str(garbage))
+        failure = self._read(placed["failure"])
+        if failure is not None:
+            return Failed("failing", f"the endpoint failed: {failure[:300].decode(errors='replace')}")
+        if placed["at"] + LOST_SECONDS < self._clock():
+            return Failed("slow", "the endpoint has lost the request")
+        return Waiting()
 
     def _placed(self, meta: Meta, part: int, attempt: int) -> dict[str, Any] | None:
         try:

@@ -4,18 +4,18 @@ The client's request is kept as it came. When the heavy side has answered, it is
 function of the same protocol, over a predictor that has the outputs already.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from lastmile.capture import Tier
 from lastmile.errors import AnswerLater, ModelFailed, NotFound
 from lastmile.heavy.backend import joined, rows_of
-from lastmile.heavy.pending import Failed, Meta, Pending
+from lastmile.heavy.pending import Failed, Meta, Pending, Waiting
 from lastmile.predictor import Decide, Later, Prediction, Predictor, Served, check_feeds
 from lastmile.protocols.messages import JSON, Request, Response, provenance
 from lastmile.tensors import Array, dump_json
 
-RETRY_SECONDS = 5
 KEPT = ("content-encoding", "content-type", "inference-header-content-length", "x-amzn-sagemaker-target-model")
 
 type Answer = Callable[[Any, Request], Response]
@@ -51,7 +51,7 @@ def accept(predictor: Predictor, later: AnswerLater, request: Request) -> Respon
     pending = predictor.heavy.pending
     assert pending is not None  # nothing is answered later where it is not
     pending.accept(meta, request.body, [payload for _, payload in parts])
-    return _pending(meta)
+    return _pending(meta, Waiting())
 
 
 def look(predictor: Predictor, prediction_id: str, answer: Answer) -> Response:
@@ -64,8 +64,8 @@ def look(predictor: Predictor, prediction_id: str, answer: Answer) -> Response:
     tiers = predictor.resolve(meta.model, version=meta.version, promised=True).loaded.tiers
     assert tiers is not None
     found = pending.answers(meta, tiers.heavy.decoded)
-    if found is None:
-        return _pending(meta)
+    if isinstance(found, Waiting):
+        return _pending(meta, found)
     asked = Request(**meta.asked, body=pending.asked(meta))
     try:
         response = answer(_Settling(predictor, pending, meta, found), asked)
@@ -117,10 +117,10 @@ class _Settling:
         )
 
 
-def _pending(meta: Meta) -> Response:
+def _pending(meta: Meta, waiting: Waiting) -> Response:
     response = _state(meta, 202, "pending", reason=meta.reason)
     response.headers["location"] = f"/v1/predictions/{meta.id}"
-    response.headers["retry-after"] = str(RETRY_SECONDS)
+    response.headers["retry-after"] = str(math.ceil(waiting.seconds))
     return response
 
 

@@ -15,7 +15,7 @@ from functions.inference.serving import Serving
 from lastmile.errors import LastmileError
 from lastmile.protocols.messages import Request, Response, json_response
 from lastmile.protocols.routes import Route
-from lastmile.protocols.scoring import TARGET_MODEL
+from lastmile.protocols.scoring import TARGET_MODEL, model_of
 
 THREADS = 16
 STATE_SECONDS = 1.0  # how old the state of things may be that workers tell each other of
@@ -31,7 +31,7 @@ class ServerDoor:
     """An ASGI application.
 
     A short prediction runs on the event loop, where it costs least; one that has been measured as long, or is large,
-    or has not been measured, runs in a thread and leaves the loop free.
+    or has not been measured, runs in a thread and leaves the loop free, as does all that may wait for an endpoint.
     """
 
     def __init__(self, serving: Serving, *, metrics: Metrics, background: Background) -> None:
@@ -42,6 +42,7 @@ class ServerDoor:
         self._background = background
         self._app = create_app(serving)
         self._pace = Pace()
+        self._heavy_models = serving.predictor.heavy_models
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="prediction")
         self._tasks: list[asyncio.Task[None]] = []
         self._default_headers: list[tuple[bytes, bytes]] = []
@@ -63,7 +64,7 @@ class ServerDoor:
         if request is None:
             return
         head = Head(*found, request)
-        if self._pace.is_quick(head.key, len(request.body)):
+        if self._pace.is_quick(head.key, len(request.body)) and not (self._heavy_models and self._is_heavy(head)):
             answered = self._answer(head, request)
         else:
             answered = await asyncio.get_running_loop().run_in_executor(self._pool, self._answer, head, request)
@@ -77,7 +78,7 @@ class ServerDoor:
     def answer_now(self, head: "Head", body: bytes) -> Response | None:
         """The response to a prediction that is known to be short; whatever else it is has to come as ASGI."""
         started = perf_counter()
-        if not self._pace.is_quick(head.key, len(body)):
+        if not self._pace.is_quick(head.key, len(body)) or (self._heavy_models and self._is_heavy(head)):
             return None
         given = head.request
         request = Request(given.method, given.path, given.query, given.headers, body)
@@ -97,6 +98,13 @@ class ServerDoor:
             self._default_lines = b"".join(b"%s: %s\r\n" % header for header in headers)
         return self._default_lines
 
+    def _is_heavy(self, head: "Head") -> bool:
+        """Whether the model predicts with versions that wait for an endpoint, whichever answers this request."""
+        if head.route.method != "POST":
+            return False
+        model = head.parameters.get("model") or model_of(head.request, self._serving.settings.default_model)
+        return model in self._heavy_models
+
     def _answer(self, head: "Head", request: Request) -> tuple[Response, float]:
         """The response, and the milliseconds of work it took: waiting for other threads says nothing of the model."""
         if not self.ready and head.route.template == READY:
@@ -111,8 +119,9 @@ class ServerDoor:
     def _finish(self, head: "Head", answered: tuple[Response, float], started: float) -> Response:
         response, milliseconds = answered
         if response.status == 200:
-            # What may wait for an endpoint is never short, however little it does meanwhile.
-            self._pace.record(head.key, SLOW if "lastmile-tier" in response.headers else milliseconds)
+            # What asks an endpoint, or the store for its answer, is never short, however little it does meanwhile.
+            waits = "lastmile-tier" in response.headers or "lastmile-state" in response.headers
+            self._pace.record(head.key, SLOW if waits else milliseconds)
         elif response.status == 202:
             self._pace.record(head.key, SLOW)
         if self._cors is not None:

@@ -142,6 +142,29 @@ def test_models_of_invocations_are_measured_apart(threads: tuple[ServerDoor, lis
     assert list(door._pace._milliseconds) == ["/invocations?model=echo&"]
 
 
+@pytest.mark.parametrize(
+    ("sent", "in_thread"),
+    [
+        (post(INFER, v2(tensor())), True),
+        (post("/v2/models/digits/versions/3/infer", v2(tensor())), True),
+        (Sent("POST", "/invocations", b'{"instances":[' + str([0] * 64).encode() + b"]}", query="model=digits"), True),
+        (post("/v1/models/echo:predict", {"instances": ["a"]}), False),
+        (Sent("POST", "/invocations", b'{"instances":["a"]}', query="model=echo"), False),
+        (Sent("GET", "/v2/models/digits/ready"), False),
+    ],
+)
+def test_predictions_that_may_wait_for_an_endpoint_never_run_on_the_event_loop(
+    threads: tuple[ServerDoor, list[str]], sent: Sent, in_thread: bool
+) -> None:
+    door, ran = threads
+    ask = through_asgi(door)
+    door._pace.is_quick = lambda key, body_bytes: True  # type: ignore[method-assign]
+    assert ask(sent).status == 200
+    door._serving.predictor.heavy_models.add("digits")
+    assert ask(sent).status == 200
+    assert ran == ["MainThread", "prediction" if in_thread else "MainThread"]
+
+
 def test_a_long_model_does_not_hold_up_a_short_one() -> None:
     serving = fill(open_serving())
     sent = with_slow(serving)

@@ -60,6 +60,7 @@ class Versions:
         self._spinning = spinning
         self._sessions = _SessionCache(cache_bytes)
         self._rejected: set[tuple[str, int]] = set()
+        self.heavy_models: set[str] = set()
         self._make_heavy = heavy
         self._making_heavy = Lock()
         self._heavy: Heavy | None = None
@@ -118,14 +119,15 @@ class Versions:
 
     def _open(self, release: Release, version: int) -> Loaded:
         manifest, pieces = self._registry.fetch(release.model, version, release=release)
+        is_heavy = manifest.policy.get("heavy") is not None and self._make_heavy is not None
+        if is_heavy:
+            self.heavy_models.add(release.model)  # long before the release that names it can take effect
         opened: OnnxModel | None = None
         if manifest.artefact.path == MODEL_FILE:
             size = manifest.artefact.bytes
             opened = OnnxModel.receive(pieces, size, threads=self._threads, spinning=self._spinning)
             opened.check(manifest.signature)
-        tiers = None
-        if manifest.policy.get("heavy") is not None and self._make_heavy is not None:
-            tiers = self.heavy.open(manifest, opened)
+        tiers = self.heavy.open(manifest, opened) if is_heavy else None
         model: Backend | None = opened or (None if tiers is None else tiers.heavy)
         if model is None:
             raise InvalidArtefact(

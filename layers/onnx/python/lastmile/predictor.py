@@ -194,6 +194,11 @@ class Predictor:
         """What heavy versions share. Raises LastmileError in a process that cannot serve them."""
         return self._versions.heavy
 
+    @property
+    def heavy_models(self) -> set[str]:
+        """Models of which a version with a heavy side was loaded here, and whose requests may wait for an endpoint."""
+        return self._versions.heavy_models
+
     def reconnect(self) -> None:
         """After a snapshot was restored: connections are dead, and time has passed unseen."""
         self._versions.reconnect()

@@ -29,7 +29,7 @@ def invocations(predictor: Predictor, request: Request, default_model: str | Non
 
     The model is the one of `?model=`, of SageMaker's target-model header, or the default.
     """
-    model = _parameter(request.query, "model") or request.headers.get(TARGET_MODEL) or default_model
+    model = model_of(request, default_model)
     if not model:
         raise InvalidInput(f"name the model: /invocations?model=<name>, or the header {TARGET_MODEL}")
     served = predictor.resolve(model, routing_key=request.routing_key())
@@ -39,6 +39,10 @@ def invocations(predictor: Predictor, request: Request, default_model: str | Non
         feeds = _feeds(request.json_object(), served)
     prediction = predictor.run(served, feeds)
     return json_response({"predictions": rows_of(prediction.outputs)}, prediction)
+
+
+def model_of(request: Request, default_model: str | None) -> str | None:
+    return _parameter(request.query, "model") or request.headers.get(TARGET_MODEL) or default_model
 
 
 def error_response(status: int, message: str) -> Response:

@@ -63,6 +63,34 @@ def pair_only() -> bytes:
     return _file(graph)
 
 
+def echoed(times: int) -> bytes:
+    """x FP32 [-1, -1] to probabilities of its shape, and to echo: x so many times side by side."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Softmax", ["x"], ["probabilities"], axis=1),
+            helper.make_node("Concat", ["x"] * times, ["echo"], axis=1),
+        ],
+        "echoed",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", "features"])],
+        [
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["rows", "features"]),
+            helper.make_tensor_value_info("echo", TensorProto.FLOAT, ["rows", "width"]),
+        ],
+    )
+    return _file(graph)
+
+
+def squared() -> bytes:
+    """y = x xᵀ: as wide as there are rows."""
+    graph = helper.make_graph(
+        [helper.make_node("Transpose", ["x"], ["t"]), helper.make_node("MatMul", ["x", "t"], ["y"])],
+        "squared",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["rows", "width"])],
+    )
+    return _file(graph)
+
+
 def slow(size: int = 1024, steps: int = 12) -> bytes:
     """x FP32 [-1, size] through some matrix products: tens of milliseconds."""
     nodes, at = [], "x"

@@ -23,15 +23,17 @@ from functions.inference.server_door import ServerDoor
 from functions.inference.serving import Serving
 from lastmile import predictor
 from lastmile.capture import Capture, read_line
-from lastmile.errors import InvalidArtefact, LastmileError, MissingSettings
+from lastmile.errors import InvalidArtefact, LastmileError
 from lastmile.heavy.packaging import Repository, packed
 from lastmile.heavy.pending import PAUSES, RETRY_SECONDS
 from lastmile.heavy.triton import config
+from lastmile.model import OnnxModel
 from lastmile.policies import Decision, Heavy
 from lastmile.predictor import Predictor
 from lastmile.registry import Registry
 from lastmile.spec import ModelSpec
 from lastmile.store import Store
+from tests.unit.inference import graphs
 from tests.unit.inference.doors import (
     DIGITS,
     WHO,
@@ -356,8 +358,10 @@ def test_where_nothing_can_be_kept_the_light_side_answers_what_is_too_large(
         door = through_event(LambdaDoor(serving))
         got = door(post(f"/v2/models/{ALWAYS}/infer", v2(tensor(ROWS))))
         assert (got.status, got.headers["lastmile-degraded"]) == (200, "large")
-        with pytest.raises(MissingSettings, match="LASTMILE_DATA"):
+        with pytest.raises(InvalidArtefact, match="version 1 of model 'later' may answer later, and LASTMILE_DATA"):
             serving.predictor.resolve(LATER)
+        unloaded = door(post(f"/v2/models/{LATER}/infer", v2(tensor())))
+        assert (unloaded.status, json.loads(unloaded.body)["error"]) == (503, "the stored model cannot be loaded")
         unknown = door(Sent("GET", "/v1/predictions/01KAJ4Y5N8V3W6Q2T9XZ7RMBDC"))
         assert (unknown.status, json.loads(unknown.body)["error"]) == (404, "nothing is answered later here")
 
@@ -387,6 +391,20 @@ def given_up(room: Room, location: str) -> Answer:
         assert room.door(Sent("GET", location)).status == 202
     assert room.endpoint.counts["asynchronous"] == len(PAUSES)
     return room.wait(location)
+
+
+def test_where_an_endpoint_goes_on_failing_the_light_answer_stands_in_the_end(room: Room) -> None:
+    room.endpoint.set({"fail": 424})
+    rows = ROWS[expected(ROWS)[2]][:1]
+    location = room.ask(BOTH, rows).headers["location"]
+    stands = given_up(room, location)
+    same(stands, session(LIGHT)(rows))
+    assert stands.headers["lastmile-state"] == "answered"
+    assert (stands.headers["lastmile-tier"], stands.headers["lastmile-degraded"]) == ("light", "failing")
+    room.endpoint.set({"fail": 0})
+    assert room.wait(location).body == stands.body  # it stays what it was
+    (record,) = room.records()
+    assert (record.tier, record.degraded, record.heavy_rows, record.error) == ("light", "failing", 0, None)
 
 
 def test_an_endpoint_that_goes_on_failing_is_told_in_the_end(room: Room) -> None:
@@ -433,6 +451,55 @@ def test_what_a_version_has_promised_it_answers_though_it_was_rejected_since(roo
         assert [got.status for got in answered] == [200, 200]
         assert {got.headers["lastmile-version"] for got in answered} == {"1"}
         same(answered[0], session(HEAVY)(ROWS[:1]))
+
+
+def test_the_light_answer_stands_where_the_heavy_one_does_not_fit_beside_it(room: Room) -> None:
+    light, heavy = graphs.echoed(1), graphs.echoed(2)
+    policy = Heavy("cascade", threshold=0.8, asleep="accepted")
+    serve(room, "widened", heavy, light=light, policy=policy)
+    rows = np.array([[9, 0], [0.25, 0]], np.float32)
+    got = room.door(post("/v1/models/widened:predict", {"instances": rows.tolist()}))
+    assert (got.status, json.loads(got.body)["reason"]) == (202, "garbage")
+    for _ in range(2):
+        stands = room.wait(got.headers["location"])
+        assert (stands.status, stands.headers["lastmile-state"]) == (200, "answered")
+        assert (stands.headers["lastmile-tier"], stands.headers["lastmile-degraded"]) == ("light", "garbage")
+        assert [row["echo"] for row in json.loads(stands.body)["predictions"]] == rows.tolist()
+    (record,) = room.records()
+    assert (record.tier, record.degraded) == ("light", "garbage")
+
+
+@pytest.mark.parametrize("has_light", [True, False])
+def test_parts_that_do_not_fit_together_are_no_answer(room: Room, has_light: bool) -> None:
+    name = f"squared-{has_light}".lower()
+    light = graphs.squared() if has_light else None
+    serve(room, name, graphs.squared(), light=light, policy=Heavy("always", asleep="accepted", max_batch=2))
+    rows = np.ones((3, 2), np.float32)
+    got = room.door(post(f"/v1/models/{name}:predict", {"instances": rows.tolist()}))
+    assert (got.status, json.loads(got.body)["reason"]) == (202, "garbage")
+    settled = room.wait(got.headers["location"])
+    document = json.loads(settled.body)
+    if has_light:
+        assert document == {"predictions": (rows @ rows.T).tolist()}
+        assert (settled.headers["lastmile-tier"], settled.headers["lastmile-degraded"]) == ("light", "garbage")
+    else:
+        assert (settled.status, document["state"]) == (200, "failed")
+        assert document["error"].startswith("the endpoint's answers do not fit together")
+
+
+def serve(room: Room, name: str, heavy: bytes, *, light: bytes | None, policy: Heavy) -> None:
+    """A version with these sides, as champion."""
+    signature = OnnxModel.open(heavy, threads=1).signature
+    package = packed(Repository(name, config(name, signature, policy), heavy))
+    spec = ModelSpec(name, "classification", "", signature.inputs, signature.outputs, backend="sagemaker", heavy=policy)
+    how: Any = {"signature": signature, "metrics": {}, "lineage": {}, "compression": {}, **WHO}
+    if light is None:
+        how["artefact"] = "model.tar.gz"
+    else:
+        how["files"] = {"model.tar.gz": package}
+    registry = Registry(room.serving.store)
+    registry.push(spec, light or package, **how)
+    registry.promote(name, 1, **WHO)
 
 
 def test_of_a_prediction_that_has_expired_in_part_no_path_is_told(room: Room) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lastmile.capture import Tier
-from lastmile.errors import AnswerLater, ModelFailed, NotFound
+from lastmile.errors import AnswerLater, EndpointUnavailable, ModelFailed, NotFound
 from lastmile.heavy.backend import joined, rows_of
 from lastmile.heavy.pending import Failed, Meta, Pending, Waiting
 from lastmile.predictor import Decide, Later, Prediction, Predictor, Served, check_feeds
@@ -99,22 +99,33 @@ class _Settling:
     ) -> Prediction:
         if not checked:
             check_feeds(served.loaded.inputs, feeds)
-        meta, found, tiers = self._meta, self._found, served.loaded.tiers
-        assert tiers is not None
-        heavy_rows = sum(rows for rows, _ in meta.parts)
-        answered: dict[str, Array] | str
-        if isinstance(found, Failed):
-            answered = found.error
-        else:
-            names = list(served.loaded.outputs) if outputs is None else outputs
-            answered = tiers.settled(names, feeds, joined(found), meta.rows)
+        names = list(served.loaded.outputs) if outputs is None else outputs
+        answered, tier = self._answered(served, names, feeds)
+        meta = self._meta
         return self._predictor.settle(
             Later(meta.id, meta.at, served, feeds),
             answered,
-            tier=Tier("heavy" if heavy_rows == rows_of(feeds) else "cascade", heavy_rows),
+            tier=tier,
             decide=decide,
             is_first=lambda: self._pending.is_first(meta),
         )
+
+    def _answered(
+        self, served: Served, names: list[str], feeds: dict[str, Array]
+    ) -> tuple[dict[str, Array] | str, Tier]:
+        """The outputs, those of the light side where the heavy one has none that fit; else why there are none."""
+        tiers, found = served.loaded.tiers, self._found
+        assert tiers is not None
+        heavy_rows = sum(rows for rows, _ in self._meta.parts)
+        tier = Tier("heavy" if heavy_rows == rows_of(feeds) else "cascade", heavy_rows)
+        try:
+            if not isinstance(found, Failed):
+                return tiers.settled(names, feeds, joined(found), self._meta.rows), tier
+        except EndpointUnavailable as misfit:
+            found = Failed(misfit.reason, str(misfit))
+        if tiers.light is None:
+            return found.error, tier
+        return dict(zip(names, tiers.light.run(names, feeds), strict=True)), Tier("light", degraded=found.reason)
 
 
 def _pending(meta: Meta, waiting: Waiting) -> Response:

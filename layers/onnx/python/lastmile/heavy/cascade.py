@@ -8,7 +8,7 @@ import numpy as np
 from lastmile.capture import Tier
 from lastmile.errors import AnswerLater, EndpointUnavailable
 from lastmile.heavy.backend import SageMakerBackend, rows_of
-from lastmile.tensors import Array
+from lastmile.tensors import Array, array_to_binary
 
 CONFIDENCE = "probabilities"
 
@@ -84,7 +84,7 @@ class Tiers:
         return merged(light, heavy, chosen, names, total=rows_of(feeds), took=0.0)[0]
 
     def _check_bytes(self, feeds: Feeds) -> None:
-        if sum(array.nbytes for array in feeds.values()) > self._policy.realtime_bytes:
+        if sum(map(_bytes, feeds.values())) > self._policy.realtime_bytes:
             raise EndpointUnavailable("large", "the request is too large to be answered at once")
 
     def _light(self, light: Light, names: list[str], feeds: Feeds) -> Outputs:
@@ -111,6 +111,11 @@ def merged(
         outputs[name] = light[name].copy()
         outputs[name][rows] = heavy[name]
     return outputs, Tier("cascade", len(rows), took)
+
+
+def _bytes(array: Array) -> int:
+    """As it is sent: an array of texts holds only where they are."""
+    return len(array_to_binary(array)) if array.dtype.kind in "OUS" else array.nbytes
 
 
 def _chosen(outputs: Outputs, names: list[str]) -> Outputs:

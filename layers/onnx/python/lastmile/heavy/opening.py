@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from lastmile.errors import MissingSettings
+from lastmile.errors import InvalidArtefact
 from lastmile.heavy import names
 from lastmile.heavy.backend import SageMakerBackend
 from lastmile.heavy.cascade import Light, Policy, Tiers
@@ -25,10 +25,13 @@ class Heavy:
             self.pending = Pending(self._store, data, self._runtime)
 
     def open(self, manifest: Manifest, light: Light | None) -> Tiers:
-        """Raises MissingSettings where answers would have to be waited for and there is no place for it."""
+        """Raises InvalidArtefact where answers would have to be waited for and there is no place for it."""
         policy = Policy.of(manifest.policy["heavy"])
         if policy.asleep == "accepted" and self.pending is None:
-            raise MissingSettings(["LASTMILE_DATA"])
+            raise InvalidArtefact(
+                f"version {manifest.version} of model '{manifest.model}' may answer later, and LASTMILE_DATA names no "
+                "s3:// store where its answers would wait"
+            )
         return Tiers(light, self.backend(manifest), policy, can_wait=self.pending is not None)
 
     def backend(self, manifest: Manifest, *, deadline_seconds: float | None = None) -> SageMakerBackend:

@@ -407,19 +407,19 @@ def test_where_an_endpoint_goes_on_failing_the_light_answer_stands_in_the_end(ro
     assert (record.tier, record.degraded, record.heavy_rows, record.error) == ("light", "failing", 0, None)
 
 
-def test_an_endpoint_that_goes_on_failing_is_told_in_the_end(room: Room) -> None:
+def test_an_endpoint_that_goes_on_failing_is_told_in_the_end(room: Room, capsys: pytest.CaptureFixture[str]) -> None:
     room.endpoint.set({"fail": 424})
     got = room.ask(ALONE)
     failed = given_up(room, got.headers["location"])
     assert (failed.status, failed.headers["lastmile-state"]) == (200, "failed")
     document = json.loads(failed.body)
-    assert document["state"] == "failed"
-    assert "crashed" in document["error"]
+    assert (document["state"], document["error"]) == ("failed", "the endpoint failed")
     room.endpoint.set({"fail": 0})
     assert json.loads(room.wait(got.headers["location"]).body) == document  # it stays what it was
     assert room.endpoint.counts["asynchronous"] == 3
     (record,) = room.records()
-    assert "crashed" in record.error
+    assert record.error == "the endpoint failed"
+    assert "the model has crashed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["01KAJ4Y5N8V3W6Q2T9XZ7RMBDC", "x", "..", "a" * 300, "%2e%2e"])

@@ -9,6 +9,7 @@
 All are written once. What could not be handed to the endpoint is handed over when somebody asks for the answer.
 """
 
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -57,10 +58,12 @@ class Waiting(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """There will be no answer: `reason` is a word of EndpointUnavailable, `error` a sentence."""
+    """There will be no answer: `reason` is a word of EndpointUnavailable, `error` a sentence for the client, `words`
+    those of the endpoint, which may name accounts and hosts."""
 
     reason: str
     error: str
+    words: str = ""
 
 
 class Pending:
@@ -134,12 +137,14 @@ class Pending:
                 left = before + pause - self._clock()
                 if left > 0:
                     return Waiting(left)
+                _log(meta, found)
                 self._place(meta, part, attempt)
                 return Waiting()
             found = self._outcome(meta, part, placed, decode)
-            if not isinstance(found, Failed):
+            if not isinstance(found, Failed) or found.reason == "refused":  # it would be again
                 return found
             before = placed["at"]
+        _log(meta, found)
         return found
 
     def _outcome(self, meta: Meta, part: int, placed: dict[str, Any], decode: Decode) -> list[Array] | Failed | Waiting:
@@ -151,7 +156,7 @@ class Pending:
                 return Failed(garbage.reason, str(garbage))
         failure = self._read(placed["failure"])
         if failure is not None:
-            return Failed("failing", f"the endpoint failed: {failure[:300].decode(errors='replace')}")
+            return _failed(failure)
         if placed["at"] + LOST_SECONDS < self._clock():
             return Failed("slow", "the endpoint has lost the request")
         return Waiting()
@@ -197,6 +202,23 @@ class Pending:
             return self._store.get(path).data
         except NotFound:
             return None
+
+
+def _failed(failure: bytes) -> Failed:
+    """By what an endpoint wrote of it. What the model itself says of the request is for the client."""
+    words = failure[:1000].decode(errors="replace")
+    try:
+        document = orjson.loads(failure)
+    except orjson.JSONDecodeError:
+        document = None
+    if isinstance(document, dict) and document.get("OriginalStatusCode") in range(400, 500):
+        return Failed("refused", f"the model refuses the request: {document.get('OriginalMessage')!s:.300}", words)
+    return Failed("failing", "the endpoint failed", words)
+
+
+def _log(meta: Meta, found: object) -> None:
+    if isinstance(found, Failed):
+        sys.stderr.write(f"lastmile: prediction {meta.id}: {found.error}: {found.words!r}\n")
 
 
 def _not_found(prediction_id: str) -> NotFound:

@@ -13,6 +13,7 @@ import os
 import re
 import socket
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,7 @@ NO_CAPACITY = (
 GARBAGE = Payload(f"{BINARY};{HEADER_SIZE}7", b"garbage")
 THREADS = 16
 LOOKED_SECONDS = 0.02  # between two looks whether it is awake
+GRACE_SECONDS = 1  # for calls under way: whoever stops this process does not wait long
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class LocalEndpoint:
         self._later = ThreadPoolExecutor(THREADS, thread_name_prefix="later")
         self._stores: dict[str, Store] = {}
         self._awake_at: float | None = 0.0  # None: nobody has asked since it fell asleep
-        self._is_closing = False
+        self._closing = threading.Event()
         self.switches = Switches()
         self.counts = {"invocations": 0, "asynchronous": 0, "answers": 0}
 
@@ -114,9 +116,10 @@ class LocalEndpoint:
         self._awake_at = None if self.switches.asleep else 0.0
 
     def close(self) -> None:
-        self._is_closing = True
+        """Who waits for what is not answered by now is told that it failed, and may ask the next process."""
+        self._closing.set()
+        self._later.shutdown()
         self._pool.shutdown(cancel_futures=True)
-        self._later.shutdown(cancel_futures=True)
 
     def _answer(self, scope: Scope, headers: Mapping[str, str], body: bytes) -> Response:
         try:
@@ -153,7 +156,7 @@ class LocalEndpoint:
         if not self._is_awake():
             raise Refusal(400, "ValidationError", NO_CAPACITY)
         loaded = self._loaded(headers.get("x-amzn-sagemaker-inference-component", ""), asynchronous=False)
-        time.sleep(self.switches.slow_seconds)
+        self._closing.wait(self.switches.slow_seconds)
         if self.switches.fail == 500:
             raise Refusal(500, "InternalFailure", "An error occurred while processing the request.")
         payload = self._run(loaded, headers.get("content-type", ""), body)
@@ -183,13 +186,9 @@ class LocalEndpoint:
         return Response(202, told, orjson.dumps({"InferenceId": inference_id}))
 
     def _run_later(self, loaded: Loaded, bucket: str, path: str, content_type: str, name: str) -> None:
-        while not self._is_awake():
-            if self._is_closing:
-                return
-            time.sleep(LOOKED_SECONDS)
         store = self._stores.setdefault(bucket, Store.open(f"s3://{bucket}", environ=self._environ))
         try:
-            time.sleep(self.switches.slow_seconds)
+            self._wait_for_turn()
             payload = self._run(loaded, content_type, store.get(path).data)
         except Refusal as refusal:
             store.put(f"{name}-error.out", refusal.response.body)
@@ -198,6 +197,13 @@ class LocalEndpoint:
         else:
             store.put(f"{name}.out", payload.body)
             self.counts["answers"] += 1
+
+    def _wait_for_turn(self) -> None:
+        """Until it is awake, and as long as it is slow; raises Refusal when it is closed."""
+        while not self._is_awake() and not self._closing.is_set():
+            self._closing.wait(LOOKED_SECONDS)
+        if self._closing.wait(self.switches.slow_seconds):
+            raise Refusal(503, "ServiceUnavailable", "The endpoint was stopped before it had answered.")
 
     def _run(self, loaded: Loaded, content_type: str, body: bytes) -> Payload:
         if self.switches.fail == 424:
@@ -247,7 +253,13 @@ def is_signed(authorization: str) -> bool:
 
 def main(arguments: list[str]) -> int:
     with socket.socket(fileno=int(arguments[0])) as listener:
-        config = uvicorn.Config(LocalEndpoint(os.environ), lifespan="on", access_log=False, log_level="warning")
+        config = uvicorn.Config(
+            LocalEndpoint(os.environ),
+            lifespan="on",
+            access_log=False,
+            log_level="warning",
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
         uvicorn.Server(config).run(sockets=[listener])
     return 0
 

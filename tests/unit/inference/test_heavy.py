@@ -17,7 +17,7 @@ from botocore.config import Config
 from functions.inference.background import Background
 from functions.inference.door import LambdaDoor
 from functions.inference.examples import TWO
-from functions.inference.local_endpoint import LocalEndpoint
+from functions.inference.local_endpoint import THREADS, LocalEndpoint
 from functions.inference.metrics import Metrics
 from functions.inference.server_door import ServerDoor
 from functions.inference.serving import Serving
@@ -723,6 +723,36 @@ def test_boto3_speaks_to_the_local_endpoint(room: Room, environ: dict[str, str])
             room.endpoint._awake_at = 0.0
         assert code() == said
     client.close()
+
+
+@pytest.mark.parametrize("switches", [{"asleep": True, "wake_seconds": 60}, {"slow_seconds": 60}], ids=str)
+def test_what_an_endpoint_had_not_answered_when_it_ended_is_asked_of_the_next(
+    artifacts: str, environ: dict[str, str], switches: Any
+) -> None:
+    settings = {"LASTMILE_ARTIFACTS": artifacts, "LASTMILE_STAGE": "test", **environ}
+    count = THREADS + 2  # some of which have not even begun
+    app = LocalEndpoint(settings)
+    with listening(app, http="httptools") as port:
+        url = f"http://127.0.0.1:{port}"
+        with opened(artifacts, environ, [], AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME=url) as serving:
+            room = Room(serving, app, [], environ)
+            app.set({"asleep": True, "wake_seconds": 60})
+            locations = [room.ask(LATER).headers["location"] for _ in range(count)]
+            app.set({"asleep": False, **switches})
+        began = time.monotonic()
+    assert time.monotonic() - began < 10
+    assert app.counts["asynchronous"] == count
+    again = LocalEndpoint(settings)
+    with listening(again, http="httptools") as port:
+        url = f"http://127.0.0.1:{port}"
+        with opened(artifacts, environ, [], AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME=url) as serving:
+            room = Room(serving, again, [], environ)
+            room.rested()
+            for location in locations:
+                assert room.door(Sent("GET", location)).status == 202
+            assert again.counts["asynchronous"] == count
+            for location in locations:
+                same(room.wait(location), session(HEAVY)(ROWS[:1]))
 
 
 def test_a_switch_that_is_none_is_refused(room: Room) -> None:

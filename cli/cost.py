@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli.control import Document, RegistryOption, open_registry
-from cli.cost_curves import Crossover, Curves, in_svg, in_text
+from cli.cost_curves import HIGHEST, LOWEST, Crossover, Curves, in_svg, in_text
 from cli.cost_load import spread
 from cli.cost_measure import benchmark, captured
 from cli.cost_options import AWAKE_SECONDS, Assumed, Estimate, Market, Measured, cheapest
@@ -28,7 +28,7 @@ UNCHECKED = "others"
 def cost(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="Name of the model.")],
-    rps: Annotated[float, typer.Option(min=0.001, max=10_000, help="Requests per second, on average.")] = 5.0,
+    rps: Annotated[float, typer.Option(min=LOWEST, max=HIGHEST, help="Requests per second, on average.")] = 5.0,
     profile: Annotated[Shape, typer.Option(help="How they are spread over a week.")] = "diurnal",
     version: Annotated[int | None, typer.Option(min=1, help="By default the one that serves.")] = None,
     captured_hours: Annotated[

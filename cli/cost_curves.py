@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-RATES = tuple(10 ** (step / 10) for step in range(-20, 31))  # 0.01 to 1,000 requests per second
+LOWEST, HIGHEST = 0.001, 10_000  # requests per second that may be asked for: all of them are drawn and compared
+RATES = tuple(10 ** (step / 10) for step in range(-30, 41))
 NARROW = 40  # halvings of an interval
 WIDTH, HEIGHT = 64, 16  # of the picture in a terminal
 COLOURS = ("#0b62d0", "#c2410c", "#15803d", "#7c3aed", "#b91c1c", "#0e7490", "#a16207", "#475569")
@@ -100,10 +101,10 @@ def in_svg(curves: Curves, rps: float, title: str) -> str:
         if low <= 10**power <= high:
             parts.append(_line(left, down(10**power), left + plot_width, down(10**power), "grid"))
             parts.append(f'<text x="{left - 8}" y="{down(10**power) + 4:.1f}" class="end">{_money(10.0**power)}</text>')
-    for power in range(-2, 4):
+    for power in range(round(math.log10(curves.rates[0])), round(math.log10(curves.rates[-1])) + 1):
         parts.append(_line(across(10**power), top, across(10**power), top + plot_height, "grid"))
         parts.append(
-            f'<text x="{across(10**power):.1f}" y="{top + plot_height + 18}" class="mid">{10.0**power:g}</text>'
+            f'<text x="{across(10**power):.1f}" y="{top + plot_height + 18}" class="mid">{10.0**power:,g}</text>'
         )
     parts.append(_line(across(rps), top, across(rps), top + plot_height, "asked"))
     parts.append(
@@ -133,7 +134,8 @@ def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
 
 def _range(curves: Curves) -> tuple[float, float]:
     every: Sequence[float] = [cost for monthly in curves.monthly.values() for cost in monthly]
-    return max(min(every), 0.01), max(every)
+    low = max(min(every), 0.01)
+    return low, max(low * 10, *every)
 
 
 def _share(value: float, low: float, high: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cli.cost_curves import Curves, in_svg, in_text
+from cli.cost_curves import HIGHEST, LOWEST, Curves, in_svg, in_text
 from cli.cost_load import HOURS_PER_MONTH, PROFILES, cold_share, requests, room, spread, waiting
 from cli.cost_measure import captured
 from cli.cost_options import VCPU_MB, Assumed, Estimate, Market, Measured, cheapest
@@ -182,6 +182,27 @@ def test_the_pictures_show_every_family() -> None:
     assert len(lines) == 3
 
 
+@pytest.mark.parametrize(("rps", "column"), [(LOWEST, 0), (5.0, 33), (5000.0, 60), (HIGHEST, 63)])
+def test_the_pictures_hold_every_rate_that_may_be_asked_for(rps: float, column: int) -> None:
+    """Seven decades, 0.001 to 10,000, on 64 columns and 520 units: 5 a second is 3.7 decades in, at 63 * 3.7 / 7."""
+    curves = Curves.of(linear)
+    top = in_text(curves, rps).splitlines()[1]
+    assert top[11 + column] != " "
+    picture = ElementTree.fromstring(in_svg(curves, rps, "a model"))
+    paths = picture.findall("{http://www.w3.org/2000/svg}path")
+    (asked,) = [one.get("d", "") for one in paths if one.get("class") == "asked"]
+    across = 70 + 520 * (math.log10(rps) + 3) / 7
+    assert asked == f"M{across:.1f} 40.0L{across:.1f} 400.0"
+    assert 70 <= across <= 590
+    ticks = [one.text for one in picture.findall("{http://www.w3.org/2000/svg}text") if one.get("class") == "mid"]
+    assert ticks[:-1] == ["0.001", "0.01", "0.1", "1", "10", "100", "1,000", "10,000"]
+
+
+def test_the_picture_of_one_price_has_a_height() -> None:
+    text = in_text(Curves.of(lambda rate: {"free": 0.0}), 5.0)
+    assert text.splitlines()[0].strip().startswith("$0.10")
+
+
 def test_the_command_prints_a_table_a_picture_and_the_crossovers(lastmile: Any, iris: Any) -> None:
     done = lastmile("cost", "iris", "--rps", 5, "--profile", "bursty", "--plot", iris.root / "cost.svg")
     assert done.code == 0
@@ -190,6 +211,14 @@ def test_the_command_prints_a_table_a_picture_and_the_crossovers(lastmile: Any, 
     assert (iris.root / "cost.svg").read_text().startswith("<svg")
     assert "Measured: " in done.err
     assert "not checked at AWS itself: ml.c5.xlarge" in done.err
+
+
+@pytest.mark.parametrize("rps", [LOWEST, 5000, HIGHEST])
+def test_the_command_answers_at_every_rate_that_it_takes(lastmile: Any, iris: Any, rps: float) -> None:
+    done = lastmile("cost", "iris", "--rps", rps)
+    assert done.code == 0
+    assert f"iris: {rps:g} requests per second" in done.out
+    assert lastmile("cost", "iris", "--rps", 10_001).code == 2
 
 
 def test_the_command_as_json_has_no_infinities(lastmile: Any, iris: Any) -> None:

@@ -28,6 +28,7 @@ ARROW: Mapping[str, pa.DataType] = {
 }
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 SHOWN = 40
+NESTED = {pa.lib.Type_STRUCT: "a struct", pa.lib.Type_MAP: "a map"}  # the others are lists
 
 type Problems = dict[int, str]
 
@@ -124,18 +125,34 @@ def _wholes(cast: pa.Array, name: str, spec: TensorSpec) -> Column:
 
 def _texts(found: pa.Array, name: str) -> Column:
     """A missing text is the empty one."""
+    texts, problems = texts_of(found, name)
+    return Column(texts.fill_null("").to_numpy(zero_copy_only=False), problems)
+
+
+def texts_of(found: pa.Array, name: str) -> tuple[pa.Array, Problems]:
+    """Null where there is none, or none in UTF-8."""
     try:
         texts = pc.cast(found, pa.string())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        values = np.full(len(found), "", object)
-        problems = {}
-        for row, value in enumerate(found.to_pylist()):
-            try:
-                values[row] = value.decode() if isinstance(value, bytes) else str(value)
-            except UnicodeDecodeError:
-                problems[row] = f"'{name}' is not UTF-8 text"
-        return Column(values, problems)
-    return Column(texts.fill_null("").to_numpy(zero_copy_only=False), {})
+        texts.validate(full=True)  # a Parquet file may call anything a text
+    except pa.ArrowInvalid:
+        return _decoded(found.cast(pa.binary()), name)
+    except pa.ArrowNotImplementedError:
+        kind = NESTED.get(found.type.id, "a list")
+        given = np.flatnonzero(found.is_valid().to_numpy(zero_copy_only=False)).tolist()
+        return pa.nulls(len(found), pa.string()), dict.fromkeys(given, f"'{name}' is {kind}, a text is wanted")
+    return texts, {}
+
+
+def _decoded(found: pa.Array, name: str) -> tuple[pa.Array, Problems]:
+    texts: list[str | None] = []
+    problems: Problems = {}
+    for row, value in enumerate(found.to_pylist()):
+        try:
+            texts.append(value if value is None else value.decode())
+        except UnicodeDecodeError:
+            texts.append(None)
+            problems[row] = f"'{name}' is not UTF-8 text"
+    return pa.array(texts, pa.string()), problems
 
 
 def _one_by_one(found: pa.Array, name: str, spec: TensorSpec) -> Column:

@@ -56,6 +56,11 @@ BAD = [
     (SMALL, pa.array([1, 128]), "'x' is '128', a whole number (INT8) is wanted"),
     (TRUTH, pa.array(["1", "maybe"]), "'x' is 'maybe', true or false is wanted"),
     (TEXT, pa.array([b"a", b"\xff"]), "'x' is not UTF-8 text"),
+    (TEXT, pa.array([b"a", b"\xff"]).view(pa.string()), "'x' is not UTF-8 text"),
+    (TEXT, pa.array([b"a", b"\xff"]).view(pa.string()).cast(pa.string_view()), "'x' is not UTF-8 text"),
+    (TEXT, pa.array([None, ["a"]]), "'x' is a list, a text is wanted"),
+    (TEXT, pa.array([None, {"a": 1}]), "'x' is a struct, a text is wanted"),
+    (TEXT, pa.array([None, [("a", 1)]], pa.map_(pa.string(), pa.int64())), "'x' is a map, a text is wanted"),
 ]
 
 
@@ -69,6 +74,13 @@ def test_what_fits_is_taken_as_it_is(spec: TensorSpec, found: pa.Array, values: 
 @pytest.mark.parametrize(("spec", "found", "reason"), BAD)
 def test_what_does_not_fit_is_said_of_its_own_row_alone(spec: TensorSpec, found: pa.Array, reason: str) -> None:
     assert column(found, "x", spec).problems == {1: reason}
+
+
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary_view()])
+def test_a_missing_text_is_the_empty_one_beside_what_is_not_utf_8(kind: pa.DataType) -> None:
+    taken = column(pa.array([b"parcel", None, b"caf\xe9", "Müller".encode()]).cast(kind), "x", TEXT)
+    assert taken.values.tolist() == ["parcel", "", "", "Müller"]
+    assert taken.problems == {2: "'x' is not UTF-8 text"}
 
 
 def test_columns_become_one_tensor_in_the_order_of_the_spec() -> None:

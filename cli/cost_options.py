@@ -80,10 +80,8 @@ class Market:
         return [*self.functions(hours), *self.provisioned(hours), *self.serverless(hours), *self.endpoints(hours)]
 
     def functions(self, hours: Hours) -> Iterator[Estimate]:
-        for architecture in ARCHITECTURES:
-            for memory in SIZES_MB:
-                if memory >= self.measured.needed_mb:
-                    yield self.function(hours, memory, architecture)
+        for memory, architecture in self._sizes():
+            yield self.function(hours, memory, architecture)
 
     def function(self, hours: Hours, memory: int, architecture: Architecture) -> Estimate:
         mine, count = self.prices.functions, requests(hours)
@@ -101,16 +99,13 @@ class Market:
     def provisioned(self, hours: Hours) -> Iterator[Estimate]:
         """Room for the busiest hour, all the time: what is never cold."""
         mine, count, seconds = self.prices.functions, requests(hours), sum(hours.values()) * 3600
-        for architecture in ARCHITECTURES:
-            for memory in SIZES_MB:
-                if memory < self.measured.needed_mb:
-                    continue
-                p50, p99 = self._durations(memory, architecture)
-                many = room(max(hours) * p50 / 1000)
-                monthly = mine.requests(count) + mine.provisioned(many, seconds, memory, architecture=architecture)
-                monthly += mine.provisioned_compute(count, p50, memory, architecture=architecture)
-                name = f"{memory} MB {architecture}, {many} kept"
-                yield Estimate("Lambda provisioned", name, monthly, p50, p99)
+        for memory, architecture in self._sizes():
+            p50, p99 = self._durations(memory, architecture)
+            many = room(max(hours) * p50 / 1000)
+            monthly = mine.requests(count) + mine.provisioned(many, seconds, memory, architecture=architecture)
+            monthly += mine.provisioned_compute(count, p50, memory, architecture=architecture)
+            name = f"{memory} MB {architecture}, {many} kept"
+            yield Estimate("Lambda provisioned", name, monthly, p50, p99)
 
     def serverless(self, hours: Hours) -> Iterator[Estimate]:
         mine, count = self.prices.serverless, requests(hours)
@@ -134,36 +129,59 @@ class Market:
             times = self.measured.p50_ms / faster, self.measured.p99_ms / faster
             yield self.always_on(hours, instance, *times, "SageMaker GPU")
             yield self.to_zero(hours, instance, *times)
-            yield self.cascade(hours, instance)
+            yield from self.cascade(hours, instance)
 
     def always_on(self, hours: Hours, instance: Instance, p50: float, p99: float, family: str) -> Estimate:
         """Scaled out by the hour, never below one; a GPU serves one request at a time."""
         servers = 1 if instance.gpu else instance.vcpus
         many = {rate: _instances(rate, p50, servers) for rate in hours}
-        busiest = max(hours)
-        wait = [waiting(busiest, p50 / 1000, many[busiest] * servers, share) * 1000 for share in (0.5, 0.99)]
         monthly = sum(instance.cost(count, many[rate]) for rate, count in hours.items()) + self._front(hours, p50)
-        most, front = many[busiest], self._front_ms
+        most, front = many[max(hours)], self._front_ms
+        usual, slow = (_wait_ms(hours, p50, servers, share) for share in (0.5, 0.99))
         note = f"1 to {most} instances" if most > 1 else ""
-        return Estimate(family, instance.name, monthly, p50 + wait[0] + front, p99 + wait[1] + front, note)
+        return Estimate(family, instance.name, monthly, p50 + usual + front, p99 + slow + front, note)
 
     def to_zero(self, hours: Hours, instance: Instance, p50: float, p99: float) -> Estimate:
+        """While it is awake it has as many machines as one that never sleeps, and as long a line."""
         monthly = self._awake(hours, instance, p50) + self._front(hours, p50)
         asleep = _mean(hours, lambda rate: math.exp(-rate * AWAKE_SECONDS))
         front = self._front_ms
-        slow = math.inf if asleep >= 0.01 else p99 + front
-        usual = math.inf if asleep >= 0.5 else p50 + front
+        slow = math.inf if asleep >= 0.01 else p99 + _wait_ms(hours, p50, 1, 0.99) + front
+        usual = math.inf if asleep >= 0.5 else p50 + _wait_ms(hours, p50, 1, 0.5) + front
         return Estimate("SageMaker GPU to zero", instance.name, monthly, usual, slow, f"{asleep:.1%} find it asleep")
 
-    def cascade(self, hours: Hours, instance: Instance) -> Estimate:
-        """The light model answers first; while the endpoint sleeps its answer is the one given."""
-        light = min(self.functions(hours), key=lambda one: one.monthly)
+    def cascade(self, hours: Hours, instance: Instance) -> Iterator[Estimate]:
+        """One with the size of function that makes it cheapest; none where no function holds the light model."""
+        found = [self._cascade(hours, instance, *size) for size in self._sizes()]
+        if found:
+            yield min(found, key=lambda one: one.monthly)
+
+    def _cascade(self, hours: Hours, instance: Instance, memory: int, architecture: Architecture) -> Estimate:
+        """The light model answers first; while the endpoint sleeps its answer is the one given.
+
+        The same call waits for the heavy model, in the light one's memory. Of all requests 1 % are slower than the p99:
+        of the heavy ones that is 1 % by their share.
+        """
+        light = self.function(hours, memory, architecture)
         share, heavy = self.assumed.heavy_share, self.assumed.heavy_ms
         unsure = {rate * share: count for rate, count in hours.items()}
-        monthly = light.monthly + self._awake(unsure, instance, heavy) + self._front(unsure, heavy)
-        p99 = light.p99_ms + HOP_MS + heavy if share >= 0.01 else light.p99_ms
-        name = f"{light.name} + {instance.name}"
-        return Estimate("Cascade", name, monthly, light.p50_ms, p99, f"{share:.0%} of the rows are heavy")
+        waited = self.prices.functions.compute(requests(unsure), heavy + HOP_MS, memory, architecture=architecture)
+        usual, slow = (
+            HOP_MS + heavy + _wait_ms(unsure, heavy, 1, 1 - slower / share) if share >= slower else 0.0
+            for slower in (0.5, 0.01)
+        )
+        return Estimate(
+            "Cascade",
+            f"{light.name} + {instance.name}",
+            light.monthly + self._awake(unsure, instance, heavy) + waited,
+            light.p50_ms + usual,
+            light.p99_ms + slow,
+            f"{share:.0%} of the rows are heavy",
+        )
+
+    def _sizes(self) -> list[tuple[int, Architecture]]:
+        """Of the functions that hold the model."""
+        return [(one, kind) for kind in ARCHITECTURES for one in SIZES_MB if one >= self.measured.needed_mb]
 
     @property
     def _front_ms(self) -> float:
@@ -199,6 +217,12 @@ def cheapest(estimates: list[Estimate]) -> dict[str, Estimate]:
 
 def _instances(rate: float, ms: float, servers: int) -> int:
     return max(1, math.ceil(rate * ms / 1000 / (UTILISATION * servers)))
+
+
+def _wait_ms(hours: Hours, ms: float, servers: int, share: float) -> float:
+    """In line at the busiest hour: what `share` of its requests stay within, with so many servers in an instance."""
+    busiest = max(hours)
+    return waiting(busiest, ms / 1000, _instances(busiest, ms, servers) * servers, share) * 1000
 
 
 def _cold_of(hours: Hours, ms: float) -> float:

@@ -120,6 +120,58 @@ def test_instances_are_added_by_the_hour_and_queues_stay_short() -> None:
     assert "instances" in busy.note
 
 
+def test_an_endpoint_that_sleeps_has_the_same_line_as_one_that_never_does() -> None:
+    """60 requests a second of 20 ms each are 1.2 erlang, and with 60 % load at most two machines of one server each.
+
+    Erlang's C for them: (1.2² / 2) / (1 - 0.6) = 1.8, and 1.8 / (1 + 1.2 + 1.8) = 0.45 have to wait; the p99 of the
+    wait is ln(0.45 / 0.01) / (2 / 0.02 s - 60 / s) = 95.17 ms, and half of the requests do not wait at all.
+    """
+    market = replace(MARKET, measured=replace(TEN, p50_ms=200.0, p99_ms=200.0, two_ms=200.0))
+    always, sleeping = (one(family, market, rps=60) for family in ("SageMaker GPU", "SageMaker GPU to zero"))
+    assert always.note == "1 to 2 instances"
+    front = 0.5 * 1769 / 256 + 5
+    assert sleeping.p99_ms == pytest.approx(20 + 95.17 + front, abs=0.01)
+    assert (sleeping.p50_ms, sleeping.p99_ms) == pytest.approx((always.p50_ms, always.p99_ms))
+    assert sleeping.p50_ms == pytest.approx(20 + front)
+
+
+def test_the_heavy_rows_of_a_cascade_wait_in_line() -> None:
+    """A tenth of 60 requests a second, 50 ms each, are 0.3 erlang, which one machine serves: 0.3 have to wait.
+
+    1 % of all requests are a tenth of the heavy ones; their wait is ln(0.3 / 0.1) / (1 / 0.05 s - 6 / s) = 78.47 ms.
+    Where nine tenths are heavy the median is a heavy one's too, with five machines for 2.7 erlang of 60 a second:
+    0.5 / 0.9 = 55.6 % of the heavy ones are slower than it, and fewer than that have to wait.
+    """
+    light = one("Lambda arm", rps=60)
+    found = one("Cascade", rps=60)
+    assert found.p50_ms == light.p50_ms
+    assert found.p99_ms == pytest.approx(light.p99_ms + 5 + 50 + 78.47, abs=0.01)
+    mostly = one("Cascade", replace(MARKET, assumed=Assumed(heavy_share=0.9)), rps=60)
+    assert mostly.p50_ms == pytest.approx(light.p50_ms + 5 + 50)
+    seldom = one("Cascade", replace(MARKET, assumed=Assumed(heavy_share=0.005)), rps=60)
+    assert seldom.p99_ms == light.p99_ms
+
+
+@pytest.mark.parametrize(("memory_mb", "size", "gb", "waiting_usd"), [(100, 256, 0.25, 0.24), (400, 1024, 1.0, 0.96)])
+def test_a_cascade_waits_in_the_memory_of_its_light_function(
+    memory_mb: float, size: int, gb: float, waiting_usd: float
+) -> None:
+    """5 a second in 730 hours are 13.14 million, of which 1.314 million wait for 55 ms: 72,270 seconds of so many GB.
+
+    By the price of arm that is 72,270 * gb * 0.0000133334. The machine never sleeps: 730 h * 0.736 = 537.28.
+    """
+    market = replace(MARKET, measured=replace(TEN, memory_mb=float(memory_mb)))
+    found, light = one("Cascade", market), market.function(FLAT, size, "arm")
+    assert found.name == f"{size} MB arm + ml.g4dn.xlarge"
+    assert round(72_270 * gb * 1.33334e-5, 2) == waiting_usd
+    assert found.monthly == pytest.approx(light.monthly + 72_270 * gb * 1.33334e-5 + 537.28)
+
+
+def test_a_model_that_no_function_holds_has_no_cascade() -> None:
+    found = replace(MARKET, measured=replace(TEN, memory_mb=11_000.0)).all(FLAT)
+    assert {one.family for one in found} == {"SageMaker CPU", "SageMaker GPU", "SageMaker GPU to zero"}
+
+
 @pytest.mark.parametrize(
     ("assumed", "family"),
     [

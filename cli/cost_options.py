@@ -28,6 +28,7 @@ class Measured:
     load_ms: float
     memory_mb: float
     request_bytes: float
+    response_bytes: float
     handler_ms: float  # that every way adds, and which is in the others
     how: str
 
@@ -115,8 +116,7 @@ class Market:
             p50, p99 = self._durations(memory * 1024, "x86")
             cold = _cold_of(hours, p50)
             slow, front = SERVERLESS_COLD_MS + self.measured.load_ms, self._front_ms
-            monthly = mine.cost(count, p50, memory, bytes_each=self.measured.request_bytes)
-            monthly += self._front(hours, p50)
+            monthly = mine.cost(count, p50, memory) + self._processed(hours) + self._front(hours, p50)
             p50, p99 = p50 + slow * (cold >= 0.5) + front, p99 + slow * (cold >= 0.01) + front
             yield Estimate("SageMaker serverless", f"{memory} GB", monthly, p50, p99, _cold(cold))
 
@@ -135,7 +135,8 @@ class Market:
         """Scaled out by the hour, never below one; a GPU serves one request at a time."""
         servers = 1 if instance.gpu else instance.vcpus
         many = {rate: _instances(rate, p50, servers) for rate in hours}
-        monthly = sum(instance.cost(count, many[rate]) for rate, count in hours.items()) + self._front(hours, p50)
+        monthly = sum(instance.cost(count, many[rate]) for rate, count in hours.items())
+        monthly += self._processed(hours) + self._front(hours, p50)
         most, front = many[max(hours)], self._front_ms
         usual, slow = (_wait_ms(hours, p50, servers, share) for share in (0.5, 0.99))
         note = f"1 to {most} instances" if most > 1 else ""
@@ -143,7 +144,7 @@ class Market:
 
     def to_zero(self, hours: Hours, instance: Instance, p50: float, p99: float) -> Estimate:
         """While it is awake it has as many machines as one that never sleeps, and as long a line."""
-        monthly = self._awake(hours, instance, p50) + self._front(hours, p50)
+        monthly = self._awake(hours, instance, p50) + self._processed(hours) + self._front(hours, p50)
         asleep = _mean(hours, lambda rate: math.exp(-rate * AWAKE_SECONDS))
         front = self._front_ms
         slow = math.inf if asleep >= 0.01 else p99 + _wait_ms(hours, p50, 1, 0.99) + front
@@ -173,7 +174,7 @@ class Market:
         return Estimate(
             "Cascade",
             f"{light.name} + {instance.name}",
-            light.monthly + self._awake(unsure, instance, heavy) + waited,
+            light.monthly + self._awake(unsure, instance, heavy) + self._processed(unsure) + waited,
             light.p50_ms + usual,
             light.p99_ms + slow,
             f"{share:.0%} of the rows are heavy",
@@ -192,6 +193,10 @@ class Market:
         """The function waits for the endpoint, and its time is billed."""
         mine, count = self.prices.functions, requests(hours)
         return mine.requests(count) + mine.compute(count, ms + self._front_ms, FRONT_MB, architecture="arm")
+
+    def _processed(self, hours: Hours) -> float:
+        mine = self.measured
+        return self.prices.processed.cost(requests(hours), mine.request_bytes, mine.response_bytes)
 
     def _awake(self, hours: Hours, instance: Instance, ms: float) -> float:
         return sum(

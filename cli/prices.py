@@ -74,12 +74,21 @@ class Lambda:
 @dataclass(frozen=True, slots=True)
 class Serverless:
     gb_second: float
-    gb_processed: float
     largest_gb: int
 
-    def cost(self, count: float, ms: float, memory_gb: int, *, bytes_each: float = 0.0) -> float:
-        seconds = count * math.ceil(round(ms, 6)) / 1000
-        return seconds * memory_gb * self.gb_second + count * bytes_each / 1e9 * self.gb_processed
+    def cost(self, count: float, ms: float, memory_gb: int) -> float:
+        return count * math.ceil(round(ms, 6)) / 1000 * memory_gb * self.gb_second
+
+
+@dataclass(frozen=True, slots=True)
+class Processed:
+    """What goes into an endpoint and comes out of it, whether it is serverless or paid by the hour."""
+
+    gb_in: float
+    gb_out: float
+
+    def cost(self, count: float, bytes_in: float, bytes_out: float) -> float:
+        return count * (bytes_in * self.gb_in + bytes_out * self.gb_out) / 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,7 @@ class Prices:
     region: str
     functions: Lambda
     serverless: Serverless
+    processed: Processed
     instances: tuple[Instance, ...]
     sources: tuple[Source, ...]
 
@@ -106,13 +116,14 @@ class Prices:
         """Raises CommandFailed naming what is missing or wrong."""
         try:
             document = tomllib.loads(path.read_text())
-            sources = [_source(name, document[name]) for name in ("lambda", "serverless")]
+            sources = [_source(name, document[name]) for name in ("lambda", "serverless", "processed")]
             rows = [dict(row) for row in document["instance"]]
             sources += [_source(row["name"], row) for row in rows]
             return cls(
                 document["region"],
                 Lambda(**document["lambda"]),
                 Serverless(**document["serverless"]),
+                Processed(**document["processed"]),
                 tuple(Instance(**row) for row in rows),
                 tuple(sources),
             )

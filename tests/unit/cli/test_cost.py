@@ -16,7 +16,7 @@ from cli.prices import TABLE, Prices
 from lastmile.profile import Layout, Profile
 from lastmile.tensors import Signature, TensorSpec
 
-TEN = Measured(10.0, 20.0, 6.0, 50.0, 100.0, 400.0, 0.5, "by a test")
+TEN = Measured(10.0, 20.0, 6.0, 50.0, 100.0, 400.0, 100.0, 0.5, "by a test")
 MARKET = Market(Prices.read(), TEN)
 FLAT = spread("flat", 5.0)
 
@@ -160,11 +160,33 @@ def test_a_cascade_waits_in_the_memory_of_its_light_function(
 
     By the price of arm that is 72,270 * gb * 0.0000133334. The machine never sleeps: 730 h * 0.736 = 537.28.
     """
-    market = replace(MARKET, measured=replace(TEN, memory_mb=float(memory_mb)))
+    market = replace(MARKET, measured=replace(TEN, memory_mb=memory_mb, request_bytes=0.0, response_bytes=0.0))
     found, light = one("Cascade", market), market.function(FLAT, size, "arm")
     assert found.name == f"{size} MB arm + ml.g4dn.xlarge"
     assert round(72_270 * gb * 1.33334e-5, 2) == waiting_usd
     assert found.monthly == pytest.approx(light.monthly + 72_270 * gb * 1.33334e-5 + 537.28)
+
+
+@pytest.mark.parametrize(
+    ("family", "share"),
+    [
+        ("SageMaker serverless", 1.0),
+        ("SageMaker CPU", 1.0),
+        ("SageMaker GPU", 1.0),
+        ("SageMaker GPU to zero", 1.0),
+        ("Cascade", 0.1),
+        ("Lambda arm", 0.0),
+        ("Lambda provisioned", 0.0),
+    ],
+)
+def test_every_endpoint_is_billed_for_the_data_in_and_out_of_it(family: str, share: float) -> None:
+    """13.14 million requests of 50,000 bytes in and 25,000 out: 657 GB and 328.5 GB, 0.016 each, are 15.768 dollars."""
+    silent = replace(MARKET, measured=replace(TEN, request_bytes=0.0, response_bytes=0.0))
+    asking = replace(MARKET, measured=replace(TEN, request_bytes=50_000.0, response_bytes=0.0))
+    both = replace(MARKET, measured=replace(TEN, request_bytes=50_000.0, response_bytes=25_000.0))
+    free, asked, answered = (one(family, market).monthly for market in (silent, asking, both))
+    assert answered - free == pytest.approx(15.768 * share)
+    assert asked - free == pytest.approx(657 * 0.016 * share)
 
 
 def test_a_model_that_no_function_holds_has_no_cascade() -> None:
@@ -262,7 +284,7 @@ def test_the_command_prints_a_table_a_picture_and_the_crossovers(lastmile: Any, 
     assert "requests per second on, " in done.out
     assert (iris.root / "cost.svg").read_text().startswith("<svg")
     assert "Measured: " in done.err
-    assert "not checked at AWS itself: ml.c5.xlarge" in done.err
+    assert "not checked at AWS itself: processed, ml.c5.xlarge" in done.err
 
 
 @pytest.mark.parametrize("rps", [LOWEST, 5000, HIGHEST])
@@ -276,6 +298,8 @@ def test_the_command_answers_at_every_rate_that_it_takes(lastmile: Any, iris: An
 def test_the_command_as_json_has_no_infinities(lastmile: Any, iris: Any) -> None:
     document = lastmile("cost", "iris", "--rps", 0.001, "--json").json
     assert document["region"] == "us-east-1"
+    sizes = document["measured"]["request_bytes"], document["measured"]["response_bytes"]
+    assert sizes == (3 * 4, 8 + 2 * 4)  # three 32-bit numbers in; one of 64 bits and two of 32 out
     slow = [row for row in document["estimates"] if row["family"] == "SageMaker GPU to zero"]
     assert {row["p99_ms"] for row in slow} == {None}
     assert document["sources"][0]["url"] == "https://aws.amazon.com/lambda/pricing/"

@@ -71,7 +71,12 @@ def test_serverless_inference_by_the_price_list() -> None:
     """No example of SageMaker's own page could be read; the list has 0.00006 dollars for a second of 3 GB."""
     assert cents(PRICES.serverless.cost(1000, 1000, 3)) == 0.06
     assert cents(PRICES.serverless.cost(1000, 10_000, 3)) == 0.60
-    assert cents(PRICES.serverless.cost(1e6, 1, 1, bytes_each=1000)) == cents(0.02 + 0.016)
+
+
+def test_data_processed_by_an_endpoint() -> None:
+    """A million requests of 40,000 bytes, answered with 10,000: 40 GB in and 10 GB out, 0.016 dollars each."""
+    assert cents(PRICES.processed.cost(1e6, 40_000, 10_000)) == cents(0.64 + 0.16) == 0.80
+    assert cents(PRICES.processed.cost(1e6, 40_000, 0)) == 0.64
 
 
 # A bill for December 2023 in eu-west-1: what AWS charged for endpoints by the hour.

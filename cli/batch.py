@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -13,13 +12,17 @@ from typing import Annotated, Any, Protocol
 
 import typer
 
+from cli.child import running
 from cli.control import Document, RegistryOption, store_environ
-from cli.errors import CommandFailed
+from cli.errors import NEXT_STEPS, CommandFailed, Unreachable, sentence
 from cli.learning import located
 from cli.output import console, note, print_fields, print_json
 from cli.target import CHECKOUT, Options
+from lastmile.errors import StoreUnavailable
 
 INTERRUPTED = 130
+AGAIN = "Start the same command again, and it goes on from here."
+NEXT = "Mend that, then start it again."
 MARKER = "lastmile.batch"
 # A slice's arrays lie where those of the slice before lay, in large pages: memory that is given back and asked for
 # again costs a fault for each 4 KB. Arrow's own pool would keep another heap for each thread.
@@ -101,31 +104,36 @@ def on_this_machine(options: Options, asked: Document, registry: str | None) -> 
         uri = located(registry)
         environ = {**os.environ, **store_environ(options, uri)}
     environ |= {"ORT_DISABLE_TELEMETRY": "1", "OPENBLAS_NUM_THREADS": "1", **MEMORY}
-    argument = json.dumps({**asked, "registry": uri})
+    places = {name: str(Path(asked[name]).absolute()) for name in ("input", "output")}
+    argument = json.dumps({**asked, **places, "registry": uri})
     started = time.monotonic()
     ended: Document = {}
-    command = [sys.executable, "-m", "functions.batch.here", argument]
     with (
         shown(Path(asked["input"]).name) as show,
-        subprocess.Popen(command, cwd=CHECKOUT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+        running("functions.batch.here", argument, checkout=CHECKOUT, environ=environ, marker=MARKER) as child,
     ):
         try:
-            for said in lines(process):
+            for said in child.said():
                 ended = said
                 if "state" in said:
                     show(Seen.of(said["state"]))
         except KeyboardInterrupt:
-            process.terminate()
-            note("Start the same command again, and it goes on from here.")
+            child.terminate()
+            note(AGAIN)
             raise typer.Exit(INTERRUPTED) from None
-        complaint = (process.stderr.read() if process.stderr else b"").decode(errors="replace").strip()
+        complaint = child.last_words()
     if "refused" in ended:
-        reason = str(ended["refused"]).rstrip(".")
-        raise CommandFailed(f"{reason[:1].upper()}{reason[1:]}.")
+        raise refusal(ended["kind"], ended["refused"])
     if "done" not in ended:
-        raise CommandFailed(f"The batch broke off: {complaint.rpartition(chr(10))[2] or 'its process was ended'}.",
-                            next_step="Start the same command again, and it goes on from here.")  # fmt: skip
+        raise CommandFailed(f"The batch broke off: {complaint or 'its process was ended'}.", next_step=AGAIN)
     return report_of(asked, ended["done"], time.monotonic() - started)
+
+
+def refusal(kind: str, reason: str) -> CommandFailed:
+    """What the engine refused, as this process would have."""
+    step = next((step for error, step in NEXT_STEPS if error.__name__ == kind), NEXT)
+    failure = Unreachable if kind == StoreUnavailable.__name__ else CommandFailed
+    return failure(sentence(reason), next_step=AGAIN if kind == "OSError" else step)
 
 
 def report_of(asked: Document, done: Document, seconds: float) -> Document:
@@ -149,16 +157,6 @@ def print_report(report: Mapping[str, Any]) -> None:
              "rows_per_second": "rows/s"}  # fmt: skip
     hidden = [name for name in ("errors", "found") if not report.get(name)]
     print_fields([(named.get(name, name), value) for name, value in report.items() if name not in hidden])
-
-
-def lines(process: "subprocess.Popen[bytes]") -> Iterator[Document]:
-    for line in process.stdout or ():
-        try:
-            said = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(said, dict) and said.get("marker") == MARKER:
-            yield said
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,13 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.batch import INTERRUPTED, Seen, print_report, shown
+from cli.batch import INTERRUPTED, NEXT, Seen, print_report, shown
 from cli.control import Document, identity
 from cli.errors import CommandFailed
 from cli.output import age, note, print_json, print_table
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.5
 REASONS = 5
+GOING_ON = ("RUNNING", "PENDING_REDRIVE")
 AGAIN = "Start the same command again: it does what is missing."
 
 
@@ -31,9 +33,10 @@ def batches(
 ) -> None:
     """Show batches in the cloud, newest first, and what became of them."""
     options: Options = context.obj
-    jobs = opened(options.target())
+    target = options.target()
+    jobs = opened(target)
     found = sorted(jobs.all(model), key=lambda one: one.created_at, reverse=True)
-    documents = [one.to_document() | {"report": jobs.document(one, "report.json")} for one in found]
+    documents = [one.to_document() | {"report": report_of(target, jobs, one)} for one in found]
     if options.json:
         print_json(documents)
         return
@@ -42,6 +45,16 @@ def batches(
         return
     columns = ("batch", "model", "version", "state", "rows", "bad", "missing", "input", "output", "made")
     print_table(columns, list(map(row_of, documents)))
+
+
+def report_of(target: Target, jobs: "Batches", batch: "Batch") -> Document | None:
+    """Who was stopped could not say so."""
+    report: Document | None = jobs.document(batch, "report.json")
+    if report is not None and report["state"] == "running" and target.batch_state_machine_arn is not None:
+        known = list(executions(target, batch))
+        if known and known[-1][1] not in GOING_ON:
+            report["state"] = "stopped"
+    return report
 
 
 def row_of(document: Document) -> tuple[Any, ...]:
@@ -85,7 +98,7 @@ def in_the_cloud(
     if report["state"] != "done":
         raise CommandFailed(
             f"The batch is {report['state']}: {report.get('reason') or 'see its report'}.",
-            next_step="Mend the input, then start it again." if report["state"] == "refused" else AGAIN,
+            next_step=NEXT if report["state"] == "refused" else AGAIN,
         )
 
 
@@ -154,26 +167,46 @@ def uploaded(target: Target, store: "Store", model: str, data: Path) -> Any:
 
 
 def begun(target: Target, batch: "Batch", tolerated: float) -> str:
-    """The ARN of the execution that is at work on the job, or has done it; started where there is none."""
+    """The ARN of the execution that is at work on the job, or has done it; started where there is none, or where what
+    it made is not all there."""
+    known = list(executions(target, batch))
+    if known and (known[-1][1] in GOING_ON or (known[-1][1] == "SUCCEEDED" and is_whole(target, batch, tolerated))):
+        return known[-1][0]
+    given = {"job": {"model": batch.model, "id": batch.id, "tolerated": tolerated}}
+    started = target.client("stepfunctions").start_execution(
+        stateMachineArn=str(target.batch_state_machine_arn),
+        name=f"{batch.id}-{len(known) + 1}",
+        input=json.dumps(given),
+    )
+    return str(started["executionArn"])
+
+
+def executions(target: Target, batch: "Batch") -> Iterator[tuple[str, str]]:
+    """ARN and status of each, first to last."""
     from botocore.exceptions import ClientError
 
     machine = target.client("stepfunctions")
-    arn = str(target.batch_state_machine_arn)
-    attempt = 1
-    while True:
-        name = f"{batch.id}-{attempt}"
-        execution = f"{arn.replace(':stateMachine:', ':execution:')}:{name}"
+    begin = str(target.batch_state_machine_arn).replace(":stateMachine:", ":execution:")
+    for attempt in count(1):
+        arn = f"{begin}:{batch.id}-{attempt}"
         try:
-            status = machine.describe_execution(executionArn=execution)["status"]
+            yield arn, str(machine.describe_execution(executionArn=arn)["status"])
         except ClientError as error:
             if "ExecutionDoesNotExist" not in str(error):
                 raise
-            given = {"job": {"model": batch.model, "id": batch.id, "tolerated": tolerated}}
-            started = machine.start_execution(stateMachineArn=arn, name=name, input=json.dumps(given))
-            return str(started["executionArn"])
-        if status in ("RUNNING", "PENDING_REDRIVE", "SUCCEEDED"):
-            return execution
-        attempt += 1
+            return
+
+
+def is_whole(target: Target, batch: "Batch", tolerated: float) -> bool:
+    """Whether no larger share of the rows is missing than is tolerated now, and the list of the parts is there."""
+    from lastmile.batches import Place, done_parts
+
+    plan, output = opened(target).document(batch, "plan.json"), store_of(target, Place.of(batch.output).bucket)
+    if plan is None or not output.exists(f"{Place.of(batch.output).path}/_manifest.json"):
+        return False
+    done = set(done_parts(output, batch))
+    missing = sum(one["rows"] for number, one in enumerate(plan["slices"]) if number not in done)
+    return bool(missing <= tolerated * plan["rows"])
 
 
 def followed(target: Target, batch: "Batch", execution: str) -> Document:

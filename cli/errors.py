@@ -1,8 +1,31 @@
-"""
+"""What ends a command, and how that is said.
+
 CommandFailed
 ├── StackMissing       nothing is deployed where the command looked
 └── Unreachable        deployed, but it does not answer
 """
+
+from lastmile.errors import (
+    InvalidArtefact,
+    InvalidSpec,
+    LastmileError,
+    ModelNotFound,
+    ReleaseConflict,
+    StoreUnavailable,
+    VersionNotFound,
+    VersionRejected,
+)
+
+UNREACHABLE = 3  # 0 done, 1 refused or failed, 2 usage
+NEXT_STEPS: tuple[tuple[type[LastmileError], str], ...] = (
+    (ModelNotFound, "See `lastmile models`."),
+    (VersionNotFound, "See `lastmile versions <model>`."),
+    (VersionRejected, "See `lastmile versions <model>`."),
+    (ReleaseConflict, "See `lastmile release show <model>`, then decide again."),
+    (InvalidSpec, "Nothing was registered: mend the spec and push again."),
+    (InvalidArtefact, "Nothing was registered: mend the model and push again."),
+    (StoreUnavailable, "Run `lastmile doctor`."),
+)
 
 
 class CommandFailed(Exception):
@@ -21,3 +44,9 @@ class StackMissing(CommandFailed):
 
 class Unreachable(CommandFailed):
     exit_code = 3
+
+
+def sentence(said: str) -> str:
+    """With a capital and a full stop; names of files and keys stay as they are."""
+    first, said = said.partition(" ")[0], said.rstrip(".")
+    return f"{said[:1].upper()}{said[1:]}." if first.isalpha() else f"{said}."

@@ -29,17 +29,11 @@ from cli import (
     up,
     watching,
 )
-from cli.errors import CommandFailed
+from cli.errors import NEXT_STEPS, UNREACHABLE, CommandFailed, sentence
 from cli.target import LOCAL_FOLDER, Options
 from lastmile.errors import (
-    InvalidArtefact,
-    InvalidSpec,
     LastmileError,
-    ModelNotFound,
-    ReleaseConflict,
     StoreUnavailable,
-    VersionNotFound,
-    VersionRejected,
 )
 
 app = typer.Typer(
@@ -78,16 +72,6 @@ app.command()(logs.logs)
 app.command()(deploy.deploy)
 app.command()(doctor.doctor)
 
-UNREACHABLE = 3  # 0 done, 1 refused or failed, 2 usage
-NEXT_STEPS: tuple[tuple[type[LastmileError], str], ...] = (
-    (ModelNotFound, "See `lastmile models`."),
-    (VersionNotFound, "See `lastmile versions <model>`."),
-    (VersionRejected, "See `lastmile versions <model>`."),
-    (ReleaseConflict, "See `lastmile release show <model>`, then decide again."),
-    (InvalidSpec, "Nothing was registered: mend the spec and push again."),
-    (InvalidArtefact, "Nothing was registered: mend the model and push again."),
-    (StoreUnavailable, "Run `lastmile doctor`."),
-)
 GLOBAL_FLAGS = ("--json",)
 GLOBAL_VALUES = ("--profile", "--stage", "--region", "--local")
 OWN = {"cost": ("--profile",)}  # options of a command that bear the name of a global one
@@ -117,17 +101,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         fail(str(error), next_step=error.next_step, exit_code=error.exit_code)
     except LastmileError as error:
         step = next((step for kind, step in NEXT_STEPS if isinstance(error, kind)), None)
-        fail(sentence(error), next_step=step, exit_code=UNREACHABLE if isinstance(error, StoreUnavailable) else 1)
+        fail(sentence(str(error)), next_step=step, exit_code=UNREACHABLE if isinstance(error, StoreUnavailable) else 1)
     except Exception as error:
         if not is_aws_error(error):
             raise
         fail(f"AWS refused or did not answer: {error}", next_step="Run `lastmile doctor`.")
     sys.exit(0)
-
-
-def sentence(error: LastmileError) -> str:
-    said = str(error).rstrip(".")
-    return f"{said[:1].upper()}{said[1:]}."
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:

@@ -2,14 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.child import running
 from cli.control import Document, RegistryOption, identity, open_registry, store_environ
 from cli.errors import CommandFailed
 from cli.learning import ApiLearning, DataOption, located, open_data, open_learning
@@ -132,22 +131,21 @@ def run_here(options: Options, model: str, data: Path, registry: str, at: str | 
     environ = {**os.environ, **store_environ(options, places["LASTMILE_DATA"]), **places}
     code = source_of(CHECKOUT / "functions").get("code", {})
     environ |= {"POWERTOOLS_LOG_LEVEL": "CRITICAL", "ORT_DISABLE_TELEMETRY": "1", "LASTMILE_CODE": json.dumps(code)}
-    command = [sys.executable, "-m", "functions.retraining.here", key]
     last: Document | None = None
     at_work: Document = {"step": "claim", "run": None}
     with (
         progress.step(f"Training {model}") as tell,
-        subprocess.Popen(command, cwd=CHECKOUT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+        running("functions.retraining.here", key, checkout=CHECKOUT, environ=environ, marker="lastmile.run") as child,
     ):
-        for said in lines(process):
+        for said in child.said():
             if "record" in said:
                 last = said["record"]
             else:
                 at_work = said
                 tell(said["step"])
-        complaint = (process.stderr.read() if process.stderr else b"").decode(errors="replace").strip()
+        complaint = child.last_words()
     if last is None:
-        why = complaint.rpartition("\n")[2] or f"it said nothing and ended with {process.returncode}"
+        why = complaint or f"it said nothing and ended with {child.process.returncode}"
         raise CommandFailed(
             f"The training process broke off at step {at_work['step']}: {why}.",
             next_step="Mend that and train again."
@@ -158,13 +156,3 @@ def run_here(options: Options, model: str, data: Path, registry: str, at: str | 
     found = learning.run(model, last["id"])
     assert found is not None
     return found
-
-
-def lines(process: "subprocess.Popen[bytes]") -> Iterator[Document]:
-    for line in process.stdout or ():
-        try:
-            said = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(said, dict) and said.get("marker") == "lastmile.run":
-            yield said

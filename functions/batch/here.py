@@ -36,6 +36,9 @@ def main(argument: str) -> int:
     except LastmileError as error:
         say({"refused": str(error), "kind": type(error).__name__})
         return 1
+    except OSError as error:
+        say({"refused": f"{error.filename or output}: {error.strerror or error}", "kind": "OSError"})
+        return 1
     say({"done": state._asdict()})
     return 0
 

@@ -96,7 +96,15 @@ def run(job: Job, registry: Registry, *, uri: str, tell: Tell) -> State:
             begun = asked(job, uri, made)
             parts.begin(begun)
         work = Work(replace(scorer, batch_rows=begun.batch_rows), table, parts, begun.prefix)
-        state = joined(job, kind, work, slices, tell)
+        try:
+            state = joined(job, kind, work, slices, tell)
+            check_unchanged(job, uri, begun)
+        except InvalidInput:  # of the file, which will be another one when it is mended
+            for path in (job.output, job.errors):
+                growing(path).unlink(missing_ok=True)
+            parts.clear()
+            raise
+        publish(job, state)
         parts.clear()
         return state
 
@@ -111,6 +119,11 @@ def scoring(job: Job, registry: Registry, version: int | None) -> Scorer:
     manifest = served.loaded.manifest
     sides = None if served.loaded.tiers is None else Sides.of(manifest, here(registry, manifest, threads=1))
     return Scorer(served, job.decides, sides=sides)
+
+
+def check_unchanged(job: Job, uri: str, begun: Progress) -> None:
+    if begun.differs(asked(job, uri, begun)) is not None:
+        raise InvalidInput(f"{job.input} was changed while it was read")
 
 
 def asked(job: Job, uri: str, made: Progress) -> Progress:
@@ -167,13 +180,11 @@ class Work:
 
 
 def joined(job: Job, kind: Format, work: Work, slices: Iterator[Slice], tell: Tell) -> State:
-    """All parts in order as one file, which appears when it is whole; the list of bad rows before it."""
+    """All parts in order as one file, and the list of bad rows beside it, both under names that are nobody's yet."""
     state = State(0, 0, 0.0, 0, work.scorer.served.version, work.scorer.batch_rows)
-    new = job.output.with_name(f"{job.output.name}.new")
-    bad = job.errors.with_name(f"{job.errors.name}.new")
     with (
-        pa.OSFile(str(new), "wb") as whole,
-        bad.open("wb") as errors,
+        pa.OSFile(str(growing(job.output)), "wb") as whole,
+        growing(job.errors).open("wb") as errors,
         closing(Writer(whole, work.layout.schema, kind)) as writer,
     ):
         tell(state)
@@ -188,13 +199,22 @@ def joined(job: Job, kind: Format, work: Work, slices: Iterator[Slice], tell: Te
                 found=state.found + (0 if done.is_new else done.table.num_rows),
             )
             tell(state)
+    return state
+
+
+def growing(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")
+
+
+def publish(job: Job, state: State) -> None:
+    """The list of bad rows before the output: who sees that has both."""
+    bad = growing(job.errors)
     if state.bad:
         bad.replace(job.errors)
     else:
         bad.unlink()
         job.errors.unlink(missing_ok=True)
-    new.replace(job.output)
-    return state
+    growing(job.output).replace(job.output)
 
 
 def in_order(work: Work, slices: Iterator[Slice], workers: int) -> Iterator[Done]:

@@ -11,7 +11,7 @@ from functions.batch.desk import Job
 from functions.batch.files import Csv, Parquet
 from functions.batch.scoring import Scorer, Speed
 from lastmile.batches import Place, done_parts
-from lastmile.errors import InvalidInput
+from lastmile.errors import InvalidInput, NotFound
 from lastmile.store import AlreadyExists
 
 SLICE_SECONDS = 60.0  # a function may take fifteen times as long
@@ -28,11 +28,12 @@ type Document = dict[str, Any]
 def plan(job: Job) -> list[int]:
     """The slices that are still to be done; the plan itself is made once."""
     job.batches.write(job.batch, "report.json", {"state": "running", "since": job.desk.clock()})
-    own(job)
+    check_owner(job)
     found = job.batches.document(job.batch, "plan.json")
     if found is None:
         found = made(job)
         job.batches.write(job.batch, "plan.json", found)
+    own(job)  # not before there is a plan: an input that is refused leaves the place to the one that is mended
     done = set(done_parts(job.output, job.batch))
     missing = [number for number in range(len(found["slices"])) if number not in done]
     job.batches.write(job.batch, "items.json", [{"slice": number} for number in missing])
@@ -40,13 +41,28 @@ def plan(job: Job) -> list[int]:
 
 
 def own(job: Job) -> None:
-    """Raises InvalidInput where another job has written: its parts would be taken for this one's."""
-    path, ours = f"{Place.of(job.batch.output).path}/_batch.json", {"model": job.batch.model, "batch": job.batch.id}
     try:
-        job.output.create(path, orjson.dumps(ours))
+        job.output.create(_owner(job), orjson.dumps(_name(job)))
     except AlreadyExists:
-        if orjson.loads(job.output.get(path).data) != ours:
-            raise InvalidInput(f"{job.batch.output} holds the output of another batch") from None
+        check_owner(job)
+
+
+def check_owner(job: Job) -> None:
+    """Raises InvalidInput where another job has written: its parts would be taken for this one's."""
+    try:
+        owner = orjson.loads(job.output.get(_owner(job)).data)
+    except NotFound:
+        return
+    if owner != _name(job):
+        raise InvalidInput(f"{job.batch.output} holds the output of another batch")
+
+
+def _owner(job: Job) -> str:
+    return f"{Place.of(job.batch.output).path}/_batch.json"
+
+
+def _name(job: Job) -> Document:
+    return {"model": job.batch.model, "batch": job.batch.id}
 
 
 def made(job: Job) -> Document:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from onnx import TensorProto, helper
 
-from cli.batches import batches, begun, followed, in_the_cloud, job_of, opened, store_of
+from cli.batches import batches, begun, followed, in_the_cloud, job_of, opened, report_of, store_of
 from cli.errors import CommandFailed
 from cli.local import LocalAws
 from cli.target import Options, Target
@@ -159,6 +159,33 @@ def test_a_parquet_file_goes_the_same_way(
     batches(Context(), model)  # type: ignore[arg-type]
     listed = json.loads(capsys.readouterr().out)
     assert {one["report"]["state"] for one in listed} == {"done"}
+
+
+def test_what_is_gone_of_a_job_that_was_done_is_made_again_by_the_same_command(
+    stack: Target, model: str, data: Path, x: np.ndarray
+) -> None:
+    batch = job_of(stack, asked(model, batch_rows=64), str(data), None, form="parquet", actor="test")
+    first = begun(stack, batch, 0.0)
+    assert followed(stack, batch, first)["state"] == "done"
+    assert begun(stack, batch, 0.0) == first
+    stack.client("s3").delete_object(Bucket=stack.data_bucket, Key=batch.part(1))
+    assert begun(stack, batch, 1.0) == first, "as much may be missing"
+    second = begun(stack, batch, 0.0)
+    assert second != first
+    assert followed(stack, batch, second)["state"] == "done"
+    check(result(stack, batch), x, bad={10, 1500})
+
+
+def test_a_job_that_was_stopped_is_listed_as_stopped(stack: Target, model: str, data: Path) -> None:
+    batch = job_of(stack, asked(model, batch_rows=32), str(data), None, form="parquet", actor="test")
+    execution, jobs = begun(stack, batch, 0.0), opened(stack)
+    while (report := jobs.document(batch, "report.json")) is None:
+        time.sleep(0.1)
+    stack.client("stepfunctions").stop_execution(executionArn=execution)
+    jobs.write(batch, "report.json", report | {"state": "running"})  # as it is where nothing had come to its end
+    found = report_of(stack, jobs, batch)
+    assert found is not None
+    assert found["state"] == "stopped"
 
 
 def test_what_is_no_table_is_refused_with_a_sentence(

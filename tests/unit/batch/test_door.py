@@ -212,6 +212,16 @@ def test_two_jobs_do_not_share_an_output(world: World) -> None:
     assert "output of another batch" in world.batches.document(other, "report.json")["reason"]
 
 
+def test_an_input_that_is_refused_leaves_the_place_to_the_mended_one(world: World) -> None:
+    refused = world.job(b"length\n1\n")
+    assert world.call(refused, "plan")["outcome"] == "refused"
+    path = Place.of(refused.input).path
+    world.data.put(path, as_csv(measurements(10)).encode())
+    stat = world.data.stat(path)
+    mended = world.batches.create(replace(refused, id="j2", etag=stat.etag, size=stat.size))
+    assert world.done(mended)["state"] == "done"
+
+
 def test_an_input_without_rows_is_done_at_once(world: World) -> None:
     batch = world.job(b"length,width\n")
     assert world.call(batch, "plan")["outcome"] == "ready"

@@ -1,6 +1,7 @@
 """Batches on this machine: every row once and in order, whatever is wrong with some, and wherever it is cut short."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -364,6 +365,31 @@ def test_parts_of_another_job_are_not_gone_on_with(
         other = replace(job, keep=("width",)) if changed == "keep" else replace(job, version=1)
     with pytest.raises(InvalidInput, match="holds parts of another job"):
         ended(other, registry)
+
+
+def test_a_file_that_turns_out_to_be_broken_leaves_nothing_in_the_way_of_the_mended_one(
+    registry: Registry, tmp_path: Path, written: Written
+) -> None:
+    text = as_csv(measurements(300))
+    job = Job("sum", written("in.csv", text + '1,"2'), tmp_path / "out.csv")
+    with pytest.raises(InvalidInput, match="the record that begins here"):
+        ended(job, registry)
+    assert {path.name for path in tmp_path.iterdir() if path.name.startswith("out")} == set()
+    written("in.csv", text)
+    assert ended(job, registry).rows == 300
+
+
+def test_a_file_that_is_changed_meanwhile_is_not_taken_for_either(
+    registry: Registry, tmp_path: Path, written: Written
+) -> None:
+    path = written("in.csv", as_csv(measurements(300)))
+
+    def change(state: State) -> None:
+        os.utime(path, ns=(1, state.rows))
+
+    with pytest.raises(InvalidInput, match=r"in.csv was changed while it was read"):
+        run(Job("sum", path, tmp_path / "out.csv"), registry, uri="r", tell=change)
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_two_processes_do_not_write_the_same_file(

@@ -4,13 +4,28 @@ import json
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto, helper
 
 from cli.batch import Seen, told
 from lastmile.batches import Batch, Batches
 from lastmile.registry import Registry
 from lastmile.store import Store
-from tests.unit.batch.conftest import SUM, push, sum_model
+from tests.unit.batch.conftest import SUM, graph, push, sum_model
 from tests.unit.cli.conftest import Lastmile
+
+PRICES = """
+name = "prices"
+task = "regression"
+description = "What an item costs"
+[[inputs]]
+name = "item"
+datatype = "INT64"
+shape = [-1]
+[[outputs]]
+name = "price"
+datatype = "FP32"
+shape = [-1]
+"""
 
 
 @pytest.fixture
@@ -52,9 +67,42 @@ def test_what_is_refused_is_said_in_a_sentence(lastmile: Lastmile, place: Path, 
     done = lastmile("batch", "sum", data, "--output", tmp_path / "out.csv", "--registry", place)
     assert (done.code, done.err) == (
         1,
-        "In.csv has no column width; its columns must be named as the model's.\n",
+        "in.csv has no column width; its columns must be named as the model's.\n→ Mend that, then start it again.\n",
     )
-    assert lastmile("batch", "nobody", data, "--output", tmp_path / "o.csv", "--registry", place).code == 1
+    nobody = lastmile("batch", "nobody", data, "--output", tmp_path / "o.csv", "--registry", place)
+    assert (nobody.code, nobody.err.splitlines()[1]) == (1, "→ See `lastmile models`.")
+    nowhere = lastmile("batch", "sum", data, "--output", data / "o.csv", "--registry", place)
+    assert nowhere.err.endswith(
+        "in.csv/o.csv.parts: Not a directory.\n→ Start the same command again, and it goes on from here.\n"
+    )
+
+
+def test_files_are_those_of_the_folder_one_is_in(
+    lastmile: Lastmile, place: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = lastmile("batch", "sum", data.name, "--output", "out.csv", "--registry", "registry", "--json")
+    assert (done.code, done.json["output"]) == (0, "out.csv"), done.err
+    assert (tmp_path / "out.csv").is_file()
+
+
+def test_a_model_that_refuses_many_rows_says_so_of_each(lastmile: Lastmile, tmp_path: Path) -> None:
+    """ONNX Runtime writes a line of a kilobyte for every call that fails: more than a pipe holds."""
+    nodes = [helper.make_node("Gather", ["table", "item"], ["price"])]
+    table = helper.make_tensor("table", TensorProto.FLOAT, [3], [1.0, 2.0, 3.0])
+    inputs = [helper.make_tensor_value_info("item", TensorProto.INT64, ["n"])]
+    outputs = [helper.make_tensor_value_info("price", TensorProto.FLOAT, ["n"])]
+    (tmp_path / "prices").mkdir()
+    registry = Registry(Store.open((tmp_path / "prices").as_uri(), environ={}))
+    push(registry, tmp_path, PRICES, graph(nodes, inputs, outputs, [table]))
+    wrong = range(0, 1200, 4)
+    data = tmp_path / "items.csv"
+    data.write_text("item\n" + "".join(f"{99 if row in wrong else 1}\n" for row in range(1200)))
+    output = tmp_path / "out.csv"
+    done = lastmile("batch", "prices", data, "--output", output, "--registry", tmp_path / "prices", "--json")
+    assert (done.code, done.json["rows"], done.json["bad_rows"]) == (0, 1200, len(wrong)), done.err
+    told = [json.loads(line)["row"] for line in Path(done.json["errors"]).read_text().splitlines()]
+    assert told == [row + 1 for row in wrong]
 
 
 @pytest.mark.parametrize(

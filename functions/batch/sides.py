@@ -13,7 +13,7 @@ import numpy as np
 from functions.batch.pieces import Answered, Feeds, Outputs, in_pieces, joined, length, places
 from lastmile.errors import EndpointUnavailable, ModelFailed
 from lastmile.heavy.backend import SageMakerBackend
-from lastmile.heavy.cascade import CONFIDENCE, Light, Policy, Tiers
+from lastmile.heavy.cascade import CONFIDENCE, Light, Policy, Tiers, sent_bytes
 from lastmile.heavy.opening import Heavy
 from lastmile.heavy.packaging import PACKAGE, unpacked
 from lastmile.manifest import Manifest
@@ -118,7 +118,7 @@ class Endpoint:
     pause: Callable[[float], object] = time.sleep
 
     def __call__(self, feeds: Feeds) -> Answered:
-        each = sum(array.nbytes for array in feeds.values()) // max(1, length(feeds))
+        each = sum(map(sent_bytes, feeds.values())) // max(1, length(feeds))
         rows = max(1, min(self.heavy["max_batch"], self.heavy["realtime_bytes"] // max(1, each)))
         return in_pieces(self._run, feeds, rows * CALLS_AT_ONCE, self.outputs)
 

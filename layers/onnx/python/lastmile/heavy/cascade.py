@@ -84,7 +84,7 @@ class Tiers:
         return merged(light, heavy, chosen, names, total=rows_of(feeds), took=0.0)[0]
 
     def _check_bytes(self, feeds: Feeds) -> None:
-        if sum(map(_bytes, feeds.values())) > self._policy.realtime_bytes:
+        if sum(map(sent_bytes, feeds.values())) > self._policy.realtime_bytes:
             raise EndpointUnavailable("large", "the request is too large to be answered at once")
 
     def _light(self, light: Light, names: list[str], feeds: Feeds) -> Outputs:
@@ -113,7 +113,7 @@ def merged(
     return outputs, Tier("cascade", len(rows), took)
 
 
-def _bytes(array: Array) -> int:
+def sent_bytes(array: Array) -> int:
     """As it is sent: an array of texts holds only where they are."""
     return len(array_to_binary(array)) if array.dtype.kind in "OUS" else array.nbytes
 

@@ -78,7 +78,8 @@ class Market:
     assumed: Assumed = field(default_factory=Assumed)
 
     def all(self, hours: Hours) -> list[Estimate]:
-        return [*self.functions(hours), *self.provisioned(hours), *self.serverless(hours), *self.endpoints(hours)]
+        lambdas, endpoints = [*self.functions(hours), *self.provisioned(hours)], self.endpoints(hours)
+        return [*lambdas, *self.serverless(hours), *endpoints, *self.cascades(hours)]
 
     def functions(self, hours: Hours) -> Iterator[Estimate]:
         for memory, architecture in self._sizes():
@@ -129,7 +130,6 @@ class Market:
             times = self.measured.p50_ms / faster, self.measured.p99_ms / faster
             yield self.always_on(hours, instance, *times, "SageMaker GPU")
             yield self.to_zero(hours, instance, *times)
-            yield from self.cascade(hours, instance)
 
     def always_on(self, hours: Hours, instance: Instance, p50: float, p99: float, family: str) -> Estimate:
         """Scaled out by the hour, never below one; a GPU serves one request at a time."""
@@ -151,22 +151,27 @@ class Market:
         usual = math.inf if asleep >= 0.5 else p50 + _wait_ms(hours, p50, 1, 0.5) + front
         return Estimate("SageMaker GPU to zero", instance.name, monthly, usual, slow, f"{asleep:.1%} find it asleep")
 
-    def cascade(self, hours: Hours, instance: Instance) -> Iterator[Estimate]:
-        """One with the size of function that makes it cheapest; none where no function holds the light model."""
-        found = [self._cascade(hours, instance, *size) for size in self._sizes()]
-        if found:
-            yield min(found, key=lambda one: one.monthly)
+    def cascades(self, hours: Hours) -> Iterator[Estimate]:
+        """The light model answers first, in the size that makes it cheapest; none where no function holds it.
 
-    def _cascade(self, hours: Hours, instance: Instance, memory: int, architecture: Architecture) -> Estimate:
-        """The light model answers first; while the endpoint sleeps its answer is the one given.
-
-        The same call waits for the heavy model, in the light one's memory. Of all requests 1 % are slower than the p99:
-        of the heavy ones that is 1 % by their share.
+        The same call waits for the heavy model, in the light one's memory. While the endpoint sleeps the light answer
+        is the one given.
         """
-        light = self.function(hours, memory, architecture)
+        unsure = {rate * self.assumed.heavy_share: count for rate, count in hours.items()}
+        ms, mine = self.assumed.heavy_ms + HOP_MS, self.prices.functions
+        lights = [
+            (self.function(hours, memory, kind), mine.compute(requests(unsure), ms, memory, architecture=kind))
+            for memory, kind in self._sizes()
+        ]
+        if lights:
+            light, waited = min(lights, key=lambda one: one[0].monthly + one[1])
+            for instance in self.prices.instances:
+                if instance.gpu:
+                    yield self._cascade(unsure, light, waited, instance)
+
+    def _cascade(self, unsure: Hours, light: Estimate, waited: float, instance: Instance) -> Estimate:
+        """Of all requests 1 % are slower than the p99: of the heavy ones that is 1 % by their share."""
         share, heavy = self.assumed.heavy_share, self.assumed.heavy_ms
-        unsure = {rate * share: count for rate, count in hours.items()}
-        waited = self.prices.functions.compute(requests(unsure), heavy + HOP_MS, memory, architecture=architecture)
         usual, slow = (
             HOP_MS + heavy + _wait_ms(unsure, heavy, 1, 1 - slower / share) if share >= slower else 0.0
             for slower in (0.5, 0.01)
@@ -174,7 +179,7 @@ class Market:
         return Estimate(
             "Cascade",
             f"{light.name} + {instance.name}",
-            light.monthly + self._awake(unsure, instance, heavy) + self._processed(unsure) + waited,
+            light.monthly + waited + self._awake(unsure, instance, heavy) + self._processed(unsure),
             light.p50_ms + usual,
             light.p99_ms + slow,
             f"{share:.0%} of the rows are heavy",

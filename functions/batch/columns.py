@@ -143,6 +143,14 @@ def texts_of(found: pa.Array, name: str) -> tuple[pa.Array, Problems]:
     return texts, {}
 
 
+def kept(found: pa.Array, name: str, kind: pa.DataType) -> tuple[pa.Array, Problems]:
+    """A column as the result repeats it; what should be text and is none is empty."""
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return found.cast(kind), {}
+    texts, problems = texts_of(found, name)
+    return texts.cast(kind), problems
+
+
 def _decoded(found: pa.Array, name: str) -> tuple[pa.Array, Problems]:
     texts: list[str | None] = []
     problems: Problems = {}

@@ -57,7 +57,7 @@ class Csv:
 
     def rows(self, slice_: Slice) -> Rows:
         assert isinstance(slice_.content, Block)
-        return Separated(self.header, self.inputs, self.kept).rows(slice_.content)
+        return Separated(self.header, self.inputs, self.keep).rows(slice_.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Parquet:
         batch = slice_.content
         assert isinstance(batch, pa.RecordBatch)
         columns = {name: batch.column(name) for name in self._names()}
-        return taken(columns, self.inputs, tuple(self.keep))
+        return taken(columns, self.inputs, self.keep)
 
     def _batches(self, file: BinaryIO, groups: "range | list[int]", rows: int) -> Iterator[pa.RecordBatch]:
         if not groups:
@@ -130,7 +130,9 @@ def opened(
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
+    """What results have in place of dictionaries and views, which not every reader knows."""
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.string() if plain == pa.string_view() else plain
 
 
 def _whole(batches: list[pa.RecordBatch]) -> pa.RecordBatch:

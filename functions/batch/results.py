@@ -26,6 +26,7 @@ DECIDED = ("decision", "reasons", "review")
 TIER = "tier"
 NUMBERED = ("row", "prediction_id")
 ERROR = "error"
+BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
 OWN = (*NUMBERED, *DECIDED, TIER, ERROR)
 
 type Format = Literal["parquet", "csv"]
@@ -67,6 +68,12 @@ class Layout:
         if twice is not None:
             raise InvalidInput(f"the result would have two columns '{twice}'; leave it out of what is kept")
 
+    def check(self, kind: Format) -> None:
+        """Raises InvalidInput where such a file cannot hold what is kept."""
+        for name, of in self.keep.items():
+            if kind == "csv" and (pa.types.is_nested(of) or any(is_bytes(of) for is_bytes in BYTES)):
+                raise InvalidInput(f"a CSV cannot hold the column '{name}' ({of}); keep it in a .parquet output")
+
     @property
     def schema(self) -> pa.Schema:
         decided = zip(DECIDED, (pa.string(), pa.string(), pa.bool_()), strict=True) if self.decides else ()
@@ -95,7 +102,7 @@ class Layout:
     ) -> pa.Table:
         """`first` is the number of the first row in the file, from 0 on."""
         columns = numbered(prefix, first, rows.total)
-        columns += [rows.kept[name].cast(kind) for name, kind in self.keep.items()]
+        columns += [rows.kept[name] for name in self.keep]
         for spec in self.outputs:
             columns += [_spread(values, rows, kind) for values, kind in _values(outputs[spec.name], spec)]
         if self.decides:

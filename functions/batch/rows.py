@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from functions.batch.columns import Problems, names_of, tensor
+from functions.batch.columns import Problems, kept, names_of, tensor
 from lastmile.tensors import Array, TensorSpec
 
 
@@ -29,23 +29,25 @@ def needed(inputs: Sequence[TensorSpec]) -> list[str]:
     return list(dict.fromkeys(name for spec in inputs for name in names_of(spec)))
 
 
-def taken(columns: Mapping[str, pa.Array], inputs: Sequence[TensorSpec], keep: Sequence[str]) -> Rows:
+def taken(columns: Mapping[str, pa.Array], inputs: Sequence[TensorSpec], keep: Mapping[str, pa.DataType]) -> Rows:
     """From whole columns, each with a value for every row."""
     count = len(next(iter(columns.values())))
     problems: Problems = {}
-    feeds = {}
+    repeated, feeds = {}, {}
+    for name, kind in keep.items():
+        repeated[name], wrong = kept(columns[name], name, kind)
+        problems = wrong | problems
     for spec in reversed(inputs):
         found = tensor(columns, spec)
         feeds[spec.name] = found.values
         problems |= found.problems
-    kept = {name: columns[name] for name in keep}
     feeds = {spec.name: feeds[spec.name] for spec in inputs}
     if not problems:
-        return Rows(count, feeds, None, {}, {}, kept)
+        return Rows(count, feeds, None, {}, {}, repeated)
     good = np.ones(count, bool)
     good[list(problems)] = False
     places = np.flatnonzero(good)
-    return Rows(count, {name: array[places] for name, array in feeds.items()}, places, problems, {}, kept)
+    return Rows(count, {name: array[places] for name, array in feeds.items()}, places, problems, {}, repeated)
 
 
 def with_torn(rows: Rows, torn: Mapping[int, str]) -> Rows:
@@ -59,5 +61,5 @@ def with_torn(rows: Rows, torn: Mapping[int, str]) -> Rows:
     spread = np.zeros(count, np.int64)
     spread[moved] = np.arange(rows.total)
     indices = pa.array(spread, mask=~whole)
-    kept = {name: column.take(indices) for name, column in rows.kept.items()}
-    return Rows(count, rows.feeds, places, problems, rows.lines, kept)
+    repeated = {name: column.take(indices) for name, column in rows.kept.items()}
+    return Rows(count, rows.feeds, places, problems, rows.lines, repeated)

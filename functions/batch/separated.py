@@ -2,8 +2,8 @@
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -86,7 +86,7 @@ class Separated:
 
     header: Header
     inputs: tuple[TensorSpec, ...]
-    keep: tuple[str, ...] = ()
+    keep: Mapping[str, pa.DataType] = field(default_factory=dict)
 
     def rows(self, block: Block) -> Rows:
         rows = self._converted(block.data) or self._checked(block)

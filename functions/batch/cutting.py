@@ -58,16 +58,27 @@ def blocks(
 
 def count(data: bytes, delimiter: str) -> int:
     """How many records there are in a block of whole ones."""
-    raw, found = np.frombuffer(data, np.uint8), ends(data, delimiter)
-    lengths = np.diff(found, prepend=0) - 1
-    blank = (lengths == 0) | ((lengths == 1) & (raw[found - 2] == RETURN))
-    return int(len(found) - blank.sum())
+    return len(records(data, delimiter)[0])
+
+
+def records(data: bytes, delimiter: str) -> tuple[Array, Array]:
+    """Where each record begins and ends; a blank line is none, as one of carriage returns is."""
+    raw, ended = np.frombuffer(data, np.uint8), ends(data, delimiter)
+    begun = np.append(0, ended)[:-1]
+    lengths = ended - begun - 1
+    blank = (lengths == 0) | ((lengths == 1) & (raw[begun] == RETURN))
+    for place in np.flatnonzero((lengths > 1) & (raw[begun] == RETURN)):
+        blank[place] = not data[begun[place] : ended[place]].strip(b"\r\n")
+    return begun[~blank], ended[~blank]
 
 
 def _is_plain(data: bytes) -> bool:
     """Whether every newline in it ends a record: none is quoted, and no line is blank."""
-    blank = b"\n\n" in data or b"\n\r\n" in data or data[:1] in (b"\n", b"\r")
-    return not blank and QUOTE not in data
+    if QUOTE in data:
+        return False
+    raw = np.frombuffer(data, np.uint8)
+    first = raw[np.append(0, np.flatnonzero(raw == NEWLINE)[:-1] + 1)]
+    return not bool(((first == NEWLINE) | (first == RETURN)).any())
 
 
 def ends(data: bytes, delimiter: str) -> Array:

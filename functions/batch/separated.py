@@ -1,22 +1,20 @@
 """Blocks of a CSV file as rows. A block whose every record is as it should be is converted at once."""
 
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pc
 
 from functions.batch.columns import ARROW, Problems, is_list, names_of
-from functions.batch.cutting import LONGEST_RECORD, Block
+from functions.batch.cutting import NEWLINE, Block, records
 from functions.batch.rows import Rows, needed, taken, with_torn
 from lastmile.errors import InvalidInput
 from lastmile.tensors import TensorSpec
 
-if TYPE_CHECKING:
-    import _csv
+csv.field_size_limit((1 << 31) - 1)  # records are at most as long as their block
 
 DELIMITERS = ",;\t|"
 HEAD_BYTES = 1 << 20
@@ -50,6 +48,9 @@ def header(head: bytes, name: str, wanted: Sequence[str]) -> Header:
     if not head[bom:].strip():
         raise InvalidInput(f"{name} is empty; its first line must name the columns")
     end = head.find(b"\n") + 1 or len(head)
+    if b"\r" in b"".join(head[:end].rstrip(b"\r\n").split(b'"')[::2]):  # outside quotation marks
+        raise InvalidInput(f"{name}: the first line ends with a carriage return alone; lines must end with a newline, "
+                           "or with both")  # fmt: skip
     if len(head) >= HEAD_BYTES and end == len(head):
         raise InvalidInput(f"{name}: the first line is longer than {HEAD_BYTES:,} bytes")
     try:
@@ -89,39 +90,58 @@ class Separated:
     keep: Mapping[str, pa.DataType] = field(default_factory=dict)
 
     def rows(self, block: Block) -> Rows:
-        rows = self._converted(block.data) or self._checked(block)
-        if rows.total != block.rows:
-            raise InvalidInput(f"line {block.line}: {block.rows} records follow, {rows.total} of them can be read")
-        return rows
+        """At once where all is as it should be; else in the next way, until every record is found."""
+        for read in (self._converted, self._as_texts, self._apart):
+            rows = read(block)
+            if rows is not None and rows.total == block.rows:
+                return rows._replace(lines=self._lines(block, rows.problems)) if rows.problems else rows
+        raise InvalidInput(f"line {block.line}: {block.rows} records follow that cannot be told apart")
 
-    def _converted(self, data: bytes) -> Rows | None:
+    def _converted(self, block: Block) -> Rows | None:
         """None where anything in the block needs a closer look."""
         types = {name: ARROW[spec.datatype] if not is_list(spec) else pa.string()
                  for spec in self.inputs for name in names_of(spec)}  # fmt: skip
+        return self._read(block.data, types)
+
+    def _as_texts(self, block: Block) -> Rows | None:
+        """Columns are converted one by one; None where a record has other columns than the header."""
+        return self._read(block.data, {})
+
+    def _apart(self, block: Block) -> Rows | None:
+        """Records that are torn are left out, and bad rows."""
+        whole, torn = [], {}
+        for place, (begin, end) in enumerate(zip(*records(block.data, self.header.delimiter), strict=True)):
+            record = block.data[begin:end]
+            if (reason := self._torn(record)) is None:
+                whole.append(record)
+            else:
+                torn[place] = reason
+        rows = self._read(b"".join(whole) or b"\n", {})
+        return None if rows is None else with_torn(rows, torn)
+
+    def _torn(self, record: bytes) -> str | None:
+        """Why it cannot be split into the header's columns."""
+        line, width = record.strip(b"\r\n").decode("utf-8", "replace"), len(self.header.names)
         try:
-            return taken(self._table(data, types, self._parse()), self.inputs, self.keep)
+            cells = len(next(csv.reader([line], delimiter=self.header.delimiter)))
+        except csv.Error:
+            return "holds a carriage return outside quotation marks"
+        return None if cells == width else f"has {cells} cells, the header has {width}"
+
+    def _read(self, data: bytes, types: Mapping[str, pa.DataType]) -> Rows | None:
+        try:
+            columns = self._table(data, types)
+            return taken({name: _decoded(column) for name, column in columns.items()}, self.inputs, self.keep)
         except pa.ArrowInvalid:
             return None
 
-    def _checked(self, block: Block) -> Rows:
-        """Every value as text, and records of other lengths apart; columns are converted one by one."""
-        data = block.data
-        seen: list[pc.InvalidRow] = []
+    def _lines(self, block: Block, wanted: Problems) -> dict[int, int]:
+        """The line on which each of these records begins."""
+        begun = records(block.data, self.header.delimiter)[0][list(wanted)]
+        newlines = np.flatnonzero(np.frombuffer(block.data, np.uint8) == NEWLINE)
+        return dict(zip(wanted, (block.line + np.searchsorted(newlines, begun)).tolist(), strict=True))
 
-        def skip(row: pc.InvalidRow) -> str:
-            seen.append(row)
-            return "skip"
-
-        columns = self._table(data, {}, self._parse(skip))
-        rows = taken({name: _decoded(column) for name, column in columns.items()}, self.inputs, self.keep)
-        if seen:
-            width = len(self.header.names)
-            places = _places(data, self.header.delimiter, width)
-            torn: Problems = {place: f"has {cells} cells, the header has {width}" for place, cells in places.items()}
-            rows = with_torn(rows, torn)
-        return rows._replace(lines=_lines(block, self.header.delimiter, rows.problems) if rows.problems else {})
-
-    def _table(self, data: bytes, types: dict[str, pa.DataType], parse: pc.ParseOptions) -> dict[str, pa.Array]:
+    def _table(self, data: bytes, types: Mapping[str, pa.DataType]) -> dict[str, pa.Array]:
         columns = list(dict.fromkeys((*needed(self.inputs), *self.keep)))
         convert = pc.ConvertOptions(
             column_types={name: types.get(name, pa.string() if types else pa.binary()) for name in columns},
@@ -133,11 +153,9 @@ class Separated:
         )
         names = [name if name in columns else f"{name}#{place}" for place, name in enumerate(self.header.names)]
         read = pc.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=names)
+        parse = pc.ParseOptions(delimiter=self.header.delimiter, newlines_in_values=True)
         table = pc.read_csv(pa.BufferReader(data), read_options=read, parse_options=parse, convert_options=convert)
         return {name: _one(table.column(name)) for name in columns}
-
-    def _parse(self, skip: object = None) -> pc.ParseOptions:
-        return pc.ParseOptions(delimiter=self.header.delimiter, newlines_in_values=True, invalid_row_handler=skip)
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:
@@ -145,33 +163,8 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _decoded(column: pa.Array) -> pa.Array:
-    """As text, where all of it is; else what is not stays bytes, for its own row to say so."""
+    """Bytes as text, where all of them are; else they stay bytes, for their own row to say so."""
     try:
-        return column.cast(pa.string())
+        return column.cast(pa.string()) if pa.types.is_binary(column.type) else column
     except pa.ArrowInvalid:
         return column
-
-
-def _records(data: bytes, delimiter: str) -> "_csv.Reader":
-    csv.field_size_limit(LONGEST_RECORD)
-    return csv.reader(io.StringIO(data.decode("utf-8", "replace"), newline=""), delimiter=delimiter)
-
-
-def _places(data: bytes, delimiter: str, width: int) -> dict[int, int]:
-    """Of records of other lengths than the header's: how many cells they have."""
-    cells = (len(record) for record in _records(data, delimiter) if record)
-    return {place: length for place, length in enumerate(cells) if length != width}
-
-
-def _lines(block: Block, delimiter: str, wanted: Problems) -> dict[int, int]:
-    """The line on which each of these records begins."""
-    reader = _records(block.data, delimiter)
-    found: dict[int, int] = {}
-    place, line = 0, block.line
-    for record in reader:
-        if record:
-            if place in wanted:
-                found[place] = line
-            place += 1
-        line = block.line + reader.line_num
-    return found

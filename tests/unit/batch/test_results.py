@@ -13,7 +13,7 @@ from functions.batch.results import Format, Layout, encoded
 from lastmile.errors import InvalidInput
 from lastmile.registry import Registry
 
-LATIN = "customer,length,width\nAnna,1,2\nM\xfcller,1,2\n,1,2\nZoe,1\n"
+LATIN = "customer,length,width\nAnna,1,2\nM\xfcller,1,2\n,1,2\nZo\xeb,1\n"
 NOT_UTF8 = pa.array([b"Anna", b"M\xfcller"])
 
 

@@ -4,13 +4,15 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from cli.control import Document, RegistryOption, open_registry
-from cli.cost_curves import HIGHEST, LOWEST, Crossover, Curves, in_svg, in_text
+from cli.cost_crossovers import Crossover, crossovers
+from cli.cost_curves import HIGHEST, LOWEST, Curves, in_svg, in_text
 from cli.cost_load import spread
 from cli.cost_measure import benchmark, captured
 from cli.cost_options import AWAKE_SECONDS, Assumed, Estimate, Market, Measured, cheapest
@@ -57,15 +59,15 @@ def cost(
     market = Market(table, measured, Assumed(arm_speed, cold_ms, gpu_speedup, heavy_share, heavy_ms))
     estimates = sorted(market.all(spread(profile, rps)), key=lambda one: one.monthly)
 
+    @cache
     def costs(rate: float) -> Mapping[str, float]:
         return {family: one.monthly for family, one in cheapest(market.all(spread(profile, rate))).items()}
 
-    curves = Curves.of(costs)
-    crossovers = curves.crossovers(costs)
+    curves, passings = Curves.of(costs), crossovers(costs)
     if plot is not None:
         plot.write_text(in_svg(curves, rps, f"{model}: monthly cost, {profile} load, {table.region}"))
     if options.json:
-        print_json(_document(model, rps, profile, market, estimates, crossovers))
+        print_json(_document(model, rps, profile, market, estimates, passings))
         return
     best = cheapest(estimates)
     print_table(
@@ -76,7 +78,7 @@ def cost(
     print()
     print(in_text(curves, rps))
     print()
-    for one in crossovers:
+    for one in passings:
         print(_sentence(one))
     _explain(market)
 
@@ -117,7 +119,13 @@ def _ms(value: float) -> Figure:
 
 def _sentence(one: Crossover) -> str:
     whom = "the cheapest of all" if one.cheapest else f"cheaper than {one.dearer}"
-    return f"From {one.rps:,.3g} requests per second on, {one.cheaper} is {whom} (${one.monthly:,.2f} a month)."
+    rates, on = (_rate(one.rps), " on") if one.until is None else (f"{_rate(one.rps)} to {_rate(one.until)}", "")
+    return f"From {rates} requests per second{on}, {one.cheaper} is {whom} (from ${one.monthly:,.2f} a month)."
+
+
+def _rate(rps: float) -> str:
+    """All its figures: it was rounded to the side on which the sentence is true."""
+    return f"{rps:,.0f}" if rps >= 100 else f"{rps:.3g}"
 
 
 def _explain(market: Market) -> None:
@@ -137,7 +145,7 @@ def _explain(market: Market) -> None:
 
 
 def _document(
-    model: str, rps: float, profile: str, market: Market, estimates: list[Estimate], crossovers: list[Crossover]
+    model: str, rps: float, profile: str, market: Market, estimates: list[Estimate], passings: list[Crossover]
 ) -> Document:
     """Without infinities: what takes minutes is null."""
     rows = [{key: None if value == math.inf else value for key, value in asdict(one).items()} for one in estimates]
@@ -149,6 +157,6 @@ def _document(
         "measured": asdict(market.measured),
         "assumed": asdict(market.assumed),
         "estimates": rows,
-        "crossovers": [asdict(one) for one in crossovers],
+        "crossovers": [asdict(one) for one in passings],
         "sources": [asdict(one) for one in market.prices.sources],
     }

@@ -1,4 +1,4 @@
-"""How the monthly cost grows with the requests: where one way becomes cheaper than another, and the picture of it."""
+"""How the monthly cost grows with the requests, as a picture for a terminal and one for a page."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -7,22 +7,10 @@ from html import escape
 
 LOWEST, HIGHEST = 0.001, 10_000  # requests per second that may be asked for: all of them are drawn and compared
 RATES = tuple(10 ** (step / 10) for step in range(-30, 41))
-NARROW = 40  # halvings of an interval
 WIDTH, HEIGHT = 64, 16  # of the picture in a terminal
 COLOURS = ("#0b62d0", "#c2410c", "#15803d", "#7c3aed", "#b91c1c", "#0e7490", "#a16207", "#475569")
 
 type Costs = Callable[[float], Mapping[str, float]]  # by family, at so many requests per second
-
-
-@dataclass(frozen=True, slots=True)
-class Crossover:
-    """From this rate on, `cheaper` costs less than `dearer`."""
-
-    rps: float
-    dearer: str
-    cheaper: str
-    monthly: float
-    cheapest: bool  # of all, and not of these two alone
 
 
 @dataclass(frozen=True)
@@ -34,33 +22,6 @@ class Curves:
     def of(cls, costs: Costs, rates: tuple[float, ...] = RATES) -> "Curves":
         found = [costs(rate) for rate in rates]
         return cls(rates, {family: tuple(one[family] for one in found) for family in found[0]})
-
-    def crossovers(self, costs: Costs) -> list[Crossover]:
-        """Where the cheapest of all changes, and where each family passes the one that is cheapest at the lowest."""
-        best = [min(self.monthly, key=lambda family: self.monthly[family][place]) for place in range(len(self.rates))]
-        found = [
-            self._between(costs, place, best[place - 1], best[place], cheapest=True)
-            for place in range(1, len(best))
-            if best[place] != best[place - 1]
-        ]
-        first = best[0]
-        for family, monthly in self.monthly.items():
-            known = {(one.dearer, one.cheaper) for one in found}
-            for place in range(1, len(self.rates)):
-                before = monthly[place - 1] < self.monthly[first][place - 1]
-                after = monthly[place] < self.monthly[first][place]
-                if after and not before and (first, family) not in known:
-                    found.append(self._between(costs, place, first, family, cheapest=False))
-                    break
-        return sorted(found, key=lambda one: one.rps)
-
-    def _between(self, costs: Costs, place: int, dearer: str, cheaper: str, *, cheapest: bool) -> Crossover:
-        low, high = self.rates[place - 1], self.rates[place]
-        for _ in range(NARROW):
-            middle = math.sqrt(low * high)
-            at = costs(middle)
-            low, high = (low, middle) if at[cheaper] < at[dearer] else (middle, high)
-        return Crossover(high, dearer, cheaper, costs(high)[cheaper], cheapest)
 
 
 def in_text(curves: Curves, rps: float) -> str:

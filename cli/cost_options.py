@@ -78,8 +78,9 @@ class Market:
     assumed: Assumed = field(default_factory=Assumed)
 
     def all(self, hours: Hours) -> list[Estimate]:
-        lambdas, endpoints = [*self.functions(hours), *self.provisioned(hours)], self.endpoints(hours)
-        return [*lambdas, *self.serverless(hours), *endpoints, *self.cascades(hours)]
+        functions = list(self.functions(hours))
+        others = [*self.provisioned(hours), *self.serverless(hours), *self.endpoints(hours)]
+        return [*functions, *others, *self.cascades(hours, functions)]
 
     def functions(self, hours: Hours) -> Iterator[Estimate]:
         for memory, architecture in self._sizes():
@@ -151,7 +152,7 @@ class Market:
         usual = math.inf if asleep >= 0.5 else p50 + _wait_ms(hours, p50, 1, 0.5) + front
         return Estimate("SageMaker GPU to zero", instance.name, monthly, usual, slow, f"{asleep:.1%} find it asleep")
 
-    def cascades(self, hours: Hours) -> Iterator[Estimate]:
+    def cascades(self, hours: Hours, functions: list[Estimate]) -> Iterator[Estimate]:
         """The light model answers first, in the size that makes it cheapest; none where no function holds it.
 
         The same call waits for the heavy model, in the light one's memory. While the endpoint sleeps the light answer
@@ -160,8 +161,8 @@ class Market:
         unsure = {rate * self.assumed.heavy_share: count for rate, count in hours.items()}
         ms, mine = self.assumed.heavy_ms + HOP_MS, self.prices.functions
         lights = [
-            (self.function(hours, memory, kind), mine.compute(requests(unsure), ms, memory, architecture=kind))
-            for memory, kind in self._sizes()
+            (light, mine.compute(requests(unsure), ms, memory, architecture=kind))
+            for light, (memory, kind) in zip(functions, self._sizes(), strict=True)
         ]
         if lights:
             light, waited = min(lights, key=lambda one: one[0].monthly + one[1])

@@ -17,7 +17,8 @@ DIGEST_BYTES = 16
 KEY_BYTES = 32
 
 EMAIL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}[^\W\d_]{2,24}")
-IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b", re.IGNORECASE)
+# ASCII alone: else İ and the sign of the kelvin would be letters here, which have no place in the alphabet of an IBAN.
+IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,4})?\b", re.IGNORECASE | re.ASCII)
 # A date, which stays, or a run of digits, perhaps grouped.
 NUMBER = re.compile(
     r"(?<![\w.,])(?:(?P<date>(?:\d{4}([-./])\d{1,2}\2\d{1,2}|\d{1,2}([-./])\d{1,2}\3\d{4})(?!\d))"

@@ -248,6 +248,8 @@ def test_bytes_that_are_no_text_do_not_stop_the_line() -> None:
         ({"inputs": {"x": {"dtype": "<f4", "shape": [1], "b64": "?"}}}, "base64"),
         ({"inputs": {"x": {"dtype": "<f4", "shape": [1], "b64": 7}}}, "base64"),
         ({"inputs": {"x": {"dtype": "<f4", "shape": [1 << 60], "b64": "AAAA"}}}, "fill"),
+        ({"inputs": {"x": {"dtype": "<f4", "shape": [0, 1 << 63], "b64": ""}}}, "'inputs.x'"),
+        ({"inputs": {"x": {"dtype": "<f4", "shape": [1] * 70, "b64": "AAAAAA=="}}}, "'inputs.x'"),
         ({"error": 7}, "'error'"),
         ({"decisions": {}}, "'decisions'"),
         ({"decisions": [{"row": "0"}]}, "'decisions'"),

@@ -161,7 +161,10 @@ def _unpacked(name: str, packed: Mapping[str, Any]) -> Array:
     except (KeyError, TypeError, ValueError, NotBase64):
         raise InvalidCapture(f"'{name}' is no packed array: it holds no base64") from None
     _check(len(data) == math.prod(shape) * dtype.itemsize, f"'{name}' is packed, and its data do not fill its shape")
-    return np.ndarray(shape, dtype, data)
+    try:
+        return np.ndarray(shape, dtype, data)
+    except ValueError as error:  # too many axes, or empty ones of a length that there cannot be
+        raise InvalidCapture(f"'{name}' is packed in a shape that no array has: {error}") from None
 
 
 def _decisions(value: object) -> tuple[dict[str, Any], ...]:

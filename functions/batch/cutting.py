@@ -31,7 +31,7 @@ class Block(NamedTuple):
 def blocks(
     file: BinaryIO, delimiter: str, *, start: int, line: int = 2, size: int = BLOCK_BYTES, most_rows: int = MOST_ROWS
 ) -> Iterator[Block]:
-    """From byte `start` to the end; blank lines are no rows. Raises InvalidInput where a quoted field never ends."""
+    """From byte `start` to the end; blank lines are no rows. Raises InvalidInput where a record does not end."""
     row, rest = 0, b""
     while True:
         piece = file.read(size)
@@ -42,7 +42,7 @@ def blocks(
             end = _end(data, delimiter, most_rows)
             if end == 0:
                 if not piece or len(data) > LONGEST_RECORD:
-                    raise InvalidInput(f"line {line}: the record that begins here opens a quotation mark for good")
+                    raise InvalidInput(f"line {line}: the record that begins here {_unending(data, not piece)}")
                 break
             whole = data if end == len(data) else data[:end]
             newlines = whole.count(b"\n")
@@ -54,6 +54,14 @@ def blocks(
         if not piece:
             return
         rest = data
+
+
+def _unending(data: bytes, is_all: bool) -> str:
+    """Why the record does not end; only quotation marks keep the last newline of a file from ending it."""
+    quoted = "opens a quotation mark for good"
+    if is_all:
+        return quoted
+    return f"is longer than {LONGEST_RECORD >> 20} MB" + (f", or {quoted}" if QUOTE in data else "")
 
 
 def count(data: bytes, delimiter: str) -> int:

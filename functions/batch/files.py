@@ -116,16 +116,16 @@ def opened(
     file: BinaryIO, name: str, inputs: tuple[TensorSpec, ...], keep: tuple[str, ...], *, size: int
 ) -> Csv | Parquet:
     """Raises InvalidInput where the file is none, or lacks a column."""
-    wanted = list(dict.fromkeys((*needed(inputs), *keep)))
+    wanted = needed(inputs)
     head = file.read(HEAD_BYTES)
     if not head.startswith(PARQUET):
-        return Csv(header(head, name, wanted), inputs, keep, size)
+        return Csv(header(head, name, wanted, keep), inputs, keep, size)
     try:
         metadata = pq.ParquetFile(file).metadata
         schema = metadata.schema.to_arrow_schema()
     except (pa.ArrowException, OSError) as error:
         raise InvalidInput(f"{name} begins like a Parquet file and cannot be read: {error}") from error
-    check(schema.names, name, wanted)
+    check(schema.names, name, wanted, keep)
     return Parquet(metadata, inputs, {column: _plain(schema.field(column).type) for column in keep})
 
 

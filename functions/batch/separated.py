@@ -37,7 +37,7 @@ class Header:
     start: int
 
 
-def header(head: bytes, name: str, wanted: Sequence[str]) -> Header:
+def header(head: bytes, name: str, wanted: Sequence[str], keep: Sequence[str] = ()) -> Header:
     """From the beginning of the file; raises InvalidInput with what is wrong with it."""
     for magic, kind in KINDS.items():
         if head.startswith(magic):
@@ -58,18 +58,19 @@ def header(head: bytes, name: str, wanted: Sequence[str]) -> Header:
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{name}: the header is not UTF-8 at byte {error.start + bom}") from None
     found = [(delimiter, _split(line, delimiter)) for delimiter in DELIMITERS]
-    delimiter, names = max(found, key=lambda one: len(set(wanted) & set(one[1])))
-    check(names, name, wanted)
+    delimiter, names = max(found, key=lambda one: len({*wanted, *keep} & set(one[1])))
+    check(names, name, wanted, keep)
     return Header(tuple(names), delimiter, end)
 
 
-def check(names: Sequence[str], name: str, wanted: Sequence[str]) -> None:
-    missing = [column for column in wanted if column not in names]
-    if missing:
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        raise InvalidInput(f"{name} has no column {', '.join(missing[:5])}{more}; its columns must be named as the "
-                           "model's")  # fmt: skip
-    twice = next((column for column in wanted if list(names).count(column) > 1), None)
+def check(names: Sequence[str], name: str, wanted: Sequence[str], keep: Sequence[str] = ()) -> None:
+    """Of the columns `wanted` by the model, and those to `keep`."""
+    for columns, why in ((wanted, "; its columns must be named as the model's"), (keep, " that could be kept")):
+        missing = [column for column in columns if column not in names]
+        if missing:
+            more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+            raise InvalidInput(f"{name} has no column {', '.join(missing[:5])}{more}{why}")
+    twice = next((column for column in (*wanted, *keep) if list(names).count(column) > 1), None)
     if twice is not None:
         raise InvalidInput(f"{name} has the column '{twice}' more than once")
 

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from functions.batch import cutting
 from functions.batch.cutting import Block, blocks, count, ends
 from lastmile.errors import InvalidInput
 
@@ -58,6 +59,21 @@ def test_a_block_holds_no_more_rows_than_it_may() -> None:
 def test_a_quotation_mark_that_is_never_closed_is_named_by_its_line(size: int) -> None:
     with pytest.raises(InvalidInput, match="line 3: the record that begins here opens a quotation mark"):
         parts('a,b\n1,2\n3,"4\n5,6\n', size)
+
+
+@pytest.mark.parametrize(("cell", "told"), [("x", "is longer than 1 MB"), ('"x",', "is longer than 1 MB, or opens a")])
+def test_a_record_that_is_too_long_is_called_that(monkeypatch: pytest.MonkeyPatch, cell: str, told: str) -> None:
+    monkeypatch.setattr(cutting, "LONGEST_RECORD", 1 << 20)
+    with pytest.raises(InvalidInput, match=f"line 3: the record that begins here {told}") as refused:
+        parts("a,b\n1,2\n" + cell * (2 << 20) + "\n", 100_000)
+    assert ("quotation" in str(refused.value)) == (cell != "x")
+
+
+@pytest.mark.parametrize("blank", ["", "\r", "\r\r"])
+def test_a_line_of_carriage_returns_is_blank(blank: str) -> None:
+    data = f"{blank}\n1,2\n{blank}\n3,4\n{blank}\n".encode()
+    assert count(data, ",") == 2
+    assert sum(block.rows for block in blocks(io.BytesIO(data), ",", start=0)) == 2
 
 
 def test_nothing_is_no_block() -> None:

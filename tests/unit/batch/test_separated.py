@@ -74,7 +74,7 @@ def test_a_value_that_is_missing_names_its_line_too(cell: str) -> None:
 def test_random_blocks_lose_no_record() -> None:
     rng = random.Random(0)
     cells = ("1", "x", '"a\nb"', '""', '"q""q"', "fu\rel", '"p\rq"', "", 'm"m', "\xfc")
-    for _ in range(200):
+    for _ in range(60):
         lines = [",".join(rng.choices(cells, k=rng.choice([1, 2, 2, 2, 3]))) for _ in range(rng.randrange(1, 7))]
         lines = [line for line in lines if line]
         data = HEADER + rng.choice(["\n", "\r\n"]).join([*lines, ""]).encode("latin-1")
@@ -101,3 +101,12 @@ def test_a_file_of_carriage_returns_alone_is_called_that(tail: bytes) -> None:
 def test_a_header_without_rows_may_end_with_a_carriage_return() -> None:
     assert read(b"text,count\r") == []
     assert [texts(rows) for rows in read(b'text,count,"a\rb"\nx,1,2\n')] == [["x"]]
+
+
+def test_a_column_that_is_missing_is_the_models_or_to_be_kept() -> None:
+    with pytest.raises(InvalidInput, match=r"has no column count; its columns must be named as the model's"):
+        header(b"text,customer\n", "in.csv", ("text", "count"), ("nosuch",))
+    with pytest.raises(InvalidInput, match=r"in.csv has no column nosuch that could be kept"):
+        header(b"text,count\n", "in.csv", ("text", "count"), ("count", "nosuch"))
+    with pytest.raises(InvalidInput, match=r"has the column 'note' more than once"):
+        header(b"text,count,note,note\n", "in.csv", ("text", "count"), ("note",))

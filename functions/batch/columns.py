@@ -28,6 +28,7 @@ ARROW: Mapping[str, pa.DataType] = {
 }
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 SHOWN = 40
+TEXTS = (pa.string(), pa.large_string(), pa.string_view())
 NESTED = {pa.lib.Type_STRUCT: "a struct", pa.lib.Type_MAP: "a map"}  # the others are lists
 
 type Problems = dict[int, str]
@@ -168,7 +169,8 @@ def _one_by_one(found: pa.Array, name: str, spec: TensorSpec) -> Column:
     values = np.zeros(len(found), dtype)
     problems: Problems = {}
     convert, wanted = converter(spec)
-    for row, raw in enumerate(found.to_pylist()):
+    each = found.cast(pa.binary()) if found.type in TEXTS else found  # a Parquet file may call anything a text
+    for row, raw in enumerate(each.to_pylist()):
         value = raw.decode(errors="replace") if isinstance(raw, bytes) else raw
         if value is None or value == "":
             if spec.nullable and dtype.kind == "f":
@@ -222,8 +224,12 @@ def _lists(found: pa.Array, spec: TensorSpec) -> Column:
     if (uniform := _uniform(found, spec)) is not None:
         return Column(uniform, {})
     each: list[Array | None] = []
-    problems: Problems = {}
-    for row, value in enumerate(found.to_pylist()):
+    texts, problems = (found, {}) if pa.types.is_nested(found.type) else texts_of(found, spec.name)
+    for row, value in enumerate(texts.to_pylist()):
+        if value is None:
+            problems.setdefault(row, f"'{spec.name}' is missing")
+            each.append(None)
+            continue
         try:
             each.append(_list(value, dtype, shape))
         except (ValueError, TypeError, OverflowError, NoValue) as error:

@@ -12,8 +12,9 @@ import orjson
 
 from functions.chat.message import Answer, Incoming, Malformed, Received, needed, optional, seconds, text_of
 
-MENTION = re.compile(r"<@[A-Z0-9]+(?:\|[^>]*)?>")
-LINK = re.compile(r"<(?:https?://|mailto:)[^|>]*\|([^>]*)>|<((?:https?://|mailto:)[^>]*)>")
+# No "<" within: people's own are escaped, and what is never closed would be looked through from each of its starts.
+MENTION = re.compile(r"<@[A-Z0-9]+(?:\|[^<>]*)?>")
+LINK = re.compile(r"<(?:https?://|mailto:)[^|<>]*\|([^<>]*)>|<((?:https?://|mailto:)[^<>]*)>")
 SPOKEN = (None, "file_share", "thread_broadcast")  # subtypes of a person's own message
 
 type Document = Mapping[str, Any]

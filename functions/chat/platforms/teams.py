@@ -14,7 +14,7 @@ from typing import Any
 
 from functions.chat.message import Answer, Incoming, Malformed, Received, needed, optional, text_of
 
-MENTION = re.compile(r"<at[^>]*>.*?</at>", re.DOTALL)
+MENTION = re.compile(r"<at[^<>]*>[^<>]{0,500}</at>")
 TAG = re.compile(r"<[^>]{0,500}>")
 HEARD = Answer({"type": "message", "text": "Thank you, I am looking into it."})
 KINDS = {"message": "message", "messageUpdate": "edit", "invoke": "button"}

@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 
@@ -142,3 +143,13 @@ def test_what_is_missing_is_named() -> None:
 def test_a_time_is_a_number_of_seconds(value: object) -> None:
     with pytest.raises(Malformed):
         seconds(value)
+
+
+@pytest.mark.parametrize("start", ["<http://", "<http://a|", "<@A|", "<at>", "<at", "<"])
+def test_markup_that_is_never_closed_takes_no_time(hook: Hook, start: str) -> None:
+    event, activity = document_of("slack/message"), document_of("teams/message")
+    event["event"]["text"] = activity["text"] = start * (200_000 // len(start))
+    began = time.process_time()
+    assert hook.send("slack", json.dumps(event).encode())[0] == 200
+    assert hook.send("teams", json.dumps(activity).encode())[0] == 200
+    assert time.process_time() - began < 3  # it was half a minute

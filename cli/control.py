@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
 import typer
 
@@ -74,7 +74,7 @@ def open_registry(options: Options, uri: str | None, *, create: bool = False) ->
     from lastmile.store import Store
 
     location = uri if "://" in uri else Path(uri).resolve().as_uri()
-    folder = Path(urlsplit(location).path)
+    folder = Path(unquote(urlsplit(location).path))
     if location.startswith("file://") and not create and not folder.is_dir():
         raise CommandFailed(f"There is no registry in {folder}.", next_step="Push a model into it first.")
     return Registry(Store.open(location, environ=store_environ(options, location)))
@@ -90,8 +90,12 @@ def store_environ(options: Options, location: str) -> Mapping[str, str]:
 
 
 def operator() -> str:
-    """Who acts, where no AWS identity does."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    """Who acts, where no AWS identity does; a container may run under a number that has no name."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError):
+        user = f"uid-{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
 
 
 def identity(options: Options, registry: str | None) -> str:

@@ -91,3 +91,11 @@ def test_promote_after_a_push_goes_through_the_api(
     assert (newest.action, newest.actor, newest.version) == ("promote", "client:client", 4)
     assert (before.action, before.why) == ("register", "better")
     assert "@" in before.actor
+
+
+def test_a_user_without_a_name_is_told_by_number(lastmile: Any, iris: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 987_654_321)
+    release = lastmile("release", "promote", "iris", 2, "--why", "x", "--json").json
+    assert release["head"]["actor"].startswith("uid-987654321@")

@@ -33,6 +33,15 @@ def test_promote_makes_it_champion_at_once(lastmile: Any, workspace: Any) -> Non
     assert workspace.registry.release("iris").champion == 1
 
 
+@pytest.mark.parametrize("name", ["two words", "Größe", "100%25", "a#b"])
+def test_a_registry_lies_in_a_folder_of_any_name(lastmile: Any, workspace: Any, name: str) -> None:
+    folder = workspace.root / name
+    words = ("push", workspace.model(), "--spec", workspace.spec, "--registry", folder, "--promote", "--json")
+    assert lastmile(*words).json["champion"] == 1
+    assert lastmile("models", "--registry", folder, "--json").json["models"][0]["champion"] == 1
+    assert lastmile("release", "show", "iris", "--registry", folder.as_uri(), "--json").json["champion"] == 1
+
+
 def test_json_is_all_there_is_on_standard_output(lastmile: Any, workspace: Any) -> None:
     words = ("push", workspace.model(), "--spec", workspace.spec, "--registry", workspace.registry_folder, "--json")
     first, second = lastmile(*words), lastmile(*words)

@@ -100,9 +100,9 @@ class Separated:
 
     def _converted(self, block: Block) -> Rows | None:
         """None where anything in the block needs a closer look."""
-        types = {name: ARROW[spec.datatype] if not is_list(spec) else pa.string()
+        types = {name: pa.string() if is_list(spec) else ARROW[spec.datatype]
                  for spec in self.inputs for name in names_of(spec)}  # fmt: skip
-        return self._read(block.data, types)
+        return self._read(block.data, {**types, **self.keep})  # what is kept stays as it stands
 
     def _as_texts(self, block: Block) -> Rows | None:
         """Columns are converted one by one; None where a record has other columns than the header."""

@@ -4,6 +4,7 @@ import csv
 import io
 import random
 
+import pyarrow as pa
 import pytest
 
 from functions.batch.cutting import blocks
@@ -62,6 +63,16 @@ def test_a_torn_record_need_not_be_utf_8() -> None:
     (rows,) = read(HEADER + b"one,1\nM\xfcller\nthree,3\n")
     assert texts(rows) == ["one", "three"]
     assert rows.problems == {1: "has 1 cells, the header has 2"}
+
+
+@pytest.mark.parametrize("last", [b"", b"c,many\n"])
+def test_an_input_that_is_kept_stays_as_it_stood(last: bytes) -> None:
+    data = HEADER + b"a,007\nb, 12\n" + last
+    found = header(data, "in.csv", ("text", "count"))
+    table = Separated(found, INPUTS, {"count": pa.string()})
+    (rows,) = map(table.rows, blocks(io.BytesIO(data[found.start :]), ",", start=found.start))
+    assert rows.feeds["count"].tolist() == [[7], [12]]
+    assert rows.kept["count"].to_pylist()[:2] == ["007", " 12"]
 
 
 @pytest.mark.parametrize("cell", ["", "x"])

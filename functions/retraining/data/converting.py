@@ -13,6 +13,7 @@ from lastmile.tensors import Array
 
 MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-"))
 TRUTHS = {"true": 1.0, "false": 0.0}
+NO_TIME = "is no time (ISO 8601, or seconds since 1970)"
 KEPT_ONCE = 1 << 16
 EXACT = 2.0**53  # beyond it, floats skip whole numbers
 
@@ -78,18 +79,23 @@ class Converter:
         if not isinstance(raw, list) and raw.dtype.kind == "M":
             values = raw.astype("datetime64[us]").astype(np.int64) / 1e6
             values[np.isnat(raw)] = np.nan
-            return values, self._missing(values)
+            return self._in_calendar(raw, values)
         if not isinstance(raw, list) and raw.dtype.kind in "iuf":
             numbers = raw.astype(float)
             present = np.isfinite(numbers)
             numbers[present] = times.from_epoch(numbers[present])
-            return numbers, self._missing(np.where(present, numbers, np.nan))
+            return self._in_calendar(raw, np.where(present, numbers, np.nan))
         each = raw if isinstance(raw, list) else raw.tolist()
         try:
             return times.parsed(each), []
         except (ValueError, TypeError, AttributeError):
-            values, problems = self._one_by_one(each, times.parse, "is no time (ISO 8601, or seconds since 1970)")
+            values, problems = self._one_by_one(each, times.parse, NO_TIME)
             return values, [*problems, *self._missing(values, problems)]
+
+    def _in_calendar(self, raw: Raw, seconds: Array) -> tuple[Array, list[Problem]]:
+        strange = times.beyond(seconds)
+        problems = self._each(raw, np.flatnonzero(strange), NO_TIME)
+        return np.where(strange, 0.0, seconds), [*problems, *self._missing(seconds)]
 
     def _floats(self, raw: Raw) -> tuple[Array, list[Problem]]:
         if not isinstance(raw, list) and raw.dtype.kind in "fiub":

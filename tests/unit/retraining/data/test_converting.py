@@ -48,7 +48,13 @@ def test_values_are_taken_as_they_are_meant(column: Column, raw: Any, values: li
 
 STRICT = Column("x", "number", minimum=0, maximum=10)
 COLOUR = Column("x", "text", nullable=True, categories=("red", "blue"))
+YEARS = "is no time (ISO 8601, or seconds since 1970)"
 BAD = [
+    (TIME, ["1e30", "2024-03-01"], [f"x: '1e30' {YEARS}"]),
+    (TIME, ["0000-01-01", "2024-03-01"], [f"x: '0000-01-01' {YEARS}"]),
+    (TIME, [-9e10, 1709251200], [f"x: -90000000000.0 {YEARS}"]),
+    (TIME, np.array([1e30, 1709251200.0]), [f"x: 1e+30 {YEARS}"]),
+    (TIME, np.array([-90_000_000_000, 1], "datetime64[s]"), [f"x: -90000000000 {YEARS}"]),
     (NUMBER, ["1", "abc"], ["x: 'abc' is no number"]),
     (NUMBER, ["1", "1_000"], ["x: '1_000' is no number"]),
     (NUMBER, ["1,5"], ["x: '1,5' is no number"]),

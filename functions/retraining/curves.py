@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from functions.retraining.bins import counted
 from lastmile.metrics.classes import Classified, confidence
 from lastmile.metrics.items import Ranked, recall_at
 from lastmile.metrics.ranking import steps
@@ -82,7 +83,7 @@ def _of_values(found: Valued) -> dict[str, Any]:
         "values": {"x": found.truth[some].tolist(), "y": found.predicted[some].tolist()},
     }
     if low < high:
-        drawn["errors"] = {"low": low, "high": high, "counts": np.histogram(errors, 30, (low, high))[0].tolist()}
+        drawn["errors"] = {"low": low, "high": high, "counts": list(counted(errors, low, high, 30))}
     if found.quantiles is not None:
         below = (found.truth[:, None] <= found.quantiles).mean(axis=0)
         drawn["levels"] = {"x": list(found.levels), "y": below.tolist()}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from functions.retraining.bins import counted
 from functions.retraining.data import times
 from functions.retraining.data.columns import Column
 from functions.retraining.table import Table
@@ -62,16 +63,18 @@ def _summary(values: Array, column: Column) -> Summary:
     distinct = len(np.unique(present))
     if column.pii or not len(present):
         return Summary(column, rows, missing, distinct)
-    low, median, high = np.percentile(present, (0, 50, 100)).tolist()
+    low, high = float(present.min()), float(present.max())
     if column.kind == "time":
         figures: dict[str, float | str] = {"first": times.shown(low), "last": times.shown(high)}
     else:
-        figures = {"minimum": low, "median": median, "maximum": high}
-        figures |= {"mean": float(present.mean()), "deviation": float(present.std())}
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = {"minimum": low, "median": np.median(present), "maximum": high}
+            found |= {"mean": present.mean(), "deviation": present.std()}
+        figures = {name: float(value) for name, value in found.items() if np.isfinite(value)}
     top: tuple[tuple[str, int], ...] = ()
     if column.role == "target" and distinct <= TOP:
         top = tuple((f"{value:g}", count) for value, count in Counter(present.tolist()).most_common(TOP))
-    bins = () if low == high else tuple(np.histogram(present, BINS, (low, high))[0].tolist())
+    bins = () if low == high else counted(present, low, high, BINS)
     return Summary(column, rows, missing, distinct, figures, bins, low, high, top)
 
 

@@ -23,6 +23,22 @@ def with_bad(count: int) -> bytes:
                 for row, (amount, country, label) in enumerate(ROWS)])  # fmt: skip
 
 
+@pytest.mark.parametrize("amounts", [("0.3", str(0.1 + 0.2)), ("1e17", str(10**17 + 16)), ("-1.7e308", "1.7e308")])
+def test_values_may_lie_as_near_or_far_as_they_like(amounts: tuple[str, str]) -> None:
+    tensors = [
+        {"name": "amount", "datatype": "FP64", "shape": [-1]},
+        {"name": "country", "datatype": "BYTES", "shape": [-1]},
+    ]
+    model = spec(inputs=tensors, features={})
+    found = validation(
+        csv([(amounts[row // 2 % 2], country, label) for row, (_, country, label) in enumerate(ROWS)]), model
+    )
+    assert found.refusal is None
+    (amount, *_) = found.report.summaries
+    assert (amount.bins[0], amount.bins[-1]) == (50, 50)
+    assert all(map(np.isfinite, (value for value in amount.figures.values() if isinstance(value, float))))
+
+
 REFUSALS = [
     (b"", "the file is empty", "Upload a file with a header"),
     (b" \n\n", "the file is empty", "Upload a file"),

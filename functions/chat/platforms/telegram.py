@@ -6,7 +6,9 @@ from typing import Any
 from functions.chat.message import Incoming, Received, needed, optional, seconds, text_of
 
 FILES = ("document", "photo", "voice", "video", "audio", "sticker", "animation", "video_note")
+THINGS = ("contact", "location", "venue", "poll", "story", "paid_media")  # what people send beside texts and files
 COMMAND = "/lastmile"
+START, HELLO = "/start", "Hello"  # the button with which each conversation with a bot begins, and what it means
 
 type Document = Mapping[str, Any]
 
@@ -25,11 +27,16 @@ def receive(document: Document, headers: Mapping[str, str]) -> Received:
 
 def _message(update: str, message: Document, *, edited: bool) -> Received:
     sender = message.get("from") or {}
-    if sender.get("is_bot") or not sender:
+    if sender.get("is_bot") or not sender or message.get("is_automatic_forward"):  # of a channel's post to its group
         return Received()
     text, cut = text_of(message.get("text") or message.get("caption"))
-    command = text.split(maxsplit=1)[0].partition("@")[0] == COMMAND if text else False
-    chat, thread = needed(message, "chat", "id"), message.get("message_thread_id")
+    files = tuple(_name(kind, message[kind]) for kind in (*FILES, *THINGS) if message.get(kind))
+    if not text and not files:
+        return Received()  # somebody joined, something was pinned: nobody said anything
+    first = text.split(maxsplit=1)[0].partition("@")[0] if text else ""
+    command = first == COMMAND
+    text = HELLO if first == START else text
+    chat, thread = needed(message, "chat", "id"), _topic(message)
     return Received(
         messages=(
             Incoming(
@@ -43,7 +50,7 @@ def _message(update: str, message: Document, *, edited: bool) -> Received:
                 at=seconds(message.get("edit_date") if edited else needed(message, "date")),
                 value=COMMAND if command and not edited else None,
                 about=str(needed(message, "message_id")) if edited else None,
-                attachments=tuple(_name(kind, message[kind]) for kind in FILES if message.get(kind)),
+                attachments=files,
                 reply={"chat_id": chat, "message_thread_id": thread, "message_id": message.get("message_id")},
             ),
         )
@@ -52,7 +59,7 @@ def _message(update: str, message: Document, *, edited: bool) -> Received:
 
 def _button(update: str, query: Document) -> Incoming:
     message = query.get("message") or {}
-    chat, thread = optional(message, "chat", "id"), message.get("message_thread_id")
+    chat, thread = optional(message, "chat", "id"), _topic(message)
     return Incoming(
         platform="telegram",
         event_id=update,
@@ -89,6 +96,11 @@ def _reaction(update: str, reaction: Document) -> Received:
             ),
         )
     )
+
+
+def _topic(message: Document) -> Any:
+    """A thread that messages may be sent to; answers in other groups have the id of one that may not be named."""
+    return message.get("message_thread_id") if message.get("is_topic_message") else None
 
 
 def _conversation(chat: object, thread: object) -> str:

@@ -153,3 +153,42 @@ def test_markup_that_is_never_closed_takes_no_time(hook: Hook, start: str) -> No
     assert hook.send("slack", json.dumps(event).encode())[0] == 200
     assert hook.send("teams", json.dumps(activity).encode())[0] == 200
     assert time.process_time() - began < 3  # it was half a minute
+
+
+def telegram(hook: Hook, **changed: object) -> list[Incoming]:
+    """A message of Telegram's with these members changed; None takes one away."""
+    update = document_of("telegram/message")
+    update["message"] = {name: value for name, value in (update["message"] | changed).items() if value is not None}
+    assert hook.send("telegram", json.dumps(update).encode())[0] == 200
+    taken, hook.queue.taken = hook.queue.taken, []
+    return taken
+
+
+def test_an_answer_in_a_group_without_topics_names_no_thread(hook: Hook) -> None:
+    """Telegram gives it a thread's id, and refuses messages to that thread."""
+    (message,) = telegram(hook, message_thread_id=111)
+    assert message.reply["message_thread_id"] is None
+    assert message.conversation == telegram(hook)[0].conversation
+    (message,) = telegram(hook, message_thread_id=111, is_topic_message=True)
+    assert message.reply["message_thread_id"] == 111
+
+
+@pytest.mark.parametrize(
+    "event", [{"new_chat_members": [{"id": 2}]}, {"left_chat_member": {"id": 2}}, {"pinned_message": {"message_id": 1}}]
+)
+def test_what_happens_in_a_group_is_no_question(hook: Hook, event: dict[str, object]) -> None:
+    assert telegram(hook, text=None, **event) == []
+
+
+def test_a_place_without_words_is_something_sent(hook: Hook) -> None:
+    (message,) = telegram(hook, text=None, location={"latitude": 1.0, "longitude": 2.0})
+    assert message.attachments == ("location",)
+
+
+def test_a_channels_post_in_its_group_is_no_question(hook: Hook) -> None:
+    assert telegram(hook, is_automatic_forward=True) == []
+
+
+@pytest.mark.parametrize("text", ["/start", "/start from-the-shop", "/start@shop_bot"])
+def test_a_conversation_that_is_begun_by_telegrams_button_is_greeted(hook: Hook, text: str) -> None:
+    assert telegram(hook, text=text)[0].text == "Hello"

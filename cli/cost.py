@@ -49,6 +49,7 @@ def cost(
 ) -> None:
     """Monthly cost and latency of a model on Lambda, SageMaker and a cascade, and where one becomes the cheaper."""
     options: Options = context.obj
+    _check_plot(plot)
     table = Prices.read(prices)
     if options.region not in (None, table.region):
         raise CommandFailed(
@@ -65,7 +66,7 @@ def cost(
 
     curves, passings = Curves.of(costs), crossovers(costs)
     if plot is not None:
-        plot.write_text(in_svg(curves, rps, f"{model}: monthly cost, {profile} load, {table.region}"))
+        _write(plot, in_svg(curves, rps, f"{model}: monthly cost, {profile} load, {table.region}"))
     if options.json:
         print_json(_document(model, rps, profile, market, estimates, passings))
         return
@@ -105,6 +106,24 @@ def _measured(
     if profile is None:
         raise CommandFailed("Nothing was captured in this time.", next_step="Leave out --captured to measure here.")
     return captured(profile, memory_mb, found)
+
+
+def _check_plot(plot: Path | None) -> None:
+    """Before anything is measured."""
+    if plot is None:
+        return
+    if plot.suffix.lower() != ".svg":
+        raise CommandFailed(f"{plot} would hold an SVG picture.", next_step="Give --plot a name that ends in .svg.")
+    if not plot.parent.is_dir():
+        raise CommandFailed(f"There is no folder {plot.parent}.", next_step="Make it, or give --plot another name.")
+
+
+def _write(plot: Path, picture: str) -> None:
+    try:
+        plot.write_text(picture, encoding="utf-8")
+    except OSError as error:
+        why = error.strerror or error
+        raise CommandFailed(f"{plot} cannot be written: {why}.", next_step="Give --plot another name.") from None
 
 
 def _row(one: Estimate) -> list[object]:

@@ -5,13 +5,16 @@ import tomllib
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from cli.cost_table import Section
 from cli.errors import CommandFailed
 
 TABLE = Path(__file__).with_name("prices.toml")
 MB_PER_GB = 1024
 FREE_STORAGE_MB = 512
+MOST_FREE = 10**12
+CHECKED = ("page", "list", "others")
 
 type Architecture = Literal["x86", "arm"]
 
@@ -114,27 +117,44 @@ class Prices:
     @classmethod
     def read(cls, path: Path = TABLE) -> "Prices":
         """Raises CommandFailed naming what is missing or wrong."""
+        advice = f"See {TABLE} for the form."
         try:
-            document = tomllib.loads(path.read_text())
-            sources = [_source(name, document[name]) for name in ("lambda", "serverless", "processed")]
-            rows = [dict(row) for row in document["instance"]]
-            sources += [_source(row["name"], row) for row in rows]
-            return cls(
-                document["region"],
-                Lambda(**document["lambda"]),
-                Serverless(**document["serverless"]),
-                Processed(**document["processed"]),
-                tuple(Instance(**row) for row in rows),
-                tuple(sources),
-            )
+            return cls._of(Section("the file", tomllib.loads(path.read_text(encoding="utf-8"))))
         except OSError as error:
-            raise CommandFailed(f"{path} cannot be read: {error.strerror}.") from None
-        except KeyError as error:
-            raise CommandFailed(f"{path} does not say {error}.", next_step=f"See {TABLE} for the form.") from None
-        except (TypeError, ValueError) as error:
-            raise CommandFailed(f"{path} is no table of prices: {error}.") from None
+            raise CommandFailed(f"{path} cannot be read: {error.strerror}.", next_step=advice) from None
+        except ValueError as error:
+            raise CommandFailed(f"{path} is no table of prices: {error}.", next_step=advice) from None
+
+    @classmethod
+    def _of(cls, file: Section) -> "Prices":
+        """Raises ValueError."""
+        region, functions, serverless = file.text("region"), file.section("lambda"), file.section("serverless")
+        processed, instances = file.section("processed"), file.sections("instance")
+        file.end()
+        found = cls(
+            region,
+            Lambda(
+                request=functions.price("request"),
+                gb_second=functions.prices("gb_second", ARCHITECTURES),
+                provisioned_gb_second=functions.prices("provisioned_gb_second", ARCHITECTURES),
+                provisioned_run_gb_second=functions.prices("provisioned_run_gb_second", ARCHITECTURES),
+                ephemeral_gb_second=functions.price("ephemeral_gb_second", free=True),
+                snapstart_cache_gb_second=functions.price("snapstart_cache_gb_second", free=True),
+                snapstart_restore_gb=functions.price("snapstart_restore_gb", free=True),
+                free_requests=functions.whole("free_requests", least=0, most=MOST_FREE),
+                free_gb_seconds=functions.whole("free_gb_seconds", least=0, most=MOST_FREE),
+            ),
+            Serverless(serverless.price("gb_second"), serverless.whole("largest_gb")),
+            Processed(processed.price("gb_in", free=True), processed.price("gb_out", free=True)),
+            tuple(
+                Instance(one.text("name"), one.price("hour"), one.whole("vcpus"), one.flag("gpu")) for one in instances
+            ),
+            tuple(_source(one) for one in (functions, serverless, processed, *instances)),
+        )
+        for one in (functions, serverless, processed, *instances):
+            one.end()
+        return found
 
 
-def _source(name: str, row: dict[str, Any]) -> Source:
-    """Taken out of the row: what is left are prices."""
-    return Source(name, row.pop("source"), row.pop("date"), row.pop("checked"))
+def _source(row: Section) -> Source:
+    return Source(row.name, row.text("source"), row.day("date"), row.text("checked", CHECKED))

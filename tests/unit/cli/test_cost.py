@@ -302,5 +302,35 @@ def test_another_region_needs_its_prices(lastmile: Any, iris: Any, tmp_path: Pat
     assert lastmile("cost", "iris", "--region", "eu-central-1", "--prices", mine).code == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "complaint", "advice"),
+    [
+        ("cost.png", "would hold an SVG picture", "a name that ends in .svg"),
+        ("cost", "would hold an SVG picture", "a name that ends in .svg"),
+        ("nope/cost.svg", "There is no folder", "Make it"),
+        ("taken.svg", "cannot be written: Is a directory", "another name"),
+    ],
+)
+def test_a_picture_that_cannot_be_written_is_refused(
+    lastmile: Any, iris: Any, tmp_path: Path, name: str, complaint: str, advice: str
+) -> None:
+    (tmp_path / "taken.svg").mkdir()
+    done = lastmile("cost", "iris", "--plot", tmp_path / name)
+    assert done.code == 1
+    assert complaint in done.err
+    assert advice in done.err
+    assert "Traceback" not in done.err
+    assert not (tmp_path / name).is_file()
+
+
+def test_prices_that_are_wrong_are_refused(lastmile: Any, iris: Any, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(TABLE.read_text().replace("hour = 0.115", 'hour = "x"'))
+    done = lastmile("cost", "iris", "--prices", mine)
+    assert done.code == 1
+    assert "hour of ml.m5.large is 'x', not a price above 0" in done.err
+    assert "for the form" in done.err
+
+
 def test_captures_are_a_stacks(lastmile: Any, iris: Any) -> None:
     assert "captures are a stack's" in lastmile("cost", "iris", "--captured", 24).err

@@ -4,6 +4,7 @@ Lambda's are those of its price page, https://aws.amazon.com/lambda/pricing/, al
 page. SageMaker's page could not be read; what stands for its examples are sums that AWS has printed elsewhere.
 """
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -134,13 +135,69 @@ def test_the_templates_have_the_same_prices() -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (('region = "us-east-1"', ""), "does not say 'region'"),
-        (("request = 2.0e-7", "requests = 2.0e-7"), "no table of prices"),
-        (("[lambda]", "[lambda"), "no table of prices"),
+        (('region = "us-east-1"', ""), "the file does not say 'region'"),
+        (('region = "us-east-1"', "region = 1"), "region of the file is 1, not a text"),
+        (('region = "us-east-1"', 'region = "r"\ncurrency = "EUR"'), "the file says 'currency', which nothing reads"),
+        (("request = 2.0e-7", "requests = 2.0e-7"), "lambda does not say 'request'"),
+        (("request = 2.0e-7", "request = 2.0e-7\nrequested = 1"), "lambda says 'requested', which nothing reads"),
+        (("request = 2.0e-7", "request = 0"), "request of lambda is 0, not a price above 0"),
+        (("[lambda]", "[lambda"), "Expected ']'"),
+        (("gb_in = 0.016", "gb_in = -1"), "gb_in of processed is -1, not 0 or a price above it"),
+        (("hour = 0.115", 'hour = "x"'), "hour of ml.m5.large is 'x', not a price above 0"),
+        (("hour = 0.115", "hour = nan"), "hour of ml.m5.large is nan, not a price above 0"),
+        (("hour = 0.115", "hour = inf"), "hour of ml.m5.large is inf, not a price above 0"),
+        (("hour = 0.115", "hour = true"), "hour of ml.m5.large is True, not a price above 0"),
+        (("hour = 0.115", "hour = 1" + "0" * 400), "not a price above 0"),
+        (("vcpus = 2", "vcpus = 0"), "vcpus of ml.m5.large is 0, not a whole number from 1 to 1024"),
+        (("vcpus = 2", "vcpus = 2.5"), "vcpus of ml.m5.large is 2.5, not a whole number"),
+        (("gpu = true", "gpu = 1"), "gpu of ml.g4dn.xlarge is 1, not true or false"),
+        (("largest_gb = 6", "largest_gb = 0"), "largest_gb of serverless is 0, not a whole number from 1 to 1024"),
+        ((", arm = 1.33334e-5", ""), "gb_second of lambda does not say 'arm'"),
+        (("arm = 1.33334e-5", "arm = -1.0"), "arm of gb_second of lambda is -1.0, not a price above 0"),
+        (("arm = 1.33334e-5", "arm = 1.0, mips = 1.0"), "gb_second of lambda says 'mips', which nothing reads"),
+        (("gb_second = 2.0e-5", "gb_second = {}"), "gb_second of serverless is {}, not a price above 0"),
+        (("{ x86 = 1.66667e-5, arm = 1.33334e-5 }", "1.66667e-5"), "gb_second of lambda is 1.66667e-05, not a section"),
+        (("date = 2026-11-21", 'date = "yesterday"'), "date of lambda is 'yesterday', not a day, without quotes"),
+        (("date = 2026-11-21", "date = 2026-11-21T08:00:00Z"), "date of lambda is datetime"),
+        (('checked = "page"', 'checked = "surely"'), "checked of lambda is 'surely', not one of page, list, others"),
+        (('name = "ml.m5.large"', ""), "instance 2 does not say 'name'"),
     ],
 )
 def test_a_table_of_ones_own_is_checked(change: tuple[str, str], complaint: str, tmp_path: Path) -> None:
+    file, text = tmp_path / "prices.toml", TABLE.read_text()
+    assert change[0] in text
+    file.write_text(text.replace(*change, 1))
+    with pytest.raises(CommandFailed, match=re.escape(complaint)) as failed:
+        Prices.read(file)
+    assert str(failed.value).startswith(f"{file} is no table of prices: ")
+    assert failed.value.next_step == f"See {TABLE} for the form."
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "the file does not say 'region'"),
+        ('region = "r"\nlambda = 3', "lambda is 3, not a section"),
+        ('region = "r"\n[lambda]\n[serverless]\n[processed]\n[instance]', "not a list, each part of which begins with"),
+        ('region = "r"\ninstance = [1]\n[lambda]\n[serverless]\n[processed]', "instance 1 is 1, not a section"),
+    ],
+)
+def test_what_is_no_table_at_all_is_refused(text: str, complaint: str, tmp_path: Path) -> None:
     file = tmp_path / "prices.toml"
-    file.write_text(TABLE.read_text().replace(*change))
+    file.write_text(text)
     with pytest.raises(CommandFailed, match=complaint):
         Prices.read(file)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    binary = tmp_path / "prices.toml"
+    binary.write_bytes(b"\xff\xfe")
+    for path, complaint in ((tmp_path / "none.toml", "No such file"), (tmp_path, "directory"), (binary, "utf-8")):
+        with pytest.raises(CommandFailed, match=complaint):
+            Prices.read(path)
+
+
+def test_what_some_regions_give_for_nothing_may_be_free(tmp_path: Path) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text(TABLE.read_text().replace("snapstart_restore_gb = 1.397998e-4", "snapstart_restore_gb = 0"))
+    assert Prices.read(file).functions.snapstart(0, 1e6, 1024) == 0

@@ -179,6 +179,8 @@ def read_report(path: Path | None, sha256: str) -> Report:
         document = json.loads(path.read_bytes())
     except ValueError as error:
         raise CommandFailed(f"{path} is not JSON: {error}.") from None
+    except RecursionError:
+        raise CommandFailed(f"{path} is nested too deeply.") from None
     if not isinstance(document, dict):
         raise CommandFailed(f"{path} must hold a JSON object.")
     described = [
@@ -194,6 +196,9 @@ def read_report(path: Path | None, sha256: str) -> Report:
             next_step="Train again, or push the file that was measured.",
         )
     lineage = {key: document[key] for key in ("data", "seed", "libraries") if key in document}
+    for name in ("metrics", "compression"):
+        if not isinstance(mine.get(name, {}), dict):
+            raise CommandFailed(f"{path}: the {name} of the file to be pushed must be a JSON object.")
     return Report(mine["metrics"], lineage, mine.get("compression", {}))
 
 

@@ -125,6 +125,34 @@ def test_a_report_about_other_files_is_refused(lastmile: Any, workspace: Any) ->
     assert not workspace.registry_folder.exists()
 
 
+@pytest.mark.parametrize(
+    ("described", "said"),
+    [
+        ({"metrics": [0.9]}, "the metrics of the file to be pushed must be a JSON object"),
+        ({"metrics": {}, "compression": None}, "the compression of the file to be pushed must be a JSON object"),
+    ],
+)
+def test_a_report_whose_metrics_nobody_could_show_is_refused(
+    lastmile: Any, workspace: Any, described: dict[str, Any], said: str
+) -> None:
+    model = workspace.model()
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    report = workspace.write("report.json", json.dumps({"fp32": {"sha256": digest} | described}))
+    words = ("--spec", workspace.spec, "--registry", workspace.registry_folder, "--metrics", report)
+    outcome = lastmile("push", model, *words)
+    assert outcome.code == 1
+    assert said in outcome.err
+    assert not workspace.registry_folder.exists()
+
+
+def test_metrics_nested_beyond_reading_are_refused(lastmile: Any, workspace: Any) -> None:
+    report = workspace.write("report.json", "[" * 100_000)
+    words = ("--spec", workspace.spec, "--registry", workspace.registry_folder, "--metrics", report)
+    outcome = lastmile("push", workspace.model(), *words)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "report.json is nested too deeply." in outcome.err
+
+
 def test_plain_metrics_are_kept_as_they_are(lastmile: Any, workspace: Any) -> None:
     metrics = workspace.write("metrics.json", '{"accuracy": 0.5, "by_class": {"a": 1.0}}')
     words = ("--spec", workspace.spec, "--registry", workspace.registry_folder, "--metrics", metrics)

@@ -56,13 +56,14 @@ def pack(path: Path, spec: "ModelSpec", rows: Path | None) -> HeavySide:
 
 def sample(spec: "ModelSpec", signature: "Signature", rows: Path | None) -> tuple[Feeds, str]:
     """Rows to compare on, and where they are from: a file, or made up within what the spec says of its features."""
+    from cli.predict import read_text
     from cli.rows import read
     from lastmile.tensors import DATATYPES, array_from_json
 
     if rows is None:
         random = np.random.default_rng(0)
         return {tensor.name: made_up(tensor, spec, random) for tensor in signature.inputs}, "made up"
-    found = read(rows.read_text(encoding="utf-8"), signature.inputs)
+    found = read(read_text(str(rows)), signature.inputs)
     if any(row.shapes != found[0].shapes for row in found):
         raise CommandFailed(f"The rows of {rows} differ in length.", next_step="Give rows of one length.")
     feeds = {

@@ -172,6 +172,14 @@ def test_the_certificate_says_on_which_rows_it_was_given(lastmile: Any, desk: An
     assert (certificate_of(desk, 2)["source"], certificate_of(desk, 2)["rows"]) == ("made up", 64)
 
 
+def test_rows_in_another_encoding_are_refused(lastmile: Any, desk: Any, light: Path, heavy: Path) -> None:
+    rows = desk.root / "rows.csv"
+    rows.write_bytes("größe\n1\n".encode("latin-1"))
+    outcome = lastmile("push", light, "--heavy", heavy, "--rows", rows, *words(desk))
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "rows.csv is not UTF-8 at byte 2." in outcome.err
+
+
 def test_a_newer_file_format_of_old_operators_is_brought_to_what_triton_takes(
     lastmile: Any, desk: Any, light: Path
 ) -> None:

@@ -16,6 +16,8 @@ from cli.target import Options
 POLL_SECONDS = 1.0
 # Events reach the log service late and out of order, so that each poll looks back.
 LATE = timedelta(seconds=30)
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)  # of what the log service can be asked for
+LONGEST_DAYS = 36_500
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -31,7 +33,7 @@ def logs(
     options: Options = context.obj
     target = options.target()
     group = f"/aws/lambda/{function_name(target, function)}"
-    start = datetime.now(UTC) - span(since)
+    start = max(datetime.now(UTC) - span(since), BEGINNING)
     client = target.client("logs")
     for event in following(client, group, start) if follow else events(client, group, start):
         write(event, as_json=options.json)
@@ -41,7 +43,11 @@ def span(text: str) -> timedelta:
     match = re.fullmatch(r"(\d+)([smhd])", text)
     if match is None:
         raise typer.BadParameter(f"'{text}' is no time span; write 90s, 10m, 2h or 1d", param_hint="--since")
-    return timedelta(**{UNITS[match[2]]: int(match[1])})
+    longest = timedelta(days=LONGEST_DAYS)
+    try:
+        return min(timedelta(**{UNITS[match[2]]: int(match[1])}), longest)
+    except (OverflowError, ValueError):  # more than a timedelta, or than Python reads as a number
+        return longest
 
 
 def events(client: Any, group: str, start: datetime) -> Iterator[dict[str, Any]]:

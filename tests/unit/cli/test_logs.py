@@ -1,6 +1,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -10,6 +11,7 @@ from moto import mock_aws
 
 from cli import logs
 from cli.errors import CommandFailed
+from cli.target import Options, Target
 
 GROUP = "/aws/lambda/lastmile-dev-inference"
 START = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
@@ -55,6 +57,20 @@ def test_spans_are_a_number_and_a_unit(text: str, span: timedelta) -> None:
 def test_anything_else_is_a_usage_error(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="90s, 10m, 2h or 1d"):
         logs.span(text)
+
+
+@pytest.mark.parametrize("text", ["30000d", "999999d", "999999999999d", "9" * 5000 + "s"])
+def test_from_longer_ago_than_there_are_logs_is_from_the_beginning(
+    client: Any, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(client, "hello")
+    members: dict[str, Any] = dict.fromkeys(Target.__dataclass_fields__)
+    target = Target(**members | {"functions": {"inference": "lastmile-dev-inference"}})
+    monkeypatch.setattr(Target, "client", lambda self, service: client)
+    monkeypatch.setattr(Options, "target", lambda self: target)
+    context: Any = SimpleNamespace(obj=Options())
+    logs.logs(context, "inference", since=text)
+    assert capsys.readouterr().out.endswith(" hello\n")
 
 
 def test_events_begin_at_the_start(client: Any) -> None:

@@ -154,9 +154,12 @@ def accept_slack(page: Page) -> None:
 
 
 def signed(body: bytes, identity: str, secret: str, now: float) -> dict[str, str]:
-    """Headers of Standard Webhooks, https://www.standardwebhooks.com."""
+    """Headers of Standard Webhooks, https://www.standardwebhooks.com. Raises Refused for a secret that is none."""
     stamp = str(int(now))
-    key = base64.b64decode(secret.removeprefix("whsec_"))
+    try:
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        raise Refused("the signing_secret to sign with is not base64, as Standard Webhooks' are") from None
     digest = hmac.new(key, f"{identity}.{stamp}.".encode() + body, hashlib.sha256).digest()
     signature = f"v1,{base64.b64encode(digest).decode()}"
     return {"webhook-id": identity, "webhook-timestamp": stamp, "webhook-signature": signature}

@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import orjson
 
 from functions.chat.assistant.conversation import Ticket
-from functions.chat.delivery import Secret, base, signed
+from functions.chat.delivery import Secret, base, member, signed
 from functions.chat.message import Incoming
 from functions.chat.web import Refused, TryLater, Web
 from lastmile.bus import Bus, EventRefused
@@ -26,7 +27,8 @@ class Zendesk:
     """https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/#create-ticket, with its Idempotency-Key.
 
     A message that came from Zendesk is a ticket there already: it is moved to the queue's group and gets a note. Its
-    own tags stay, and ours are there before it moves: by them our own moves are told from agents'.
+    own tags stay, and ours are there before it moves: by them our own moves are told from agents'. What is said after
+    a handover elsewhere is a note in the ticket that bears the conversation's name, while that is not closed.
     `groups` are Zendesk's ids of the queues.
     """
 
@@ -39,7 +41,7 @@ class Zendesk:
         secret = self._secret()
         if secret is None:
             return
-        user = f"{secret['email']}/token:{secret['api_token']}"
+        user = f"{member(secret, 'email', 'zendesk')}/token:{member(secret, 'api_token', 'zendesk')}"
         headers = {"authorization": f"Basic {base64.b64encode(user.encode()).decode()}", "idempotency-key": key}
         tags = ["lastmile", f"queue-{ticket.queue}"]
         fields: dict[str, Any] = {
@@ -53,9 +55,19 @@ class Zendesk:
             known = f"{api}/tickets/{message.reply['ticket']}"
             self._send("PUT", f"{known}/tags.json", {"tags": tags}, headers)
             self._send("PUT", f"{known}.json", {"ticket": fields}, headers)
-        else:
-            fields |= {"subject": subject(ticket), "external_id": message.conversation[:255], "tags": tags}
-            self._send("POST", f"{api}/tickets.json", {"ticket": fields}, headers)
+            return
+        name = message.conversation[:255]
+        if ticket.comment and (open_one := self._open(api, name, headers)) is not None:
+            self._send("PUT", f"{api}/tickets/{open_one}.json", {"ticket": {"comment": fields["comment"]}}, headers)
+            return
+        fields |= {"subject": subject(ticket), "external_id": name, "tags": tags}
+        self._send("POST", f"{api}/tickets.json", {"ticket": fields}, headers)
+
+    def _open(self, api: str, name: str, headers: Mapping[str, str]) -> int | None:
+        """The newest ticket of that external id that still takes comments."""
+        page = self._web.send("GET", f"{api}/tickets.json?external_id={quote(name, safe='')}", headers=headers)
+        found = (page.document or {}).get("tickets") or ()
+        return max((int(each["id"]) for each in found if each.get("status") != "closed"), default=None)
 
     def _send(self, method: str, url: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> None:
         page = self._web.send(method, url, headers=headers, body=body)
@@ -76,7 +88,7 @@ class Webhook:
         if secret is None or "ticket_url" not in secret:
             return
         body = orjson.dumps({"type": "ticket.created", "data": described(ticket, message, key)})
-        headers = signed(body, f"msg_{key}", secret["signing_secret"], self._clock())
+        headers = signed(body, f"msg_{key}", member(secret, "signing_secret", "tickets"), self._clock())
         page = self._web.send("POST", secret["ticket_url"], headers=headers, body=body)
         if not 200 <= page.status < 300:
             raise Refused(f"the ticket's receiver refuses it: {page.status}")

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -52,6 +53,46 @@ def test_what_came_from_zendesk_is_moved_there(hook: Hook) -> None:
     assert moved == "https://shop.zendesk.com/api/v2/tickets/5158.json"
     assert body["ticket"]["comment"]["public"] is False
     assert "tags" not in body["ticket"]  # which would take the ticket's own away
+
+
+def test_what_is_said_after_a_handover_is_a_note_in_the_ticket_that_is_there(hook: Hook) -> None:
+    hook.recorded("slack/message")
+    said = hook.queue.taken[0]
+    tickets = [{"id": 7, "status": "open"}, {"id": 8, "status": "pending"}, {"id": 9, "status": "closed"}]
+    network = Network(answers={"external_id=": Page(200, {"tickets": tickets})})
+    zendesk(network).put(replace(TICKET, comment=True), said, "k-2")
+    (_, asked, _, _), (method, url, headers, body) = network.requests
+    assert asked == "https://shop.zendesk.com/api/v2/tickets.json?external_id=slack%3AT061EG9R6%3AD024BE91L"
+    assert (method, url) == ("PUT", "https://shop.zendesk.com/api/v2/tickets/8.json")
+    assert headers["idempotency-key"] == "k-2"
+    assert list(body["ticket"]) == ["comment"]
+    assert body["ticket"]["comment"]["public"] is False
+
+
+def test_a_closed_ticket_has_a_new_one_behind_it(hook: Hook) -> None:
+    hook.recorded("slack/message")
+    network = Network(answers={"external_id=": Page(200, {"tickets": [{"id": 9, "status": "closed"}]})})
+    zendesk(network).put(replace(TICKET, comment=True), hook.queue.taken[0], "k-2")
+    assert network.requests[-1][:2] == ("POST", "https://shop.zendesk.com/api/v2/tickets.json")
+
+
+@pytest.mark.parametrize("missing", ["email", "api_token", "subdomain"])
+def test_a_secret_that_is_half_filled_is_named(hook: Hook, missing: str) -> None:
+    hook.recorded("slack/message")
+    half = {name: value for name, value in SECRET.items() if name != missing}
+    with pytest.raises(Refused, match=f"the secret of zendesk has no {missing}"):
+        Zendesk(Network(), lambda: half, groups={}).put(TICKET, hook.queue.taken[0], "k")
+
+
+@pytest.mark.parametrize(
+    ("half", "problem"),
+    [({}, "the secret of tickets has no signing_secret"), ({"signing_secret": "no base64!"}, "is not base64")],
+)
+def test_a_receiver_whose_secret_cannot_sign_is_named(hook: Hook, half: dict[str, str], problem: str) -> None:
+    hook.recorded("slack/message")
+    secret = {"ticket_url": "https://desk.example/t"} | half
+    with pytest.raises(Refused, match=problem):
+        Webhook(Network(), lambda: secret).put(TICKET, hook.queue.taken[0], "k")
 
 
 def test_a_refusal_is_told(hook: Hook) -> None:

@@ -1,5 +1,6 @@
 """From what stands in a file to arrays: all values of a column at once, one by one only where that fails."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -13,8 +14,10 @@ from lastmile.tensors import Array
 
 MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "nil", "?", "-"))
 TRUTHS = {"true": 1.0, "false": 0.0}
+NO_NUMBER = "is no number"
 NO_TIME = "is no time (ISO 8601, or seconds since 1970)"
 KEPT_ONCE = 1 << 16
+THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(\.\d{3})+(,\d*)?\s*")
 EXACT = 2.0**53  # beyond it, floats skip whole numbers
 
 
@@ -103,9 +106,18 @@ class Converter:
                 return raw.astype(float, copy=False), []
         each: list[Any] = raw if isinstance(raw, list) else raw.tolist()
         if self.decimal == ",":
-            each = [text.replace(".", "").replace(",", ".") for text in each]
+            return self._with_commas(each)
         found = _all_floats(each, self._plain)
-        return (found, []) if found is not None else self._one_by_one(each, _number, "is no number")
+        return (found, []) if found is not None else self._one_by_one(each, _number, NO_NUMBER)
+
+    def _with_commas(self, raw: list[str]) -> tuple[Array, list[Problem]]:
+        try:
+            found = _all_floats(list(map(_pointed, raw)), self._plain)
+        except NoValue:
+            found = None
+        return (
+            (found, []) if found is not None else self._one_by_one(raw, lambda text: _number(_pointed(text)), NO_NUMBER)
+        )
 
     def _one_by_one(self, raw: list[Any], parse: Callable[[str], float], kind: str) -> tuple[Array, list[Problem]]:
         values = np.full(len(raw), np.nan)
@@ -216,6 +228,13 @@ def _whole_if_all(values: Array, bad: set[int]) -> Array:
     if np.isfinite(values).all() and (np.abs(values) <= EXACT).all():
         return values.astype(np.int64)
     return values
+
+
+def _pointed(text: str) -> str:
+    """A number with a decimal comma, as it is with a point; points in it may only stand between thousands."""
+    if "." in text and THOUSANDS.fullmatch(text) is None:
+        raise NoValue
+    return text.replace(".", "").replace(",", ".")
 
 
 def _number(text: str) -> float:

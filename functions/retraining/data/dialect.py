@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SOME_LINES = 50
+LONGEST_FIELD = 1 << 26
 WITH_COMMA = re.compile(r"\s*[-+]?(\d+|\d{1,3}(\.\d{3})+),\d+\s*")
 WITH_POINT = re.compile(r"\s*[-+]?\d*\.\d+\s*")
 
@@ -23,6 +24,7 @@ class Dialect:
     spaced: bool = False
 
     def read(self, lines: Iterable[str]) -> "Reader":
+        csv.field_size_limit(LONGEST_FIELD)  # of the whole process, where it is too small for an article or a log
         return csv.reader(
             lines,
             delimiter=self.delimiter,

@@ -1,10 +1,13 @@
 """Which columns are not there, and what they may be called instead."""
 
 import difflib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from functions.retraining.data.columns import Column
 from functions.retraining.data.findings import Finding
+
+MOST_SPARE = 1000  # names that may be meant instead of a missing one
 
 
 def missing_columns(names: Sequence[str], columns: Sequence[Column]) -> Iterator[Finding]:
@@ -19,14 +22,15 @@ def missing_columns(names: Sequence[str], columns: Sequence[Column]) -> Iterator
             f"The first line must name the columns: {', '.join(column.name for column in columns[:20])}.",
         )
         return
-    spare = [name for name in names if name not in wanted]
+    counts = Counter(names)
+    spare = [name for name in counts if name not in wanted][:MOST_SPARE]
     for column in columns:
-        if column.name in names:
+        if column.name in counts:
             continue
         near = nearest(column.name, spare)
         advice = f"Rename '{near}' if that is meant." if near else "Add the column."
         yield Finding("refused", f"the column {column.name} ({column.role}) is missing", advice, column.name)
-    for name in sorted({name for name in names if names.count(name) > 1} & wanted):
+    for name in sorted(name for name in wanted if counts[name] > 1):
         yield Finding("refused", f"the column {name} is there more than once", "Keep one of them.", name)
 
 

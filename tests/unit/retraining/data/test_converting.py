@@ -91,6 +91,12 @@ def test_what_cannot_be_taken_is_named(column: Column, raw: Any, texts: list[str
     assert convert(column, raw)[1] == texts
 
 
+def test_among_decimal_commas_a_point_stands_between_thousands_only() -> None:
+    values, problems = convert(NUMBER, ["1.234", "2.5", "-1.234.567,5", "12.34,5"], ",")
+    assert (values[0], values[2]) == (1234.0, -1234567.5)
+    assert problems == ["x: '2.5' is no number", "x: '12.34,5' is no number"]
+
+
 def test_a_decimal_comma_is_understood_where_the_file_has_them() -> None:
     assert convert(NUMBER, ["1,5", "1.234,5", "2", ""], ",") == ([1.5, 1234.5, 2.0, NAN], [])
 

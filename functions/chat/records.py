@@ -19,6 +19,8 @@ from lastmile.errors import LastmileError
 DAY = 24 * 3600
 DONE_DAYS = 14  # longer than any platform, and the queue's dead letters, may bring a message again
 
+UNDECIDED = "attribute_not_exists(jobs)"  # of a message
+
 
 class Overtaken(LastmileError):
     """Another worker has the conversation: its message is tried again."""
@@ -55,8 +57,9 @@ class Records:
     clock: Callable[[], float] = field(default=time.time)
 
     def work(self, message: Queued) -> Work | None:
+        """None for a message of which nothing was decided yet, also where it was refused before that."""
         item = self._get(_message_key(message))
-        if item is None:
+        if item is None or "jobs" not in item:
             return None
         jobs = tuple(Job(**job) for job in orjson.loads(item["jobs"]["S"]))
         return Work(jobs, int(item["done"]["N"]), "begun" in item and int(item["begun"]["N"]) > int(item["done"]["N"]))
@@ -70,7 +73,7 @@ class Records:
 
     def decide(self, message: Queued, conversation: Conversation, revision: int, jobs: Sequence[Job]) -> Work:
         """Keep both, or raise Overtaken when somebody else moved the conversation or decided the message."""
-        self._move(conversation, revision, self._put_work(message, jobs, 0, "attribute_not_exists(pk)"))
+        self._move(conversation, revision, self._put_work(message, jobs, 0, UNDECIDED))
         return Work(tuple(jobs))
 
     def go_on(
@@ -85,7 +88,7 @@ class Records:
 
     def keep(self, message: Queued, jobs: Sequence[Job]) -> Work:
         """Keep what is to be done for a message of no conversation, or raise Overtaken when somebody else did."""
-        self._write([self._put_work(message, jobs, 0, "attribute_not_exists(pk)")], message.event_id)
+        self._write([self._put_work(message, jobs, 0, UNDECIDED)], message.event_id)
         return Work(tuple(jobs))
 
     def follow(self, message: Queued, work: Work, jobs: Sequence[Job]) -> Work:
@@ -105,7 +108,9 @@ class Records:
 
     def fail(self, message: Queued, reason: str) -> None:
         """Why it could not be done, for whoever looks at the dead letters."""
-        self._update(message, "SET reason = :reason", {":reason": {"S": reason[:500]}})
+        expires = {"N": str(int(self.clock() + DONE_DAYS * DAY))}
+        values = {":reason": {"S": reason[:500]}, ":expires": expires}
+        self._update(message, "SET reason = :reason, expires = :expires", values)
 
     def _move(self, conversation: Conversation, revision: int, put: dict[str, Any]) -> None:
         item = {

@@ -47,8 +47,10 @@ class Reviews:
     ) -> Judged:
         """`press` is the same when the same press comes again: then everything is done that is not done yet. `again`
         says that it may have been here before."""
-        if ULID.fullmatch(prediction) is None or row > LARGEST_ROW:
+        if ULID.fullmatch(prediction) is None:
             raise InvalidInput(f"'{prediction[:60]}' is no id of a prediction")
+        if row > LARGEST_ROW:
+            raise InvalidInput(f"no prediction has a row {row}")
         release = self._registry.release(model)
         path = f"decisions/{model}/{prediction}-{row}.json"
         mine: dict[str, Any] = {
@@ -99,7 +101,8 @@ class Reviews:
 
 
 def labels_of(manifest: Manifest) -> tuple[int | str, int | str] | None:
-    """What blocking and releasing say was right, where there are two classes; None where there are not."""
+    """What blocking and releasing say was right, where there are two classes; None where there are not, or where labels
+    are numbers that the classes do not name."""
     if manifest.policy.get("task") == "anomaly":
         return 1, 0
     outputs = {tensor.name: tensor for tensor in manifest.signature.outputs}
@@ -109,5 +112,9 @@ def labels_of(manifest: Manifest) -> tuple[int | str, int | str] | None:
     options = (manifest.policy.get("decision") or {}).get("options") or {}
     positive = str(options.get("positive", classes[1]))
     other = classes[0] if positive == classes[1] else classes[1]
-    textual = "label" not in outputs or DATATYPES[outputs["label"].datatype].dtype.kind == "O"
-    return (positive, other) if textual else (int(positive), int(other))
+    if "label" not in outputs or DATATYPES[outputs["label"].datatype].dtype.kind == "O":
+        return positive, other
+    try:
+        return int(positive), int(other)
+    except ValueError:
+        return None

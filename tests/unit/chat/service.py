@@ -132,8 +132,8 @@ class Table:
         found = self.items.get(put["Item"]["pk"]["S"])
         values = put.get("ExpressionAttributeValues", {})
         match put["ConditionExpression"]:
-            case "attribute_not_exists(pk)":
-                return found is None
+            case "attribute_not_exists(jobs)":
+                return found is None or "jobs" not in found
             case "attribute_not_exists(pk) OR revision = :revision":
                 return found is None or found["revision"] == values[":revision"]
             case "done = :done":

@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -6,8 +7,23 @@ import pytest
 from functions.chat.operations.notices import ALARM
 from functions.chat.web import Page
 from lastmile.errors import StoreUnavailable
-from tests.unit.chat.operations.conftest import ANN, BOB, EVE, NOW, PREDICTION, SECRETS, Room, slack_press, wanted
-from tests.unit.chat.service import TIMEOUT, Context, Killed
+from lastmile.tensors import Signature
+from tests.unit.chat.operations.conftest import (
+    ANN,
+    BOB,
+    CHANCES,
+    EVE,
+    LABEL,
+    NOW,
+    PREDICTION,
+    SECRETS,
+    SPEC,
+    Room,
+    X,
+    slack_press,
+    wanted,
+)
+from tests.unit.chat.service import TIMEOUT, Context, Killed, event_of
 
 DRIFT = {
     "id": "fraud-20270115T080000Z",
@@ -208,6 +224,17 @@ def test_what_is_no_prediction_is_refused_with_a_sentence(asked: Room, value: st
     assert list(asked.data.list("decisions")) == []
 
 
+def test_a_model_whose_numbered_labels_its_classes_do_not_name_is_told_without_buttons(room: Room) -> None:
+    named = replace(CHANCES, columns=("honest", "fraud"))
+    spec, graph = replace(SPEC, outputs=(LABEL, named)), Signature((X,), (LABEL, named))
+    facts: dict[str, Any] = {"actor": "test", "why": "test", "metrics": {}, "lineage": {}, "compression": {}}
+    room.registry.push(spec, b"a model", signature=graph, **facts)
+    room.tell("DecisionReview", REVIEW)
+    room.work()
+    assert [[block["type"] for block in post["blocks"]] for post in room.network.posts] == [["section"]]
+    assert room.press(f"block:fraud/{PREDICTION}/0").endswith("Nothing was changed.")
+
+
 def test_alarms_are_told_with_their_reason_and_what_others_publish_too(asked: Room) -> None:
     alarm = (
         '{"AlarmName": "Errors", "AlarmDescription": "inference: calls failed", "NewStateValue": "ALARM", '
@@ -272,6 +299,17 @@ def test_what_cannot_be_read_is_a_dead_letter_with_its_reason(room: Room) -> Non
         "the message cannot be read",
         "the message cannot be read",
     ]
+
+
+def test_what_was_refused_at_once_can_be_sent_again(room: Room) -> None:
+    room.tell("DriftDetected", {"model": "fraud"})
+    room.work()
+    (body, reason), *_ = room.dead.letters
+    event = event_of([("g", 1, body)], redriven="letter-1")
+    event["Records"][0]["eventSource"] = "aws:sqs"
+    assert room.operator(event, Context()) == {"batchItemFailures": []}
+    assert room.dead.letters == [(body, reason)] * 2
+    assert all("expires" in item for item in room.table.items.values())
 
 
 def test_a_busy_platform_is_tried_again_when_it_wants(asked: Room) -> None:

@@ -144,28 +144,33 @@ class Learning(Stack):
         return Machine(function.live.function_arn, Aws.PARTITION, asked, jobs.seconds).definition()
 
     def _start(self, machine: aws_stepfunctions.StateMachine) -> None:
-        """An upload of training data starts a run; which version of the object it was travels with the event."""
+        """An upload of training data starts a run; which version of the object it was travels with the event.
+
+        One rule for each ending: EventBridge refuses a pattern in which too many wildcards could match at once, with
+        "Rule is too complex". https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
+        """
         target = aws_events_targets.SfnStateMachine(
             machine,
             input=RuleTargetInput.from_object({"run": {"object": EventField.from_path("$.detail.object")}}),
             dead_letter_queue=self._unheard,
             retry_attempts=20,
         )
-        aws_events.Rule(
-            self,
-            "Uploads",
-            rule_name=f"lastmile-{self._stage.name}-uploads",
-            description=f"Lastmile {self._stage.name}: training data was uploaded",
-            event_pattern=aws_events.EventPattern(
-                source=["aws.s3"],
-                detail_type=["Object Created"],
-                detail={
-                    "bucket": {"name": [self._storage.data.bucket_name]},
-                    "object": {"key": [{"wildcard": f"training/*/*.{suffix}"} for suffix in UPLOADS]},
-                },
-            ),
-            targets=[target],
-        )
+        for suffix in UPLOADS:
+            aws_events.Rule(
+                self,
+                f"Uploads-{suffix}",
+                rule_name=f"lastmile-{self._stage.name}-uploads-{suffix}",
+                description=f"Lastmile {self._stage.name}: training data was uploaded as .{suffix}",
+                event_pattern=aws_events.EventPattern(
+                    source=["aws.s3"],
+                    detail_type=["Object Created"],
+                    detail={
+                        "bucket": {"name": [self._storage.data.bucket_name]},
+                        "object": {"key": [{"wildcard": f"training/*/*.{suffix}"}]},
+                    },
+                ),
+                targets=[target],
+            )
 
     def _put_in_order(self, machine: aws_stepfunctions.StateMachine, function: Function) -> None:
         """Somebody stopped an execution, or its last step broke off: its canary is ended, and its report written."""

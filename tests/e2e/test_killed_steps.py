@@ -88,7 +88,7 @@ def sent(pid: int, number: signal.Signals) -> bool:
 @pytest.fixture
 def unheard(stack: Target) -> Iterator[None]:
     """Uploads start nothing by themselves: the test delivers their events."""
-    events, rule = stack.client("events"), f"lastmile-{stack.stage}-uploads"
+    events, rule = stack.client("events"), f"lastmile-{stack.stage}-uploads-csv"
     events.disable_rule(Name=rule)
     yield
     events.enable_rule(Name=rule)

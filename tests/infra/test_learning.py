@@ -77,16 +77,24 @@ def test_executions_are_logged_and_traced(stacks: Stacks) -> None:
 
 
 def test_uploads_of_training_data_start_it_and_nothing_is_lost(stacks: Stacks) -> None:
-    rule = stacks.one("Events::Rule", "Uploads")
-    pattern = rule["EventPattern"]
-    assert (pattern["source"], pattern["detail-type"]) == (["aws.s3"], ["Object Created"])
-    assert pattern["detail"]["bucket"]["name"] == ["${Data}"]
-    wanted = [one["wildcard"] for one in pattern["detail"]["object"]["key"]]
-    assert wanted == [f"training/*/*.{suffix}" for suffix in ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")]
-    (target,) = rule["Targets"]
-    assert target["Arn"] == "${Machine}"
-    assert target["InputTransformer"]["InputTemplate"] == '{"run":{"object":<detail-object>}}'
-    assert target["DeadLetterConfig"] == {"Arn": "${Unheard.Arn}"}
+    rules = {name: rule for name, rule in stacks.all("Events::Rule").items() if name.startswith("Uploads")}
+    wanted = []
+    for rule in rules.values():
+        pattern = rule["EventPattern"]
+        assert (pattern["source"], pattern["detail-type"]) == (["aws.s3"], ["Object Created"])
+        assert pattern["detail"]["bucket"]["name"] == ["${Data}"]
+        wanted += [one["wildcard"] for one in pattern["detail"]["object"]["key"]]
+        (target,) = rule["Targets"]
+        assert target["Arn"] == "${Machine}"
+        assert target["InputTransformer"]["InputTemplate"] == '{"run":{"object":<detail-object>}}'
+        assert target["DeadLetterConfig"] == {"Arn": "${Unheard.Arn}"}
+    assert sorted(wanted) == [f"training/*/*.{suffix}" for suffix in ("csv", "csv.gz", "jsonl", "jsonl.gz", "parquet")]
+
+
+def test_no_rule_has_more_wildcards_than_eventbridge_takes(stacks: Stacks) -> None:
+    """Four patterns with two each were refused as too complex, https://github.com/vals-ai/Valkyrie/pull/278."""
+    for rule in stacks.all("Events::Rule").values():
+        assert str(rule.get("EventPattern")).count("*") <= 2
 
 
 def test_executions_that_were_ended_are_put_in_order(stacks: Stacks) -> None:

@@ -16,6 +16,16 @@ from cli.target import CHECKOUT, Access, Options, Target
 if TYPE_CHECKING:
     from cli.deployment import Deployment
 
+# Keys in the environment, which the CDK prefers to AWS_PROFILE: they may be of another account than the one named.
+KEYS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AMAZON_ACCESS_KEY_ID",
+    "AMAZON_SECRET_ACCESS_KEY",
+    "AMAZON_SESSION_TOKEN",
+)
+
 
 def deploy(
     context: typer.Context,
@@ -114,13 +124,16 @@ def deployment_of(
     """The CDK finds the credentials itself, so that a profile's single sign-on or second factor works as usual."""
     from cli.deployment import Deployment
 
-    profile = {"AWS_PROFILE": options.profile} if options.profile else {}
+    environ = dict(os.environ)
+    if options.profile:
+        environ = {name: value for name, value in environ.items() if name not in KEYS}
+        environ["AWS_PROFILE"] = options.profile
     folder = CHECKOUT / ".build/deploy" / stage
     folder.mkdir(parents=True, exist_ok=True)
     return Deployment(
         checkout=CHECKOUT,
         stage=stage,
-        environ=os.environ | profile | {"AWS_REGION": access.region, "AWS_DEFAULT_REGION": access.region},
+        environ=environ | {"AWS_REGION": access.region, "AWS_DEFAULT_REGION": access.region},
         log=folder / "deploy.log",
         context=context or {},
     )

@@ -18,6 +18,17 @@ def test_a_profile_is_left_to_the_cdk(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "AWS_ACCESS_KEY_ID" not in environ
 
 
+def test_keys_in_the_environment_do_not_deploy_to_another_account_than_the_profile_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The CDK takes them first, whatever AWS_PROFILE says; boto3, which finds out the account, takes the profile."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AMAZON_ACCESS_KEY_ID"):
+        monkeypatch.setenv(name, "another account's")
+    environ = deployment_of("prod", Options(profile="work"), ACCESS).environ
+    assert "another account's" not in environ.values()
+    assert deployment_of("prod", Options(), ACCESS).environ["AWS_ACCESS_KEY_ID"] == "another account's"
+
+
 def test_without_a_profile_the_environment_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "usual")
     assert deployment_of("dev", Options(), ACCESS).environ["AWS_PROFILE"] == "usual"

@@ -92,6 +92,9 @@ def check_header(header: Sequence[str], specs: Sequence[TensorSpec]) -> None:
             f"The CSV header lacks {', '.join(missing[:5])}{more}.",
             next_step="The first line must name the model's columns.",
         )
+    twice = [name for spec in specs for name in (*spec.columns, spec.name) if header.count(name) > 1]
+    if twice:
+        raise CommandFailed(f"The CSV header names {twice[0]!r} more than once.", next_step="Rename one of them.")
 
 
 def from_json(text: str, specs: Sequence[TensorSpec]) -> Iterator[tuple[str, Record]]:
@@ -100,8 +103,8 @@ def from_json(text: str, specs: Sequence[TensorSpec]) -> Iterator[tuple[str, Rec
     except json.JSONDecodeError as error:
         yield from from_json_lines(text, specs, error)
         return
-    except RecursionError:
-        raise CommandFailed("The JSON is nested too deeply.") from None
+    except (RecursionError, ValueError) as error:
+        raise CommandFailed(f"The JSON {beyond(error)}.") from None
     alone = isinstance(document, dict) or is_one_row(document, specs)
     for number, item in enumerate([document] if alone else document, start=1):
         yield f"row {number}", record_from(item, specs)
@@ -127,7 +130,14 @@ def from_json_lines(
             found = error if number == 1 else wrong
             at = found.lineno if number == 1 else number
             raise CommandFailed(f"line {at} of the JSON cannot be read: {found.msg}.") from None
+        except (RecursionError, ValueError) as wrong:
+            raise CommandFailed(f"line {number} of the JSON {beyond(wrong)}.") from None
         yield f"line {number}", record_from(item, specs)
+
+
+def beyond(error: Exception) -> str:
+    """What Python does not read although it may be JSON."""
+    return "is nested too deeply" if isinstance(error, RecursionError) else "has an integer that is too long"
 
 
 def record_from(item: Any, specs: Sequence[TensorSpec]) -> Record:
@@ -165,7 +175,7 @@ def from_text(text: str, name: str, spec: TensorSpec) -> Any:
     if len(spec.shape) > 1 and not spec.columns and text.startswith("["):
         try:
             return check_value(json.loads(text), name, spec)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             raise BadRow(f"'{name}' is {text[:40]!r}, a JSON list is wanted") from None
     if text == "" and spec.datatype != "BYTES":
         return None
@@ -197,6 +207,11 @@ def check_value(value: Any, name: str, spec: TensorSpec) -> Any:
         raise BadRow(f"'{name}' is {value}, a number is wanted")
     if isinstance(value, dict):
         raise BadRow(f"'{name}' is an object, {converter(spec.datatype)[1]} or a list is wanted")
+    if isinstance(value, list):
+        try:
+            json.dumps(value, allow_nan=False)
+        except (ValueError, RecursionError):
+            raise BadRow(f"'{name}' holds a number that is not finite") from None
     return value
 
 

@@ -71,6 +71,13 @@ def test_every_input_takes_its_own_datatype() -> None:
         ("[]", [X], "There is no data to predict."),
         (" \n", [X], "There is no data to predict."),
         ("[" * 100_000, [X], "nested too deeply"),
+        ('{"x": [1, 2, 3]}\n' + "[" * 100_000, [X], "line 2 of the JSON is nested too deeply."),
+        (f"[{'1' * 5000}, 2, 3]", [X], "The JSON has an integer that is too long."),
+        (f'{{"x": [1, 2, 3]}}\n[{"1" * 5000}]', [X], "line 2 of the JSON has an integer that is too long."),
+        ("tokens\n" + "[" * 100_000, [TOKENS], "line 2: 'tokens' is '[[["),
+        (f"tokens\n[{'1' * 5000}]", [TOKENS], "line 2: 'tokens' is '[111"),
+        ("[[NaN, 2, 3]]", [X], "row 1: 'x' holds a number that is not finite"),
+        ("a,b,c,a\n1,2,3,4\n", [X], "The CSV header names 'a' more than once."),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(text: str, specs: list[TensorSpec], said: str) -> None:

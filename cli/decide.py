@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.answers import awaited, refused
+from cli.control import quoted
 from cli.errors import CommandFailed
 from cli.output import note, print_json, print_table
-from cli.predict import BATCH_BYTES, Client, read_text, shown_progress
+from cli.predict import BATCH_BYTES, Client, check_key, read_text, shown_progress
 from cli.protocols import PROTOCOLS, Interface
 from cli.target import Options
 
@@ -48,6 +49,7 @@ def decide(
     from cli import rows as reading
 
     options: Options = context.obj
+    check_key(key)
     text = read_text(data)
     target = options.target()
     decider = Decider(Client(target, target.token(["infer"]), PROTOCOLS["tensorflow"], key))
@@ -79,7 +81,7 @@ class Decider:
         headers = {"lastmile-routing-key": self.client.key} if self.client.key else {}
         answer = self.client.target.call(
             "POST",
-            f"/v1/models/{interface.model}{named}:decide",
+            f"/v1/models/{quoted(interface.model)}{named}:decide",
             body=json.dumps(body).encode(),
             headers={"content-type": "application/json"} | headers,
             token=self.client.token,
@@ -131,10 +133,11 @@ def said(name: str | None, value: Any) -> bool:
 
 
 def value_of(text: str) -> Any:
-    """A cell as JSON where it is a number or a list, else the text."""
+    """A cell as JSON where it is a number or a list, else the text, as it is of NaN and infinities."""
     try:
         value = json.loads(text)
-    except json.JSONDecodeError:
+        json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError):
         return text
     return value if isinstance(value, (int, float, list)) else text
 

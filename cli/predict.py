@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.answers import awaited, refused
+from cli.control import quoted
 from cli.errors import CommandFailed
 from cli.output import console, note, print_json, print_table
 from cli.protocols import PROTOCOLS, Interface, Protocol
@@ -47,6 +48,7 @@ def predict(
         raise typer.BadParameter(f"'{protocol}' is none of {', '.join(PROTOCOLS)}", param_hint="--protocol")
     if protocol == "mlflow" and version is not None:
         raise typer.BadParameter("the mlflow protocol cannot name a version", param_hint="--version")
+    check_key(key)
     options: Options = context.obj
     text = read_text(data)
     target = options.target()
@@ -63,6 +65,12 @@ def predict(
         print_json({"model": model, "predictions": list(map(document_of, predicted))})
     else:
         print_predictions(interface, predicted)
+
+
+def check_key(key: str | None) -> None:
+    """Whether the routing key can be a header."""
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise typer.BadParameter("a routing key consists of printable ASCII characters", param_hint="--key")
 
 
 def read_text(data: str) -> str:
@@ -89,7 +97,7 @@ class Client:
             names = tuple(json.loads(columns)) if columns else ()
             return TensorSpec(tensor["name"], tensor["datatype"], tuple(tensor["shape"]), names)
 
-        path = f"/v2/models/{model}" + (f"/versions/{version}" if version is not None else "")
+        path = f"/v2/models/{quoted(model)}" + (f"/versions/{version}" if version is not None else "")
         answer = self.target.call("GET", path, token=self.token)
         if answer.status != 200:
             raise refused(answer)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from cli.decide import BATCH_ROWS, contexts
+from cli.decide import BATCH_ROWS, contexts, value_of
 from cli.errors import CommandFailed
 from lastmile.policies import Decision
 from lastmile.spec import ModelSpec
@@ -107,6 +107,27 @@ def test_a_model_without_a_policy_says_so(lastmile: Any, inference: Any) -> None
 def test_cells_are_numbers_lists_or_texts() -> None:
     text = 'context.limit,context.exclude,context.note,x\n3,"[""tent""]",soon,1\n,,true,2\n'
     assert contexts(text, 2) == [{"limit": 3, "exclude": ["tent"], "note": "soon"}, {"note": True}]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(("two words",), 1), (("iris?x#",), 1), (("iris", "--key", "a\nb"), 2), (("iris", "--key", "日本"), 2)],
+)
+def test_a_name_or_key_that_no_request_can_hold_is_refused(
+    lastmile: Any, inference: Any, words: tuple[str, ...], code: int
+) -> None:
+    outcome = lastmile("decide", *words, "--data", "-", stdin="[1, 2, 3]")
+    assert (outcome.code, outcome.out) == (code, "")
+    assert ("(HTTP 4" if code == 1 else "--key") in outcome.err
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["NaN", "-Infinity", "[NaN]", "1e999", "[" * 100_000, "1" * 5000],
+    ids=["nan", "infinity", "nan in a list", "too large", "too deep", "too long"],
+)
+def test_a_cell_that_no_json_can_carry_is_a_text(text: str) -> None:
+    assert value_of(text) == text
 
 
 def test_a_context_that_is_no_object_is_named() -> None:

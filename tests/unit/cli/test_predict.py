@@ -99,6 +99,11 @@ def test_columns_that_are_not_used_are_said_once(lastmile: Any, inference: Any) 
     ("words", "code", "said"),
     [
         (("rose", "--data", "-"), 1, "Model 'rose' does not exist (HTTP 404)."),
+        (("two words", "--data", "-"), 1, "(HTTP 4"),
+        (("Größe", "--data", "-"), 1, "(HTTP 4"),
+        (("iris?x#", "--data", "-"), 1, "(HTTP 4"),
+        (("iris", "--data", "-", "--key", "a\nb"), 2, "a routing key consists of printable ASCII characters"),
+        (("iris", "--data", "-", "--key", "日本"), 2, "a routing key consists of printable ASCII characters"),
         (("iris", "--data", "-", "--version", 9), 1, "Model 'iris' has no version 9 (HTTP 404)."),
         (("iris", "--data", "none.csv"), 1, "none.csv cannot be read: No such file or directory."),
         (("iris", "--data", "-", "--protocol", "grpc"), 2, "'grpc' is none of v2, tensorflow, torchserve, mlflow"),

@@ -59,7 +59,7 @@ def test_anything_else_is_a_usage_error(text: str) -> None:
         logs.span(text)
 
 
-@pytest.mark.parametrize("text", ["30000d", "999999d", "999999999999d", "9" * 5000 + "s"])
+@pytest.mark.parametrize("text", ["30000d", "999999d", "999999999999d", "9" * 5000 + "s"], ids=range(4))
 def test_from_longer_ago_than_there_are_logs_is_from_the_beginning(
     client: Any, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -197,7 +197,38 @@ DEGENERATE = [
     ("classification", {"label": np.array([0, 1])}, {"label": np.array([0, 0])}, "pinball", "no metric of classif"),
     ("recommendation", {"items": items([["a"]])}, {"items": wanted(set())}, "recall@10", "no row wanted any"),
     ("forecast", {"quantiles": np.ones((2, 3))}, {"value": np.ones(2)}, "pinball", "3 quantiles and names 2"),
+    ("forecast", {"quantiles": np.ones(2)}, {"value": np.ones(2)}, "pinball", "quantiles in 1 axes"),
+    ("regression", {"value": np.ones((2, 3))}, {"value": np.ones(2)}, "mae", "3 answers for each row"),
+    ("regression", {"value": np.array(["a", "b"])}, {"value": np.ones(2)}, "mae", "the answers are no numbers"),
+    ("regression", {"value": np.full(2, -1e308)}, {"value": np.full(2, 7e307)}, "mae", "too large for a number"),
+    ("anomaly", {"score": np.ones((2, 2))}, {"label": np.array([0, 1])}, "auc", "2 scores for each row"),
+    (
+        "recommendation",
+        {"items": np.array(["a", "b"])},
+        {"items": wanted({"a"}, {"b"})},
+        "recall@10",
+        "items in 1 axes",
+    ),
+    ("classification", {"label": np.ones((2, 2))}, {"label": np.array([0, 1])}, "accuracy", "2 labels for each row"),
+    ("classification", {"probabilities": np.ones(2)}, {"label": np.array([0, 1])}, "accuracy", "of named classes"),
 ]
+
+
+def test_levels_that_are_no_numbers_leave_quantiles_unmeasured() -> None:
+    found = measure("forecast", {"quantiles": np.ones((2, 1))}, {"value": np.ones(2)}, columns=("low",))
+    assert found["pinball"].reason == "the model's quantiles are named low: numbers are wanted"
+
+
+@pytest.mark.parametrize("probabilities", [np.full((2, 3), 1 / 3), np.ones(2)])
+def test_labels_are_measured_where_nobody_knows_the_classes_of_probabilities(probabilities: Array) -> None:
+    outputs = {"label": np.array([0, 0]), "probabilities": probabilities}
+    found = measure("classification", outputs, {"label": np.array([0, 1])}, columns=("0", "1"))
+    assert (found["accuracy"].value, found["log_loss"].value) == (0.5, None)
+
+
+def test_an_error_whose_square_is_too_large_for_a_float_counts() -> None:
+    outputs, truth = {"value": np.array([0.0, 0.0])}, {"value": np.array([3e300, 4e300])}
+    assert value("regression", outputs, truth, "rmse") == pytest.approx(12.5**0.5 * 1e300)
 
 
 @pytest.mark.parametrize(("task", "outputs", "truth", "name", "reason"), DEGENERATE)

@@ -44,7 +44,9 @@ class Prepared:
 
     def figure(self, name: str, value: float, bounds: tuple[float, float] | None = None) -> Measured:
         """The interval holds the value: resamples of a calibration error, say, lie almost all above it."""
-        if not np.isfinite(value):
+        if np.isinf(value):
+            return Measured(None, reason="it is too large for a number")
+        if np.isnan(value):
             return Measured(None, reason=self.reasons.get(name, self.metrics[name].undefined))
         return Measured(value) if bounds is None else Measured(value, min(bounds[0], value), max(bounds[1], value))
 

@@ -32,11 +32,11 @@ def sample(task: str, outputs: Mapping[str, Array], truth: Mapping[str, Array], 
         case "anomaly":
             return _anomalous(outputs, np.asarray(right))
         case "recommendation":
-            return Ranked.of(outputs["items"], list(right))
+            return Ranked.of(_table(outputs["items"], "items"), list(right))
         case "forecast":
-            return _forecast(outputs["quantiles"], _numbers(right, "labels"), columns)
+            return _forecast(_table(outputs["quantiles"], "quantiles"), _numbers(right, "labels"), columns)
         case _:
-            return Valued(_numbers(right, "labels"), _numbers(outputs["value"], "answers"))
+            return Valued(_numbers(right, "labels"), _column(outputs["value"], "answers"))
 
 
 def texts(labels: Array) -> list[str]:
@@ -52,14 +52,20 @@ def _is_whole(value: Any) -> bool:
 def _classified(outputs: Mapping[str, Array], right: Array, columns: Sequence[str]) -> Classified:
     probabilities = outputs.get("probabilities")
     truth, known = texts(right), list(columns)
+    if probabilities is not None and (probabilities.ndim != 2 or 0 < len(known) < probabilities.shape[1]):
+        probabilities = None  # nobody knows of which class each of them is
     if "label" in outputs:
         predicted = texts(outputs["label"])
-    elif probabilities is not None:
+        if len(predicted) != len(truth):
+            raise NoSample(f"the model gives {len(predicted) // len(truth)} labels for each row, one is wanted")
+    elif probabilities is not None and known:
         predicted = [known[number] for number in probabilities.argmax(axis=1).tolist()]
     else:
-        raise NoSample("the model answers with neither labels nor probabilities")
+        raise NoSample("the model answers with neither labels nor probabilities of named classes")
     known += sorted({*truth, *predicted} - set(known), key=lambda name: (len(name), name))
     number = {name: index for index, name in enumerate(known)}
+    if probabilities is not None and probabilities.shape[1] > len(known):
+        probabilities = None
     if probabilities is not None:
         others = ((0, 0), (0, len(known) - probabilities.shape[1]))  # of which the model has never heard
         probabilities = np.pad(_numbers(probabilities, "probabilities", flat=False), others)
@@ -74,22 +80,43 @@ def _classified(outputs: Mapping[str, Array], right: Array, columns: Sequence[st
 
 def _anomalous(outputs: Mapping[str, Array], right: Array) -> Classified:
     truth = np.array([name == "1" for name in texts(right)], int)
-    score = _numbers(outputs["score"], "scores")
-    predicted = np.asarray(outputs["label"]).reshape(-1).astype(int) if "label" in outputs else (score > 0).astype(int)
+    score = _column(outputs["score"], "scores")
+    predicted = _column(outputs["label"], "labels").astype(int) if "label" in outputs else (score > 0).astype(int)
     return Classified(truth, predicted, ("0", "1"), scores=np.stack([-score, score], axis=1))
 
 
 def _forecast(quantiles: Array, right: Array, columns: Sequence[str]) -> Valued:
-    levels = tuple(map(float, columns))
+    try:
+        levels = tuple(map(float, columns))
+    except ValueError:
+        raise NoSample(f"the model's quantiles are named {', '.join(columns[:5])}: numbers are wanted") from None
     found = _numbers(quantiles, "quantiles", flat=False)
-    if len(levels) != found.shape[1]:
+    if not levels or len(levels) != found.shape[1]:
         raise NoSample(f"the model gives {found.shape[1]} quantiles and names {len(levels)}")
     middle = int(np.argmin(np.abs(np.array(levels) - 0.5)))
     return Valued(right, found[:, middle], levels, found)
 
 
+def _table(values: Array, what: str) -> Array:
+    """Rows of any number of values."""
+    if values.ndim != 2:
+        raise NoSample(f"the model gives {what} in {values.ndim} axes, the rows and one more are wanted")
+    return values
+
+
+def _column(values: Array, what: str) -> Array:
+    """One number for each row."""
+    numbers = _numbers(values, what)
+    if len(numbers) != len(values):
+        raise NoSample(f"the model gives {len(numbers) // len(values)} {what} for each row, one is wanted")
+    return numbers
+
+
 def _numbers(values: Any, what: str, *, flat: bool = True) -> Array:
-    numbers = np.asarray(values, float)
+    try:
+        numbers = np.asarray(values, float)
+    except ValueError:
+        raise NoSample(f"the {what} are no numbers") from None
     bad = int((~np.isfinite(numbers.reshape(len(numbers), -1))).any(axis=1).sum())
     if bad:
         raise NoSample(f"{bad} of {len(numbers)} {what} are no finite numbers")

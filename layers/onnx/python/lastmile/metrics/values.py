@@ -24,8 +24,11 @@ def mae(sample: Valued) -> Weighted:
 
 
 def rmse(sample: Valued) -> Weighted:
-    squared = mean((sample.truth - sample.predicted) ** 2)
-    return lambda weights: np.sqrt(squared(weights))
+    """In parts of the largest error, whose square may be too large for a float."""
+    errors = np.abs(sample.truth - sample.predicted)
+    largest = float(errors.max(initial=0.0)) or 1.0
+    squared = mean((errors / largest) ** 2)
+    return lambda weights: largest * np.sqrt(squared(weights))
 
 
 def pinball(sample: Valued) -> Weighted:

@@ -19,7 +19,11 @@ def divided(part: Array, whole: Array) -> Array:
 
 
 def mean(values: Array) -> Weighted:
-    return lambda weights: divided(weights @ values, weights.sum(axis=1))
+    def of(weights: Array) -> Array:
+        with np.errstate(over="ignore", invalid="ignore"):  # a sum that is too large for a float is infinite
+            return divided(weights @ values, weights.sum(axis=1))
+
+    return of
 
 
 def share(part: Array, whole: Array) -> Weighted:

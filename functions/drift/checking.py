@@ -22,6 +22,7 @@ from lastmile.profiles import ProfileStore, merged
 from lastmile.registry import Registry, Release
 from lastmile.spec import ModelSpec
 from lastmile.store import Store
+from lastmile.tensors import Signature
 
 NO_TRAFFIC = "no traffic"
 NO_REFERENCE = "no reference"
@@ -97,6 +98,14 @@ class Checking:
         except UNREADABLE:
             return None
         return sum(profile.rows for profile in found if profile is not None)
+
+    def signatures(self, model: str, versions: Sequence[int], release: Release) -> dict[int, Signature]:
+        """Of those versions that are there."""
+        found = {}
+        for version in versions:
+            with suppress(NotFound):
+                found[version] = self._registry.manifest(model, version, release=release).signature
+        return found
 
     def traffic(self, model: str, window: Window) -> list[tuple[int, Profile]]:
         """Of every version what it was asked in the window; without those whose profiles cannot be read."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from functions.drift.checking import Look, Window, moment
 from lastmile.drift.estimate import Feedback, accuracy
+from lastmile.feedback import fits
 from lastmile.labelled import Labelled
 from lastmile.metrics.samples import texts
 from lastmile.profile import Profile
@@ -28,7 +29,7 @@ def estimate(spec: ModelSpec, look: Look, rows: Iterable[Labelled], window: Wind
         return None
     assert look.profile is not None
     assert look.reference.profile is not None
-    known = [row for row in rows if _is_of(row, look, window)]
+    known = [row for row in rows if _is_of(row, look, window) and fits(row.feedback.label, spec)]
     whole = accuracy(look.reference.profile, look.profile, feedback=_feedback(known))
     return whole.to_document() | {"chunks": [*_chunks(look.reference.profile, look.hours, window)]}
 

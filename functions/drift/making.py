@@ -96,7 +96,9 @@ class Making:
         since, until = self._quality_window
         numbers = sorted({row.version for row in self.join.rows if row.role != "shadow"})
         predictions = self._checking.rows(self._spec.name, numbers, self._quality_window) if numbers else None
-        return measured(self.join, self._spec, since=since, until=until, predictions=predictions)
+        answered = sorted({row.version for row in self.join.rows})
+        signatures = self._checking.signatures(self._spec.name, answered, self._release)
+        return measured(self.join, self._spec, since=since, until=until, predictions=predictions, signatures=signatures)
 
     @cached_property
     def estimate(self) -> Document | None:

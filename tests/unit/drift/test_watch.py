@@ -338,6 +338,28 @@ def test_labels_that_contradict_the_estimate_are_believed(world: World, fraud: M
     assert world.figures("EstimatedQuality") == []
 
 
+def test_labels_of_a_version_with_other_classes_keep_no_model_from_being_checked(world: World, fraud: Make) -> None:
+    world.push(fraud())
+    world.traffic(fraud())
+    labelled(world, fraud(), right=True)
+    world.push(
+        fraud(outputs=(TensorSpec("probabilities", "FP32", (-1, 1), ("1",)),)), profile=False, seed=2, promote=False
+    )
+    (checked,) = world.watch.tick(NOW)["checked"]
+    (version,) = world.report(checked["path"])["quality"]["versions"]
+    assert (version["metrics"]["accuracy"]["value"], version["metrics"]["auc"]["value"]) == (1.0, 1.0)
+
+
+def test_a_label_that_is_a_list_contradicts_no_estimate(world: World, fraud: Make) -> None:
+    world.push(fraud())
+    world.traffic(fraud())
+    prediction_id, line = predicted([1, 2], ["DE", "DE"], at=NOW - 90 * 60)
+    store_captures(world.data, [line], at=NOW - 90 * 60)
+    write(world.data, [Feedback("fraud", prediction_id, 0, ["a", "b"], "r", NOW, NOW)])
+    (checked,) = world.watch.tick(NOW)["checked"]
+    assert world.report(checked["path"])["estimate"]["trusted"]
+
+
 def test_what_is_no_classifier_has_no_estimate(world: World, fraud: Make) -> None:
     of = fraud(task="anomaly", outputs=(TensorSpec("score", "FP32", (-1,)), TensorSpec("label", "INT64", (-1,))))
     world.push(of)

@@ -6,14 +6,16 @@ import numpy as np
 import orjson
 import pytest
 
-from lastmile.feedback import Feedback, write
+from lastmile.feedback import Feedback, read, write
+from lastmile.labelled import joined
 from lastmile.policies import Feature
-from lastmile.quality import quality
+from lastmile.quality import document, quality
+from lastmile.scores import MOST_STRANGE
 from lastmile.spec import ModelSpec
 from lastmile.store import Store
-from lastmile.tensors import Array, TensorSpec
+from lastmile.tensors import Array, Signature, TensorSpec
 from lastmile.ulid import new_ulid
-from tests.unit.watching import DAY, HOUR, NOW, predicted, spec, store_captures
+from tests.unit.watching import DAY, HOUR, NOW, PROBABILITIES, predicted, spec, store_captures
 
 SEGMENTED = spec(features={"country": Feature(categories=("DE", "FR"), sensitive=True)})
 
@@ -204,6 +206,27 @@ def test_answers_without_the_output_that_is_needed_give_a_reason(store: Store) -
     given(store, [(1, "DE", 1.5)], of=REGRESSION, outputs={"other": floats([1])})
     (version,) = measured(store, REGRESSION)["versions"]
     assert version["metrics"]["mae"]["reason"] == "the captures hold no output 'value'"
+
+
+def test_a_version_with_other_classes_than_the_spec_has_now_is_measured_by_its_own(store: Store) -> None:
+    outputs = {"probabilities": floats([[0, 0, 1], [0, 1, 0], [1, 0, 0]])}
+    given(store, [(1, "DE", 2), (2, "DE", 0), (3, "DE", 0)], outputs=outputs)
+    now = spec(outputs=(TensorSpec("probabilities", "FP32", (-1, 2), ("0", "1")),))
+    then = Signature(now.inputs, (TensorSpec("probabilities", "FP32", (-1, 3), ("0", "1", "2")),))
+    join = joined(store, "fraud", read(store, "fraud", NOW - 7 * DAY, NOW))
+    for signatures, accuracy in ((None, None), ({1: then}, pytest.approx(2 / 3))):
+        (version,) = document(join, now, since=NOW - 7 * DAY, until=NOW, signatures=signatures)["versions"]
+        assert version["metrics"]["accuracy"]["value"] == accuracy
+
+
+def test_labels_that_no_answer_names_make_few_classes_however_many_they_are(store: Store) -> None:
+    of = spec(outputs=(TensorSpec("label", "BYTES", (-1,)), PROBABILITIES))
+    rows = [(1, "DE", "0"), *((1, "DE", f"customer {number}") for number in range(120))]
+    answers = {"label": np.array(["0"] * 121, object), "probabilities": floats([[1, 0]] * 121)}
+    given(store, rows, of=of, outputs=answers)
+    (version,) = measured(store, of)["versions"]
+    assert version["metrics"]["accuracy"]["value"] == pytest.approx(1 / 121)
+    assert version["metrics"]["macro_recall"]["value"] == pytest.approx(1 / (1 + MOST_STRANGE + 1))
 
 
 def test_probabilities_without_names_and_labels_are_numbered(store: Store) -> None:

@@ -1,7 +1,8 @@
 """How right a model's answers were, once it is known: figures per version, per group of rows and per day."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from lastmile.labelled import Join, joined
 from lastmile.scores import SHADOW, Table
 from lastmile.spec import ModelSpec
 from lastmile.store import Store
+from lastmile.tensors import Signature
 
 SHOWN_IDS = 10
 
@@ -28,11 +30,25 @@ def quality(store: Store, spec: ModelSpec, *, since: float, until: float, predic
     return document(join, spec, since=since, until=until, predictions=predictions)
 
 
-def document(join: Join, spec: ModelSpec, *, since: float, until: float, predictions: int | None = None) -> Document:
-    """The same of a join that has been made already."""
-    fitting = [row for row in join.rows if fits(row.feedback.label, spec)]
+def document(
+    join: Join,
+    spec: ModelSpec,
+    *,
+    since: float,
+    until: float,
+    predictions: int | None = None,
+    signatures: Mapping[int, Signature] | None = None,
+) -> Document:
+    """The same of a join that has been made already. A version whose signature is given is measured by the names of
+    its own classes and columns, which the spec may have changed since."""
+    known = {
+        version: replace(spec, inputs=its.inputs, outputs=its.outputs) for version, its in (signatures or {}).items()
+    }
+    fitting = [row for row in join.rows if fits(row.feedback.label, known.get(row.version, spec))]
     versions = sorted({row.version for row in fitting})
-    tables = [Table(spec, [row for row in fitting if row.version == version]) for version in versions]
+    tables = [
+        Table(known.get(version, spec), [row for row in fitting if row.version == version]) for version in versions
+    ]
     return {
         "model": spec.name,
         "task": spec.task,

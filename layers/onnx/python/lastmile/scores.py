@@ -20,6 +20,8 @@ SHADOW = "shadow"
 BINS = 10
 MOST_VALUES = 20  # of a feature whose groups are told apart
 MOST_DAYS = 92
+MOST_STRANGE = 50  # labels that no answer names; more of them are told apart no longer
+STRANGE = "(others)"
 CELLS = 1_000_000  # rows x resamples: bounds the time that intervals take
 MOST_RESAMPLES = 500
 NEEDED = {
@@ -42,6 +44,8 @@ class Table:
         self._rows = rows
         self._outputs = dict(_stacked([row.outputs for row in rows]))
         self._truth = _truth(spec.task, [row.feedback for row in rows])
+        if spec.task == "classification":
+            self._truth["label"] = self._known_apart(self._truth["label"])
         self._columns = self._names()
 
     def version_document(self) -> Document:
@@ -117,12 +121,26 @@ class Table:
         declared = next((tensor.columns for tensor in self._spec.outputs if tensor.name == output), ())
         if declared or output is None:
             return declared
-        if output in self._outputs:
-            return tuple(map(str, range(self._outputs[output].shape[-1])))
+        if output in self._outputs and self._outputs[output].ndim == 2:
+            return tuple(map(str, range(self._outputs[output].shape[1])))
         if self._spec.task != "classification" or "label" not in self._outputs:
             return ()
         seen = {*texts(self._truth["label"]), *texts(self._outputs["label"])}
         return tuple(sorted(seen, key=lambda name: (len(name), name)))
+
+    def _known_apart(self, labels: Array) -> Array:
+        """Each label makes a class, with a column for every row: of those that are none of the model's, some."""
+        named = {name for tensor in self._spec.outputs if tensor.name == "probabilities" for name in tensor.columns}
+        if "label" in self._outputs:
+            named |= {*texts(self._outputs["label"])}
+        elif "probabilities" in self._outputs and not named:
+            named = {*map(str, range(self._outputs["probabilities"].shape[-1]))}
+        given = texts(labels)
+        strange = sorted({*given} - named)
+        if len(strange) <= MOST_STRANGE:
+            return labels
+        beyond = set(strange[MOST_STRANGE:])
+        return np.array([STRANGE if name in beyond else name for name in given], object)
 
     def _classified(self) -> Classified | None:
         if self._missing() or self._spec.task != "classification":

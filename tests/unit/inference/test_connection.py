@@ -6,6 +6,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from functions.inference import connection as connection_module
 from functions.inference import server_door as server_door_module
 from functions.inference.connection import MAX_BODY_BYTES
 from functions.inference.server_door import ServerDoor
@@ -239,3 +240,129 @@ def test_an_unforeseen_exception_is_an_incident_and_the_connection_goes_on(
     link.sendall(head(BODY) + BODY)
     with link.makefile("rb") as stream:
         check(read(stream))
+
+
+def exchange(door: Counted, *pieces: bytes, close: bool = False) -> bytes:
+    """All that comes back for these pieces until the server closes, or says nothing for a while."""
+    said = b""
+    with listening(door) as port, socket.create_connection(("127.0.0.1", port), timeout=5) as link:
+        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in pieces:
+            link.sendall(piece)
+            time.sleep(0.05)
+        if close:
+            link.shutdown(socket.SHUT_WR)
+        link.settimeout(1)
+        try:
+            while more := link.recv(1 << 16):
+                said += more
+        except (TimeoutError, ConnectionResetError):
+            pass
+    return said
+
+
+def statuses(said: bytes) -> list[int]:
+    return [int(part[:3]) for part in said.split(b"HTTP/1.1 ")[1:]]
+
+
+OFFERS = ("connection: Upgrade, HTTP2-Settings", "upgrade: h2c", "http2-settings: AAMAAABkAAQCAAAAAAIAAAAA")
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_an_offer_of_another_protocol_is_not_taken_and_the_body_is_read(door: Counted, apart: bool) -> None:
+    pieces = [head(BODY, *OFFERS), BODY, head(BODY) + BODY]
+    assert statuses(exchange(door, *(pieces if apart else [b"".join(pieces)]))) == [200, 200]
+
+
+def test_a_body_behind_an_offer_of_another_protocol_is_no_request(door: Counted) -> None:
+    body = b"GET /health HTTP/1.1\r\nhost: here\r\n\r\n"
+    assert statuses(exchange(door, head(body, *OFFERS), body)) == [400]
+
+
+def test_a_chunked_body_behind_an_offer_of_another_protocol_is_read(door: Counted) -> None:
+    start = "".join(
+        f"{line}\r\n" for line in (f"POST {INFER} HTTP/1.1", "transfer-encoding: chunked", *OFFERS)
+    ).encode()
+    assert statuses(exchange(door, start + b"\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY))) == [200]
+
+
+@pytest.mark.parametrize(
+    "begins",
+    [f"POST {INFER} HTTP/1.1\r\nx: ", "GET /", f"POST {INFER} HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx: "],
+)
+def test_a_head_without_end_is_refused_early(door: Counted, begins: str) -> None:
+    with listening(door) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as link:
+        link.sendall(begins.encode())
+        sent = 0
+        try:
+            while sent < 100 << 20:
+                link.sendall(b"a" * (1 << 18))
+                sent += 1 << 18
+        except OSError:
+            pass
+    assert sent < 20 << 20  # what the sockets hold
+
+
+def test_a_head_that_is_long_but_ends_is_read(door: Counted) -> None:
+    assert statuses(exchange(door, head(BODY, f"x: {'a' * 60_000}") + BODY)) == [200]
+
+
+def test_what_follows_a_chunked_body_is_no_part_of_the_head(door: Counted) -> None:
+    start = f"POST {INFER} HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+    chunk = b"%x\r\n%b\r\n" % (len(BODY), BODY)
+    assert statuses(exchange(door, start, chunk + b"0\r\ncontent-encoding: gzip\r\n\r\n")) == [200]
+
+
+def test_a_request_before_one_that_cannot_be_parsed_is_answered(door: Counted) -> None:
+    whole = head(BODY) + BODY
+    assert statuses(exchange(door, whole + b"GARBAGE\r\n\r\n")) == [200, 400]
+
+
+def test_a_client_that_sends_no_more_is_answered(door: Counted) -> None:
+    whole = head(BODY) + BODY
+    assert statuses(exchange(door, whole, whole, close=True)) == [200, 200]
+
+
+def test_a_connection_that_asks_nothing_is_not_kept(door: Counted) -> None:
+    with listening(door, timeout_keep_alive=1) as port:
+        for sent in (b"", b"\r\n"):
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as link:
+                link.sendall(sent)
+                assert link.recv(1) == b""
+
+
+@pytest.mark.parametrize("behind", [10, len(head(BODY)) + 3])
+def test_a_request_without_end_is_not_waited_for(door: Counted, behind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "LONGEST_REQUEST_SECONDS", 0.5)
+    whole = head(BODY) + BODY
+    with listening(door) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as link:
+        link.sendall(whole[:behind])
+        started = time.monotonic()
+        link.settimeout(0.1)
+        said = b""
+        while time.monotonic() - started < 10:
+            try:
+                link.sendall(b"1")
+                said = link.recv(1)
+                break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        assert time.monotonic() - started < 4
+        assert said == b""
+
+
+def test_a_slow_request_that_ended_leaves_no_limit_behind(door: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "LONGEST_REQUEST_SECONDS", 0.5)
+    whole = head(BODY) + BODY
+    with listening(door) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as link:
+        stream = link.makefile("rb")
+        link.sendall(whole[:50])
+        time.sleep(0.1)
+        link.sendall(whole[50:])
+        check(read(stream))
+        time.sleep(0.8)
+        link.sendall(whole)
+        check(read(stream))
+        stream.close()

@@ -4,9 +4,12 @@ Every message is answered, turned into a ticket, or handed to a person; in this 
 somebody is wanted or needed, an open question is answered, the language is spoken, an entry is known, a team is known.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property
+
+import orjson
 
 from functions.chat.assistant.book import Action, Book, Question, Topic, words_pattern
 from functions.chat.assistant.conversation import (
@@ -28,8 +31,6 @@ WAITING_SECONDS = 900  # after a handover, in which no person can be expected to
 BRIEF = 40  # characters of a text that is thanks or a greeting and nothing else
 NOT_HELPFUL = ("👎", "-1", "thumbsdown", "no")
 HELPFUL = ("👍", "+1", "thumbsup", "yes", "1")
-YES_NO = (Button("Yes", "confirm:yes"), Button("No", "confirm:no"))
-WAS_IT_HELPFUL = (Button("That helped", "helpful:yes"), Button("Not helpful", "helpful:no"))
 PERSON = Button("Talk to a person", "person")
 
 
@@ -48,7 +49,7 @@ class Assistant:
     def respond(self, conversation: Conversation, message: Incoming, reading: Reading) -> Turn:
         """`reading` is of the message's text; for what has none, such as a button, it says nothing."""
         if message.kind == "reaction":
-            return self._judged(conversation, message.value or "")
+            return self._judged(conversation, message.value or "", conversation.answered)
         if message.kind == "button":
             return self._finished(self._pressed(conversation, message, reading), message.at)
         heard = replace(conversation.heard(_shown(message), message.at), answered=None)
@@ -72,8 +73,8 @@ class Assistant:
         elif outcome.answer is None:
             turn = self._handed_over(conversation, None, f"{action.id}: the service did not answer", "failed")
         else:
-            text = action.done.format(**call.values, **outcome.answer)
-            turn = Turn(replace(conversation, pending=None, unsure=0), (Say(text, WAS_IT_HELPFUL),))
+            text = action.done.format(**{**call.values, **outcome.answer})
+            turn = Turn(replace(conversation, pending=None, unsure=0), (Say(text, _was_it_helpful(action.id)),))
         return self._finished(turn, at)
 
     def _waiting(self, before: Conversation, at: float) -> tuple[Say, ...]:
@@ -124,7 +125,7 @@ class Assistant:
         known = self.book.by_id[name]
         heard = replace(heard, answered=name, unsure=0, pending=None)
         if isinstance(known, Question):
-            return Turn(heard, (Say(known.answer, WAS_IT_HELPFUL),))
+            return Turn(heard, (Say(known.answer, _was_it_helpful(name)),))
         return self._act(heard, known, _found(known, text))
 
     def _act(self, heard: Conversation, action: Action, values: dict[str, str]) -> Turn:
@@ -135,7 +136,7 @@ class Assistant:
                 return Turn(replace(heard, pending=pending), (Say(parameter.ask.format(**values)),))
         if action.confirm is not None:
             pending = Pending("confirmation", action=action.id, values=values)
-            return Turn(replace(heard, pending=pending), (Say(action.confirm.format(**values), YES_NO),))
+            return Turn(replace(heard, pending=pending), (Say(action.confirm.format(**values), _yes_no(pending)),))
         return Turn(replace(heard, pending=None), call=Call(action.id, values))
 
     def _pending(self, heard: Conversation, pending: Pending, text: str) -> Turn | None:
@@ -174,27 +175,30 @@ class Assistant:
         return found[0].entry if found and found[0].entry in options else None
 
     def _pressed(self, conversation: Conversation, message: Incoming, reading: Reading) -> Turn:
+        """What the button stands under is behind the slash: it says nothing about what was asked or answered since."""
         kind, _, value = (message.value or "").partition(":")
+        word, _, about = value.partition("/")
+        pending = conversation.pending
         match kind:
             case "person":
                 return self._handed_over(conversation, reading, "a person was asked for", "handover")
             case "helpful":
-                return self._judged(conversation, value)
+                return self._judged(conversation, word, about or conversation.answered)
             case "choose" if value in self.book.by_id:
                 return self._give(conversation, value, _last_words(conversation))
-            case "confirm" if conversation.pending is not None and conversation.pending.kind == "confirmation":
-                closed = replace(conversation, pending=None)
-                return self._confirmed(closed, conversation.pending, value) or Turn(conversation)
+            case "confirm" if pending is not None and pending.kind == "confirmation" and about == _name(pending):
+                return self._confirmed(replace(conversation, pending=None), pending, word) or Turn(conversation)
             case _:
                 return Turn(conversation)  # a button of long ago
 
-    def _judged(self, conversation: Conversation, value: str) -> Turn:
-        """A button, or a reaction to what was said last."""
+    def _judged(self, conversation: Conversation, value: str, about: str | None) -> Turn:
+        """A button, or a reaction to what was said last; of an earlier answer `about` the prediction is not known."""
         if value not in (*HELPFUL, *NOT_HELPFUL):
             return Turn(conversation)
         helpful = value in HELPFUL
         label = self._team(conversation.answered) if helpful else None
-        learnt = None if conversation.prediction is None else Learnt(conversation.prediction, helpful, label)
+        known = conversation.prediction is not None and about == conversation.answered
+        learnt = Learnt(str(conversation.prediction), helpful, label) if known else None
         if helpful:
             return Turn(replace(conversation, unsure=0), (Say(self.book.says["helpful"]),), learnt=learnt)
         if conversation.handed_over:
@@ -292,6 +296,19 @@ class Assistant:
     @cached_property
     def _no(self) -> re.Pattern[str]:
         return words_pattern(self.book.no_words)
+
+
+def _yes_no(pending: Pending) -> tuple[Button, Button]:
+    return Button("Yes", f"confirm:yes/{_name(pending)}"), Button("No", f"confirm:no/{_name(pending)}")
+
+
+def _was_it_helpful(entry: str) -> tuple[Button, Button]:
+    return Button("That helped", f"helpful:yes/{entry}"), Button("Not helpful", f"helpful:no/{entry}")
+
+
+def _name(pending: Pending) -> str:
+    """Of what is asked about: the action and its values."""
+    return hashlib.sha256(orjson.dumps([pending.action, sorted(pending.values.items())])).hexdigest()[:12]
 
 
 def _found(action: Action, text: str) -> dict[str, str]:

@@ -15,7 +15,10 @@ SHIPPED = Outcome(200, {"status": "on its way", "expected": "Friday"})
 
 def test_a_known_question_is_answered(talk: Talk) -> None:
     assert "4.90 euros" in talk.say("how much is shipping?")
-    assert [button.value for button in talk.last[0].buttons] == ["helpful:yes", "helpful:no"]
+    assert [button.value for button in talk.last[0].buttons] == [
+        "helpful:yes/delivery-cost",
+        "helpful:no/delivery-cost",
+    ]
     assert talk.ticket is None
 
 
@@ -43,6 +46,11 @@ def test_a_service_that_does_not_answer_hands_over(talk: Talk) -> None:
     assert talk.ticket.reason == "order-status: the service did not answer"
 
 
+def test_an_answer_may_have_a_member_of_a_parameters_name(talk: Talk) -> None:
+    talk.services["order-status"] = Outcome(200, {"status": "on its way", "expected": "Friday", "order": "47110"})
+    assert talk.say("where is my order 47110").startswith("Order 47110 is on its way.")
+
+
 def test_nothing_is_done_without_a_yes(talk: Talk) -> None:
     talk.services["password-reset"] = Outcome(202, {})
     talk.say("I forgot my password")
@@ -57,9 +65,34 @@ def test_nothing_is_done_without_a_yes(talk: Talk) -> None:
 def test_a_yes_by_button_is_a_yes_once(talk: Talk) -> None:
     talk.services["password-reset"] = Outcome(202, {})
     talk.say("I forgot my password, ann@example.com")
-    talk.press("confirm:yes")
-    talk.press("confirm:yes")
+    yes, _ = talk.last[0].buttons
+    talk.press(yes.value)
+    talk.press(yes.value)
     assert len(talk.calls) == 1
+
+
+def test_a_yes_under_another_question_is_none_to_this_one(talk: Talk) -> None:
+    talk.services["password-reset"] = Outcome(202, {})
+    talk.say("please refund my order 47110")
+    old, _ = talk.last[0].buttons
+    talk.say("no")
+    talk.say("I forgot my password, ann@example.com")
+    yes, _ = talk.last[0].buttons
+    assert talk.press(old.value) == ""
+    assert talk.calls == []
+    talk.press(yes.value)
+    assert [call.action for call in talk.calls] == ["password-reset"]
+
+
+def test_a_judgement_of_an_earlier_answer_teaches_nothing_of_this_one(talk: Talk) -> None:
+    talk.say("how much is shipping?")
+    old, _ = talk.last[0].buttons
+    talk.say("how long does delivery take?")
+    new, _ = talk.last[0].buttons
+    assert talk.press(old.value) == "Good to hear, thank you."
+    assert talk.turns[-1].learnt is None
+    talk.press(new.value)
+    assert talk.turns[-1].learnt is not None
 
 
 def test_yes_and_no_at_once_is_no_yes(talk: Talk) -> None:

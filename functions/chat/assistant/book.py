@@ -27,6 +27,9 @@ ASKED_OF_PRODUCTS = (
 
 
 LONGEST_TIMEOUT = 8.0  # seconds; a message has to be done in less than the worker's time
+LONGEST_ID = 50  # bytes: an entry's id is part of its buttons' values, of which Telegram takes 64
+TOLD_QUEUE = ("routed", "handover", "handover_upset", "handover_topic", "failed", "attachment")
+NAMES = {"which": {"first", "second"}} | {name: {"queue"} for name in TOLD_QUEUE}  # what a sentence may have in braces
 
 
 @dataclass(frozen=True)
@@ -204,10 +207,13 @@ def words_pattern(words: tuple[str, ...]) -> re.Pattern[str]:
 def _problems(book: Book) -> Iterator[str]:
     names = [item.id for item in book.known]
     yield from (f"{name}: is there more than once" for name in sorted({n for n in names if names.count(n) > 1}))
+    yield from (f"{name}: is longer than {LONGEST_ID} bytes" for name in names if len(name.encode()) > LONGEST_ID)
     for action in book.actions:
         yield from (f"actions.{action.id}.{problem}" for problem in _action_problems(action))
     yield from (f"says.{name}: missing" for name in sorted(SAYS - book.says.keys()))
     yield from (f"says.{name}: unknown key" for name in sorted(book.says.keys() - SAYS))
+    for name, text in book.says.items():
+        yield from (f"says.{name}: there is no {{{word}}}" for word in sorted(named(text) - NAMES.get(name, set())))
 
 
 def _action_problems(action: Action) -> Iterator[str]:
@@ -221,6 +227,8 @@ def _action_problems(action: Action) -> Iterator[str]:
     sent = "".join((action.url, *action.body.values(), *(parameter.ask for parameter in action.parameters.values())))
     for name in sorted(named(sent + (action.confirm or "")) - action.parameters.keys() - {"base"}):
         yield f"parameters: there is no {{{name}}}"
+    for name in sorted(named(action.unknown or "") - action.parameters.keys()):
+        yield f"unknown: there is no {{{name}}}"
     for name in sorted(named(action.done) - action.parameters.keys() - action.answer.keys()):
         yield f"done: {{{name}}} is neither a parameter nor in the answer"
 

@@ -13,6 +13,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from functions.retraining.recipes.split import drawn, folds, newest
+from lastmile.errors import DataRefused
 from lastmile.tensors import Array
 
 CELLS_PER_SECOND = 40e6  # rows x columns that one tree goes through
@@ -59,7 +60,7 @@ class Chosen:
 def fit(make: Make, rows: Rows, chosen: Chosen, seed: int) -> Any:
     model = make(**chosen.settings, max_iter=chosen.trees, early_stopping=False, random_state=seed)
     with threadpool_limits(1):  # the order of sums must not depend on the machine
-        return model.fit(rows.matrix, rows.target, sample_weight=rows.weights)
+        return model.fit(_learnable(rows.matrix), rows.target, sample_weight=rows.weights)
 
 
 def choose(
@@ -89,13 +90,37 @@ def _masks(rows: Rows, seed: int, *, many: bool) -> list[Array]:
     """Which rows are held aside, in turns."""
     if rows.order is not None:
         mask = newest(rows.order, ASIDE)
-        if not mask.all():
+        if not mask.all() and _are_told_apart(rows, rows.take(~mask)):
             return [mask]
-    count = len(rows.target)
+    count, kept = len(rows.target), ~_alone(rows)
     if many and count >= FOLDS * FEWEST_PER_FOLD:
         numbers = folds(count, FOLDS, seed, rows.labels)
-        return [numbers == number for number in range(FOLDS)]
-    return [drawn(count, ASIDE, seed, rows.labels)]
+        masks = [(numbers == number) & kept for number in range(FOLDS)]
+    else:
+        masks = [drawn(count, ASIDE, seed, rows.labels) & kept]
+    if not any(mask.any() for mask in masks):
+        raise DataRefused(f"of {count} training rows none can be held aside", "Upload more rows, of every class.")
+    return [mask for mask in masks if mask.any()]
+
+
+def _are_told_apart(rows: Rows, seen: Rows) -> bool:
+    """Whether every class is among the rows that are seen, or more than one number."""
+    if rows.labels is None or seen.labels is None:
+        return bool((seen.target != seen.target[0]).any())
+    return len(np.unique(seen.labels)) == len(np.unique(rows.labels))
+
+
+def _alone(rows: Rows) -> Array:
+    """The rows that are the only one of their class: what is not learnt cannot be scored."""
+    if rows.labels is None:
+        return np.zeros(len(rows.target), bool)
+    return np.asarray(np.bincount(rows.labels)[rows.labels] == 1)
+
+
+def _learnable(matrix: Array) -> Array:
+    """With zeros in columns that nothing stands in, which scikit-learn cannot divide; no tree looks at a constant."""
+    empty = np.isnan(matrix).all(axis=0)
+    return np.where(empty, np.float32(0), matrix) if empty.any() else matrix
 
 
 def _tried(
@@ -108,7 +133,7 @@ def _tried(
             model = make(**settings, max_iter=trees, early_stopping=True, n_iter_no_change=PATIENCE, random_state=seed)
             seen, aside = rows.take(~mask), rows.take(mask)
             validation = {"X_val": aside.matrix, "y_val": aside.target, "sample_weight_val": aside.weights}
-            models.append(model.fit(seen.matrix, seen.target, sample_weight=seen.weights, **validation))
+            models.append(model.fit(_learnable(seen.matrix), seen.target, sample_weight=seen.weights, **validation))
     shortest = min(len(model.validation_score_) for model in models)
     scores = np.mean([model.validation_score_[:shortest] for model in models], axis=0)
     best = int(scores[1:].argmax()) + 1  # the first score is that of no tree

@@ -17,6 +17,7 @@ from functions.retraining.recipes.options import RecipeOptions
 from functions.retraining.recipes.split import default as split
 from functions.retraining.recipes.split import training_of
 from functions.retraining.table import Table
+from lastmile.errors import DataRefused
 from lastmile.spec import ModelSpec
 from lastmile.tensors import Array
 
@@ -120,6 +121,7 @@ def fit(training: Table, spec: ModelSpec) -> Tabular:
     classifying = spec.task == "classification"
     target = training[str(plan.target)]
     target = tensors.class_numbers(target, spec) if classifying else target.astype(float)
+    _check_loss(options.loss, target, str(plan.target))
     rows = boosting.Rows(
         encoding.matrix(feeds),
         target,
@@ -135,6 +137,15 @@ def fit(training: Table, spec: ModelSpec) -> Tabular:
     calibration = Calibration.of(chosen.raw, target[chosen.aside]) if options.calibrated else Calibration()
     model = boosting.fit(make, rows, chosen, plan.seed)
     return Tabular(spec, encoding, model, calibration, probing.background(feeds, plan.seed))
+
+
+def _check_loss(loss: str, target: Array, name: str) -> None:
+    if (loss == "gamma" and target.min() <= 0) or (loss == "poisson" and (target.min() < 0 or target.max() == 0)):
+        wanted = "above 0" if loss == "gamma" else "0 or above, and not always 0"
+        raise DataRefused(
+            f"the loss '{loss}' wants every {name} {wanted}; they go from {target.min():g} to {target.max():g}",
+            "Take another loss in training.options, or take these rows out.",
+        )
 
 
 def _maker(spec: ModelSpec, encoding: Encoding, options: Options) -> Callable[..., Any]:

@@ -1,10 +1,12 @@
 from typing import Any
 
 import numpy as np
+import pytest
 
 from functions.retraining.recipes import load
 from functions.retraining.recipes.tabular import Tabular
 from functions.retraining.table import Table
+from lastmile.errors import DataRefused
 from lastmile.model import OnnxModel
 from lastmile.spec import ModelSpec
 from lastmile.tensors import Array
@@ -71,3 +73,45 @@ def test_every_option_changes_the_model() -> None:
         {"trees": 5},
     ]
     assert len({fitted(classified(change)).onnx for change in changes}) == len(changes)
+
+
+ONE_TREE = {"seconds": 1, "trees": 3}
+
+
+def test_a_feature_that_is_missing_in_every_training_row_is_not_learnt_from() -> None:
+    wanted, table = classified(), rows()
+    empty = Table({**table.columns, "b": np.full(table.rows, np.nan)})
+    model = load(wanted).fit(empty, wanted)
+    assert isinstance(model, Tabular)
+    missing, there = (probabilities(model, [[0.5, b]], ["k3"]) for b in (np.nan, 7.0))
+    np.testing.assert_array_equal(missing, there)
+
+
+@pytest.mark.parametrize("time", [None, "when"])
+def test_a_class_of_few_rows_or_of_the_newest_ones_alone_is_learnt(time: str | None) -> None:
+    three = {"name": "probabilities", "datatype": "FP32", "shape": [-1, 3], "columns": ["0", "1", "2"]}
+    training = {"recipe": "tabular", "target": "y", "time": time, "options": ONE_TREE}
+    wanted = spec("classification", [NUMBERS, KIND], [LABEL, three], training)
+    a, b = np.random.default_rng(0).normal(size=(2, 300))
+    y = (a > 0).astype(int)
+    y[-1] = 2
+    table = Table({"a": a, "b": b, "kind": texts(["k"] * 300), "y": y, "when": np.arange(300.0)})
+    assert load(wanted).fit(table, wanted).predict(
+        {"numbers": np.zeros((1, 2), np.float32), "kind": texts(["k"])}
+    )["probabilities"].shape == (1, 3)  # fmt: skip
+
+
+def test_rows_of_which_none_can_be_held_aside_are_refused() -> None:
+    wanted = classified()
+    with pytest.raises(DataRefused, match="of 2 training rows none can be held aside"):
+        load(wanted).fit(rows().take(np.array([0, int(np.flatnonzero(rows()["y"] != rows()["y"][0])[0])])), wanted)
+
+
+@pytest.mark.parametrize(("loss", "values"), [("poisson", (-1.0, 2.0)), ("poisson", (0.0, 0.0)), ("gamma", (0.0, 2.0))])
+def test_a_loss_that_does_not_suit_the_targets_is_refused(loss: str, values: tuple[float, float]) -> None:
+    value = {"name": "value", "datatype": "FP32", "shape": [-1]}
+    training = {"recipe": "tabular", "target": "y", "options": {**ONE_TREE, "loss": loss}}
+    wanted = spec("regression", [NUMBERS, KIND], [value], training)
+    table = Table({**rows().columns, "y": np.resize(np.array(values), rows().rows)})
+    with pytest.raises(DataRefused, match=f"the loss '{loss}' wants every y"):
+        load(wanted).fit(table, wanted)

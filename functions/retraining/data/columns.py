@@ -76,7 +76,8 @@ def _target(spec: ModelSpec, name: str) -> Column:
         case "anomaly":
             return Column(name, "integer", "target", categories=("0", "1"))
         case _:
-            return Column(name, "number", "target")
+            largest = float(np.finfo(np.float32).max)  # as it is answered
+            return Column(name, "number", "target", minimum=-largest, maximum=largest)
 
 
 def _group(name: str, feature: Feature) -> Column:

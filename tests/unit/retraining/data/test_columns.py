@@ -1,3 +1,5 @@
+import numpy as np
+
 from functions.retraining.data import Column, of_spec
 from tests.unit.retraining.data.files import spec
 
@@ -35,7 +37,8 @@ def test_the_columns_are_the_features_the_target_the_time_and_the_sensitive_ones
 def test_a_target_is_what_the_task_learns() -> None:
     value = [{"name": "value", "datatype": "FP32", "shape": [-1]}]
     regression = spec(task="regression", outputs=value, training={"recipe": "tabular", "target": "price"})
-    assert of_spec(regression)[-1] == Column("price", "number", "target")
+    largest = float(np.finfo(np.float32).max)
+    assert of_spec(regression)[-1] == Column("price", "number", "target", minimum=-largest, maximum=largest)
     score = [{"name": "score", "datatype": "FP32", "shape": [-1]}]
     anomaly = spec(task="anomaly", outputs=score, training={"recipe": "anomaly", "target": "broken"})
     assert of_spec(anomaly)[-1] == Column("broken", "integer", "target", categories=("0", "1"))

@@ -15,7 +15,7 @@ from lastmile.errors import LastmileError, NotFound
 from lastmile.labelled import hour_folder
 from lastmile.manifest import Manifest
 from lastmile.store import AlreadyExists, Store
-from lastmile.tensors import Array
+from lastmile.tensors import Array, TensorSpec
 
 HOUR = 3600
 MOST_ROWS = 5_000
@@ -52,7 +52,8 @@ def kept(store: Store, manifest: Manifest) -> Rows:
         document = orjson.loads(gzip.decompress(store.get(_path(manifest)).data))
     except NotFound:
         return {}
-    return {name: _array(values) for name, values in document.items()}
+    wanted = {name for tensor in manifest.signature.inputs for name in _names(tensor)}
+    return {name: _array(values) for name, values in document.items() if name in wanted}
 
 
 def keep(store: Store, manifest: Manifest, rows: Rows) -> None:
@@ -80,17 +81,22 @@ def _records(store: Store, path: str) -> Iterator[Record]:
 
 
 def _rows(record: Record, manifest: Manifest) -> Rows:
-    """Inputs with one element per row, by the names of their features."""
+    """Inputs with one element per row, by the names of their features; none that are personal, for these rows are kept
+    longer than captures are."""
     found: Rows = {}
     for tensor in manifest.signature.inputs:
         array = record.inputs.get(tensor.name)
         if array is None or not array.ndim or not len(array):
             continue
         flat = array.reshape(len(array), -1)
-        names = tensor.columns or (tensor.name,)
+        names = _names(tensor)
         if flat.shape[1] == len(names):
             found |= {name: flat[:, place] for place, name in enumerate(names)}
     return found
+
+
+def _names(tensor: TensorSpec) -> tuple[str, ...]:
+    return () if tensor.pii else tensor.columns or (tensor.name,)
 
 
 def _array(values: list[object]) -> Array:

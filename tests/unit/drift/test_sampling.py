@@ -1,17 +1,20 @@
 """Drift that no feature shows by itself."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from functions.drift.sampling import keep, kept, sampled
+from lastmile.capture import Capture, Recording
 from lastmile.policies import Drift
 from lastmile.spec import ModelSpec
 from lastmile.store import Store
+from lastmile.ulid import new_ulid
 from tests.unit.drift.conftest import World
-from tests.unit.watching import DAY, HOUR, NOW, manifest, predicted, spec, store_captures
+from tests.unit.watching import AMOUNT, COUNTRY, DAY, HOUR, NOW, manifest, predicted, spec, store_captures
 
 type Make = Callable[..., ModelSpec]
 
@@ -97,3 +100,23 @@ def test_rows_of_shadows_other_versions_and_other_times_are_left_out(store: Stor
     found = sampled(store, manifest(spec()), NOW, NOW + 60)
     assert (found["amount"].tolist(), found["country"].tolist()) == ([1], ["DE"])
     assert sampled(store, manifest(spec()), NOW - DAY, NOW - HOUR) == {}
+
+
+@pytest.mark.parametrize("pii", ["hash", "mask"])
+def test_personal_inputs_are_not_kept_however_they_were_captured(world: World, pii: Any) -> None:
+    of = spec(inputs=(AMOUNT, replace(COUNTRY, pii=pii)))
+    written: list[bytes] = []
+    Capture(written.append)(
+        prediction_id=new_ulid(NOW - HOUR),
+        at=NOW - HOUR,
+        role="champion",
+        milliseconds=1.0,
+        recording=Recording.of(manifest(of), key=b"k" * 32),
+        inputs={"amount": np.ones(300, np.float32), "country": np.array(["DE"] * 300, object)},
+        outputs={},
+    )
+    store_captures(world.data, written, at=NOW - HOUR)
+    found = sampled(world.data, manifest(of), NOW - DAY, NOW)
+    assert list(found) == ["amount"]
+    keep(world.data, manifest(of), found | {"country": np.array(["DE"] * 300, object)})
+    assert list(kept(world.data, manifest(of))) == ["amount"], "not even where they once were"

@@ -12,7 +12,7 @@ import pytest
 from lastmile.capture import Capture, Recording, read_line
 from lastmile.errors import StoreUnavailable
 from lastmile.keeping import Keeper, Line
-from lastmile.profile import Layout, reference
+from lastmile.profile import FeatureLayout, Layout, Profile, reference
 from lastmile.profiles import HOUR, ProfileStore
 from lastmile.registry import Registry
 from lastmile.spec import ModelSpec
@@ -275,6 +275,33 @@ def test_what_is_needed_of_a_version_is_read_once(world: World, watched: type[An
         "models/fraud/release.json",
         "models/fraud/versions/1/manifest.json",
     ]
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        Layout({"name": FeatureLayout("numeric", "name", edges=(1.0,))}),
+        Layout({"age": FeatureLayout("numeric", "x", 9, edges=(1.0,))}),
+        Layout({"age": FeatureLayout("numeric", "x", 0, edges=("a",))}),  # type: ignore[arg-type]
+        None,
+    ],
+)
+def test_a_reference_of_another_signature_holds_up_no_delivery(world: World, layout: Layout | None) -> None:
+    file = orjson.dumps(None if layout is None else Profile.empty(layout).to_document())
+    world.registry.push(
+        ModelSpec("fraud", "classification", "Is it?", SIGNATURE.inputs, SIGNATURE.outputs),
+        b"another file",
+        signature=SIGNATURE,
+        actor="ann",
+        why="because",
+        metrics={},
+        lineage={},
+        compression={},
+        files={"profile.json": file},
+    )
+    line = captured().replace('"version":1', '"version":3')
+    assert world.keep(events(line, captured())) == (2, 0, 0)
+    assert world.requests(version=3) == world.requests(version=1) == 1
 
 
 def test_a_version_whose_reference_is_damaged_gets_the_default_bins(world: World) -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 
 from lastmile.capture import MARKER, Record, read_line
@@ -19,7 +20,7 @@ from lastmile.profile import Layout, Profile
 from lastmile.profiles import HOUR, ProfileStore, Span, captures_path, count
 from lastmile.registry import Registry
 from lastmile.store import Store
-from lastmile.tensors import Array, TensorSpec
+from lastmile.tensors import DATATYPES, Array, TensorSpec
 
 BEGINNING = f'{{"marker":"{MARKER}"'
 LEVEL = 5
@@ -135,8 +136,11 @@ class Keeper:
         return known
 
     def _layout(self, manifest: Manifest) -> Layout:
-        with suppress(NotFound, InvalidArtefact, ProfileMismatch, orjson.JSONDecodeError):
-            return Profile.from_document(orjson.loads(self._registry.file(manifest, "profile.json"))).layout
+        """Of the version's reference; where that is none, or counts what the version does not have, the default."""
+        with suppress(NotFound, InvalidArtefact, ProfileMismatch, AttributeError, LookupError, TypeError, ValueError):
+            layout = Profile.from_document(orjson.loads(self._registry.file(manifest, "profile.json"))).layout
+            Profile.of(layout, _row(manifest.signature.inputs), _row(manifest.signature.outputs))
+            return layout
         return Layout.default(manifest.signature, manifest.policy.get("task"))
 
 
@@ -159,6 +163,17 @@ def unwrapped(text: str) -> bytes | None:
     if type(document) is not dict or document.get("marker") != MARKER:
         return None
     return orjson.dumps(document)
+
+
+def _row(specs: Iterable[TensorSpec]) -> dict[str, Array]:
+    """Of the shapes and kinds that captures have."""
+    return {
+        spec.name: np.zeros(
+            (1, *(max(1, length) for length in spec.shape[1:])),
+            object if spec.pii == "hash" else DATATYPES[spec.datatype].dtype,
+        )
+        for spec in specs
+    }
 
 
 def _check_arrays(kind: str, arrays: Mapping[str, Array], specs: Mapping[str, TensorSpec]) -> None:

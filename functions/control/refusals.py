@@ -65,7 +65,12 @@ async def refuse(request: Request, error: Exception) -> JSONResponse:
             message = "the registry does not answer; try again"
         case _:
             message = str(error)
-    return JSONResponse({"error": message}, status)
+    return said(message, status)
+
+
+def said(message: str, status: int) -> JSONResponse:
+    """The message may name what was sent, and JSON can send half a character (a lone surrogate)."""
+    return JSONResponse({"error": message.encode(errors="replace").decode()}, status)
 
 
 async def refuse_malformed(request: Request, error: Exception) -> JSONResponse:
@@ -75,14 +80,14 @@ async def refuse_malformed(request: Request, error: Exception) -> JSONResponse:
     if any(problem["type"] == "json_invalid" for problem in problems):
         return JSONResponse({"error": "the body is not JSON"}, 400)
     texts = [f"{_field(problem['loc'])}: {problem['msg']}" for problem in problems]
-    return JSONResponse({"error": "; ".join(texts)[:2000]}, 422)
+    return said("; ".join(texts)[:2000], 422)
 
 
 async def refuse_route(request: Request, error: Exception) -> JSONResponse:
     """Paths that do not exist, methods that a path does not have, bodies that cannot be read."""
     assert isinstance(error, HTTPException)
-    said = "no route answers" if error.status_code == 404 else error.detail
-    message = f"{said}: {request.method} {request.url.path[:200]}"
+    reason = "no route answers" if error.status_code == 404 else error.detail
+    message = f"{reason}: {request.method} {request.url.path[:200]}"
     return JSONResponse({"error": message}, error.status_code, headers=error.headers)
 
 

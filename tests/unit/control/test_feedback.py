@@ -84,6 +84,13 @@ def test_what_is_wrong_is_named_and_nothing_is_kept(
     assert kept(data) == []
 
 
+def test_the_name_of_a_group_that_is_no_text_is_refused(call: Call, data: Store) -> None:
+    answer = call("POST", "/v1/feedback", label(groups={"\ud800": "x"}))
+    assert answer.status == 422
+    assert "'groups.?'" in answer.body["error"]
+    assert list(data.list("feedback")) == []
+
+
 def test_the_scope_is_needed(call: Call, data: Store) -> None:
     assert call("POST", "/v1/feedback", label(), scope=None).status == 401
     answer = call("POST", "/v1/feedback", label(), scope="lastmile/infer lastmile/read")

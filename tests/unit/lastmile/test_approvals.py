@@ -1,10 +1,12 @@
 """A question is put once, answered once, and in time."""
 
+from typing import Any
+
 import pytest
 
 from lastmile.approvals import Approval, Approvals
 from lastmile.errors import InvalidInput, NotFound, ReleaseConflict
-from lastmile.store import Store
+from lastmile.store import Conflict, Store
 
 QUESTION = Approval("fraud", 3, "run", asked_at=100.0, expires_at=200.0)
 
@@ -29,6 +31,34 @@ def test_the_first_answer_counts(approvals: Approvals) -> None:
     assert answered.token == "token"
     with pytest.raises(ReleaseConflict, match="answered already: approve by ann, good"):
         approvals.answer("fraud", 3, "reject", actor="bob", why="bad", now=160.0)
+
+
+def test_an_answer_whose_write_was_sent_again_is_this_callers_answer() -> None:
+    """The first write was carried out, but not heard of; sent again it failed on itself. A token comes meanwhile."""
+
+    class Losing:
+        def __init__(self, inner: Store) -> None:
+            self.inner = inner
+            self.lost = False
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+        def replace(self, path: str, data: bytes, etag: str) -> str:
+            written = self.inner.replace(path, data, etag)
+            if self.lost:
+                return written
+            self.lost = True
+            Approvals(self.inner).hand("fraud", 3, "token")
+            raise Conflict("sent twice")
+
+    losing: Any = Losing(Store.open("memory://", environ={}))
+    approvals = Approvals(losing)
+    approvals.ask(QUESTION)
+    answered = approvals.answer("fraud", 3, "approve", actor="ann", why="good", now=150.0)
+    assert (answered.answer, answered.actor, answered.token) == ("approve", "ann", "token")
+    with pytest.raises(ReleaseConflict, match="answered already: approve by ann, good"):
+        approvals.answer("fraud", 3, "approve", actor="ann", why="good", now=151.0)
 
 
 def test_a_token_that_comes_after_the_answer_leaves_the_answer(approvals: Approvals) -> None:

@@ -321,6 +321,26 @@ class TestDirectory:
         assert store.get("a/b").data == b"whole"
         assert [path.name for path in (tmp_path / ".lastmile").iterdir()] == ["lock"]
 
+    def test_what_a_file_manager_leaves_behind_is_no_object(self, tmp_path: Path) -> None:
+        store = Store.open(tmp_path.as_uri(), environ={})
+        store.create("audit/2026/a.json", b"whole")
+        for folder in (".", "audit", "audit/2026"):
+            (tmp_path / folder / ".DS_Store").write_bytes(b"window positions")
+        assert list(store.list("audit")) == ["audit/2026/a.json"]
+        assert store.list_folders("audit") == ["2026"]
+
+    def test_a_file_is_no_directory(self, tmp_path: Path) -> None:
+        (tmp_path / "notes.txt").write_text("no store")
+        store = Store.open((tmp_path / "notes.txt").as_uri(), environ={})
+        for ask in (
+            lambda: store.get("a"),
+            lambda: store.create("a", b"x"),
+            lambda: store.put("a", b"x"),
+            lambda: store.list_folders("a"),
+        ):
+            with pytest.raises(StoreUnavailable, match=r"notes.txt cannot be used: it is no directory"):
+                ask()
+
     def test_readers_see_the_old_or_the_new_object_and_nothing_between(self, tmp_path: Path) -> None:
         store = Store.open(tmp_path.as_uri(), environ={})
         etag = store.create("a", b"0" * 300_000)

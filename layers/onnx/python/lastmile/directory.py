@@ -91,13 +91,16 @@ class Directory(Store):
         return _files(self._root, checked(prefix))
 
     def list_folders(self, prefix: str) -> Names:
-        return _folders(self._root, checked(prefix))
+        with self._errors(prefix):
+            return _folders(self._root, checked(prefix))
 
     @contextmanager
     def _errors(self, path: str) -> Iterator[None]:
         try:
             yield
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            if self._root.exists() and not self._root.is_dir():
+                raise StoreUnavailable(f"{self._root} cannot be used: it is no directory") from error
             raise NotFound(f"{path} does not exist in {self._root}") from error
         except OSError as error:
             raise StoreUnavailable(f"{self._root} cannot be used: {error.strerror}") from error
@@ -142,7 +145,7 @@ def _files(root: Path, prefix: str) -> Iterator[str]:
     """Paths below `prefix` relative to `root`, sorted within each folder."""
     for folder, names, found in (root / prefix).walk():
         names[:] = sorted(name for name in names if not name.startswith("."))
-        for name in sorted(found):
+        for name in sorted(name for name in found if not name.startswith(".")):
             yield (folder / name).relative_to(root).as_posix()
 
 

@@ -20,6 +20,22 @@ REFUSED: Document = {
     "MaxAttempts": 4,
     "JitterStrategy": "FULL",
 }
+# The function cannot take a call yet. One that was idle for weeks is made ready again when it is called, in a minute or
+# two: https://docs.aws.amazon.com/lambda/latest/dg/functions-states.html, and as Step Functions sees it
+# https://github.com/aws-solutions-library-samples/accelerated-intelligent-document-processing-on-aws/issues/801
+NOT_READY: Document = {
+    "ErrorEquals": [
+        "Lambda.CodeArtifactUserPendingException",
+        "Lambda.ResourceConflictException",
+        "Lambda.ResourceNotReadyException",
+        "Lambda.SnapStartNotReadyException",
+        "Lambda.TooManyRequestsException",
+    ],
+    "IntervalSeconds": 5,
+    "BackoffRate": 2,
+    "MaxDelaySeconds": 60,
+    "MaxAttempts": 9,
+}
 YEAR_SECONDS = 365 * 86_400  # the longest that Step Functions runs anything
 
 
@@ -120,7 +136,7 @@ class Machine:
                 "error": "none",  # a null would be left out of the template
             },
             "TimeoutSeconds": step.minutes * 60,
-            "Retry": [_retry("States.ALL", step.attempts)],
+            "Retry": [NOT_READY, _retry("States.ALL", step.attempts)],
         }
         return task if name == FAILED else task | {"Catch": [_caught("States.ALL", FAILED)]}
 
@@ -154,7 +170,7 @@ class Machine:
                 | {
                     "ResultPath": "$.answer",  # which nobody reads: the answer itself lies in the data bucket
                     "TimeoutSeconds": seconds,
-                    "Retry": [_retry("States.Timeout", 1), _retry("States.ALL", step.attempts)],
+                    "Retry": [NOT_READY, _retry("States.Timeout", 1), _retry("States.ALL", step.attempts)],
                     "Catch": [
                         {"ErrorEquals": ["States.Timeout"], "ResultPath": "$.answer", "Next": after},
                         _caught("States.ALL", FAILED),

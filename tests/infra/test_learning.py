@@ -57,6 +57,17 @@ def test_every_step_is_tried_again_timed_and_caught(machine: dict[str, Any]) -> 
             assert state["Catch"][-1] == {"ErrorEquals": ["States.ALL"], "ResultPath": "$.error", "Next": "failed"}
 
 
+def test_a_function_that_was_idle_for_weeks_has_minutes_to_become_ready(machine: dict[str, Any]) -> None:
+    """It took up to 106 seconds where others looked, and the first upload after a quiet month would be lost."""
+    calls = [state for state in machine["States"].values() if ":lambda:invoke" in state.get("Resource", "")]
+    assert len(calls) > len(states.ASK_SECONDS)
+    for state in calls:
+        again = state["Retry"][0]
+        assert {"Lambda.CodeArtifactUserPendingException", "Lambda.TooManyRequestsException"} < {*again["ErrorEquals"]}
+        waits = [again["IntervalSeconds"] * again["BackoffRate"] ** made for made in range(again["MaxAttempts"])]
+        assert 300 < sum(min(wait, again["MaxDelaySeconds"]) for wait in waits) < 600
+
+
 def test_a_wait_for_a_person_ends_with_a_token_or_looks_again(machine: dict[str, Any]) -> None:
     for seconds in states.ASK_SECONDS:
         state = machine["States"][f"ask for {seconds} s"]

@@ -88,7 +88,7 @@ def run(job: Job, registry: Registry, *, uri: str, tell: Tell) -> State:
         scorer = scoring(job, registry, version)
         served = scorer.served
         table = opened(file, job.input.name, scorer.inputs, job.keep, size=job.input.stat().st_size)
-        scorer.layout(table.keep)
+        scorer.layout(table.keep).check(kind)
         slices = table.slices(file)
         if begun is None:
             speed, slices = (job.batch_rows, slices) if job.batch_rows else measured(scorer, table, slices)

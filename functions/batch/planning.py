@@ -69,7 +69,7 @@ def made(job: Job) -> Document:
     scorer, file = job.scorer(), job.input()
     check_heavy(job)
     table = job.table(file, scorer)
-    scorer.layout(table.keep)
+    scorer.layout(table.keep).check(job.batch.format)
     speed = measured(scorer, table, file)
     if job.batch.batch_rows is not None:
         speed = replace(speed, batch_rows=job.batch.batch_rows)

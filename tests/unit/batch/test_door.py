@@ -196,6 +196,14 @@ def test_what_cannot_be_done_is_refused_at_once(world: World, data: bytes, more:
     assert reason in report["reason"]
 
 
+def test_what_a_csv_cannot_hold_is_refused_at_once(world: World) -> None:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"length": [1.0], "width": [2.0], "tags": [["a", "b"]]}), file)
+    batch = world.job(file.getvalue(), keep=("tags",), format="csv")
+    assert world.call(batch, "plan")["outcome"] == "refused"
+    assert "a CSV cannot hold the column 'tags'" in world.batches.document(batch, "report.json")["reason"]
+
+
 def test_an_input_that_is_changed_on_the_way_is_noticed(world: World) -> None:
     batch = world.job(as_csv(measurements(300)).encode())
     world.call(batch, "plan")

@@ -367,6 +367,16 @@ def test_parts_of_another_job_are_not_gone_on_with(
         ended(other, registry)
 
 
+def test_what_a_csv_cannot_hold_is_refused_before_anything_is_done(registry: Registry, tmp_path: Path) -> None:
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"length": [1.0], "width": [2.0], "tags": [["a", "b"]]}), path)
+    job = Job("sum", path, tmp_path / "out.csv", keep=("tags",))
+    with pytest.raises(InvalidInput, match=r"a CSV cannot hold the column 'tags' .*; keep it in a .parquet output"):
+        ended(job, registry)
+    assert not list(tmp_path.glob("out*"))
+    assert ended(replace(job, output=tmp_path / "out.parquet"), registry).rows == 1
+
+
 def test_a_file_that_turns_out_to_be_broken_leaves_nothing_in_the_way_of_the_mended_one(
     registry: Registry, tmp_path: Path, written: Written
 ) -> None:

@@ -1,5 +1,6 @@
 """A desk that takes what the chat sends: every platform's API as far as an answer needs it, on one loopback port."""
 
+import html
 import json
 import queue
 import threading
@@ -102,7 +103,8 @@ def read(path: str, body: dict[str, Any]) -> Reply | None:
     """The reply in a request to one of the platforms' APIs; None for what is none."""
     if path.endswith(("/api/chat.postMessage", RESPONSES)):
         elements = [each for block in body["blocks"] if block["type"] == "actions" for each in block["elements"]]
-        return Reply(body["text"], {each["text"]["text"]: f"{each['action_id']}:{each['value']}" for each in elements})
+        said = html.unescape(body["text"])
+        return Reply(said, {each["text"]["text"]: f"{each['action_id']}:{each['value']}" for each in elements})
     if path.endswith("/messages/@original"):
         found = [each for row in body.get("components", ()) for each in row["components"]]
         return Reply(body["content"], {each["label"]: each["custom_id"] for each in found})

@@ -61,7 +61,7 @@ class Delivery:
             return
         body = {
             **place,
-            "text": _joined(says),
+            "text": escaped(_joined(says)),
             "blocks": [block for say in says for block in slack_blocks(say)],
             "metadata": marked(key),
             "unfurl_links": False,
@@ -192,7 +192,7 @@ def _pair(button: Button) -> dict[str, str]:
 
 
 def slack_blocks(say: Say) -> list[dict[str, Any]]:
-    section: dict[str, Any] = {"type": "section", "text": {"type": "mrkdwn", "text": _escaped(say.text)[:3000]}}
+    section: dict[str, Any] = {"type": "section", "text": {"type": "mrkdwn", "text": escaped(say.text)[:3000]}}
     if not say.buttons:
         return [section]
     buttons = []
@@ -210,7 +210,8 @@ def slack_blocks(say: Say) -> list[dict[str, Any]]:
     return [section, {"type": "actions", "elements": buttons}]
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """As Slack wants text that is no markup of ours: what a person wrote mentions nobody."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

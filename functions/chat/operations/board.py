@@ -20,6 +20,7 @@ from functions.chat.delivery import (
     accept_slack,
     base,
     discord_rows,
+    escaped,
     marked,
     member,
     signed,
@@ -84,7 +85,13 @@ class Board:
         place, url = {"channel": member(secret, CHANNEL, "slack")}, base(secret, "slack")
         if again and slack_has(self._web, url, place, headers, key):
             return
-        body = {**place, "text": post.text, "blocks": _blocks(post), "metadata": marked(key), "unfurl_links": False}
+        body = {
+            **place,
+            "text": escaped(post.text),
+            "blocks": _blocks(post),
+            "metadata": marked(key),
+            "unfurl_links": False,
+        }
         accept_slack(self._web.send("POST", f"{url}/api/chat.postMessage", headers=headers, body=body))
 
     def _post_discord(self, secret: Secret, post: Post, key: str, again: bool) -> None:
@@ -124,7 +131,7 @@ class Board:
         if not url.startswith((HOOKS, f"{secret['api_url'].rstrip('/')}/" if "api_url" in secret else HOOKS)):
             raise Refused("the address for the answer is none of Slack's")
         replaces = pressed and post.done
-        body: dict[str, Any] = {"text": post.text, "blocks": _blocks(post), "replace_original": replaces}
+        body: dict[str, Any] = {"text": escaped(post.text), "blocks": _blocks(post), "replace_original": replaces}
         if not replaces:
             body["response_type"] = "ephemeral"
         page = self._web.send("POST", url, headers={}, body=body)

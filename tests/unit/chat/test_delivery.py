@@ -21,6 +21,8 @@ SECRET = {
 }
 SAYS = [Say("Was <this> it?", (Button("Yes", "helpful:yes"), Button("A person", "person")))]
 
+MARKED = "Was &lt;this&gt; it?"  # also what notifications show: <!channel> would mention everybody
+
 
 @pytest.fixture
 def network() -> Network:
@@ -41,8 +43,8 @@ def test_slack_gets_text_buttons_and_the_thread(network: Network, hook: Hook) ->
     method, url, headers, body = said(network, hook, "slack/mention")
     assert (method, url) == ("POST", "https://slack.com/api/chat.postMessage")
     assert headers["authorization"] == "Bearer t-1"
-    assert (body["channel"], body["thread_ts"], body["text"]) == ("C123ABC456", "1515449522.000016", "Was <this> it?")
-    assert body["blocks"][0]["text"]["text"] == "Was &lt;this&gt; it?"
+    assert (body["channel"], body["thread_ts"], body["text"]) == ("C123ABC456", "1515449522.000016", MARKED)
+    assert body["blocks"][0]["text"]["text"] == MARKED
     assert [button["action_id"] for button in body["blocks"][1]["elements"]] == ["helpful", "person"]
 
 

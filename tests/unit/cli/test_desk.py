@@ -20,7 +20,7 @@ SECRET = {
     "api_token": "z",
     "api_url": "http://desk",
 }
-SAYS = [Say("Was it this?", (Button("Yes", "confirm:yes"), Button("A person", "person")))]
+SAYS = [Say("Was it <this>?", (Button("Yes", "confirm:yes"), Button("A person", "person")))]
 PLACES: dict[str, dict[str, Any]] = {
     "slack": {"channel": "D1"},
     "discord": {"application_id": "1", "token": "t"},
@@ -54,7 +54,7 @@ def test_what_the_chat_delivers_is_what_the_desk_reads(platform: str) -> None:
     buttons = {} if platform in ("teams", "zendesk") else {"Yes": "confirm:yes", "A person": "person"}
     found = read(*sent[-1])
     assert found is not None
-    assert found.text == "Was it this?"
+    assert found.text == "Was it <this>?"
     assert {label: value.removesuffix(":") for label, value in found.buttons.items()} == buttons
 
 

@@ -159,7 +159,7 @@ def test_a_no_needs_a_reason_and_opens_a_form_for_it(asked: Room) -> None:
 def test_where_no_form_can_be_opened_any_more_the_answer_says_what_to_do(asked: Room) -> None:
     asked.network.answers["views.open"] = Page(200, {"ok": False, "error": "expired_trigger_id"})
     asked.send(slack_press("reject:fraud/2", trigger_id="12466734323.1"))
-    assert "`/lastmile reject fraud 2 <why>`" in asked.answered[-1]["text"]
+    assert "`/lastmile reject fraud 2 &lt;why&gt;`" in asked.answered[-1]["text"]
     assert asked.answered[-1]["replace_original"] is False
 
 
@@ -369,6 +369,7 @@ def test_killed_anywhere_each_order_has_one_effect(seed: int) -> None:
         except Killed:
             kills += 1
             room.table.ahead += TIMEOUT
+            room.clock += TIMEOUT
         else:
             break
     strike.strike = lambda: None

@@ -34,14 +34,17 @@ def cost(
     profile: Annotated[Shape, typer.Option(help="How they are spread over a week.")] = "diurnal",
     version: Annotated[int | None, typer.Option(min=1, help="By default the one that serves.")] = None,
     captured_hours: Annotated[
-        float | None, typer.Option("--captured", min=1, help="Take the durations of the stack's last hours instead.")
+        float | None,
+        typer.Option("--captured", min=1, max=8784, help="Take the durations of the stack's last hours instead."),
     ] = None,
     memory_mb: Annotated[int, typer.Option(min=128, max=10_240, help="Of the function that was captured.")] = 1769,
     heavy_share: Annotated[float, typer.Option(min=0, max=1, help="Rows that a cascade sends to the GPU.")] = 0.1,
-    heavy_ms: Annotated[float, typer.Option(min=0.1, help="What the heavy model takes there.")] = 50.0,
-    gpu_speedup: Annotated[float, typer.Option(min=0.1, help="Of this model on a GPU over one vCPU.")] = 10.0,
-    arm_speed: Annotated[float, typer.Option(min=0.1, help="Of one arm vCPU over an x86 one.")] = 1.0,
-    cold_ms: Annotated[float, typer.Option(min=0, help="To restore a snapshot, before the model is opened.")] = 300.0,
+    heavy_ms: Annotated[float, typer.Option(min=0.1, max=60_000, help="What the heavy model takes there.")] = 50.0,
+    gpu_speedup: Annotated[float, typer.Option(min=0.1, max=1000, help="Of this model on a GPU over one vCPU.")] = 10.0,
+    arm_speed: Annotated[float, typer.Option(min=0.1, max=10, help="Of one arm vCPU over an x86 one.")] = 1.0,
+    cold_ms: Annotated[
+        float, typer.Option(min=0, max=60_000, help="To restore a snapshot, before the model is opened.")
+    ] = 300.0,
     plot: Annotated[Path | None, typer.Option(help="Write the curves to this SVG file.")] = None,
     prices: Annotated[Path, typer.Option(help="Another table of prices.", show_default=False)] = TABLE,
     everything: Annotated[bool, typer.Option("--all", help="Every size, not the cheapest of each kind.")] = False,

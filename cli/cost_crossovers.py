@@ -81,9 +81,14 @@ def _cells(costs: Costs, rates: Sequence[float], family: str, rivals: list[str])
         own, other = [end[family] for end in ends], [min(end[name] for name in rivals) for end in ends]
         if max(own) < min(other):
             yield low, high
-        elif min(own) < max(other) and high / low > CLOSE:
+        elif min(own) < max(other) and high / low > CLOSE and not all(map(_same, own, other)):
             middle = math.sqrt(low * high)
             ahead += (middle, high), (low, middle)
+
+
+def _same(one: float, other: float) -> bool:
+    """Too near to each other for a cell of any size to tell them apart."""
+    return math.isclose(one, other, rel_tol=CLOSE - 1)
 
 
 def three_figures(rate: float, rounded: Callable[[float], int]) -> float:

@@ -73,6 +73,8 @@ def waiting(rate: float, seconds: float, servers: int, share: float) -> float:
     load = rate * seconds
     if load >= servers:
         return math.inf
+    if servers > 100 and servers - load > 5 * math.sqrt(load):
+        return 0.0  # fewer than one in 100,000 have to wait
     blocked = 1.0  # Erlang's B, by its recursion
     for server in range(1, servers + 1):
         blocked = load * blocked / (server + load * blocked)

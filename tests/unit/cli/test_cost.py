@@ -1,4 +1,5 @@
 import math
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from dataclasses import replace
@@ -53,6 +54,21 @@ def test_room_for_a_poisson_number_of_requests() -> None:
 )
 def test_waiting_in_line(rate: float, seconds: float, servers: int, share: float, wait: float) -> None:
     assert waiting(rate, seconds, servers, share) == pytest.approx(wait, abs=1e-9)
+
+
+@pytest.mark.parametrize(("servers", "load"), [(101, 60.6), (200, 138.0), (1000, 600.0)])
+def test_hardly_anybody_waits_for_one_of_many_servers(servers: int, load: float) -> None:
+    """Erlang's B as it is defined, by the terms load^k / k!, and his C of it: what is left out is below 1e-5."""
+    terms = [math.exp(k * math.log(load) - math.lgamma(k + 1) - load) for k in range(servers + 1)]
+    blocked = terms[-1] / sum(terms)
+    assert blocked / (1 - load / servers * (1 - blocked)) < 1e-5
+    assert waiting(load, 1.0, servers, 0.99) == 0.0
+
+
+def test_a_queue_for_a_million_servers_is_answered_at_once() -> None:
+    started = time.perf_counter()
+    assert [waiting(600_000.0, 1.0, 1_000_000, 0.99) for _ in range(1000)] == [0.0] * 1000
+    assert time.perf_counter() - started < 1.0
 
 
 def test_a_queue_beyond_its_servers_never_ends() -> None:
@@ -321,6 +337,13 @@ def test_a_picture_that_cannot_be_written_is_refused(
     assert advice in done.err
     assert "Traceback" not in done.err
     assert not (tmp_path / name).is_file()
+
+
+@pytest.mark.parametrize("option", ["--rps", "--heavy-ms", "--gpu-speedup", "--arm-speed", "--cold-ms", "--captured"])
+def test_no_number_is_endless(lastmile: Any, iris: Any, option: str) -> None:
+    done = lastmile("cost", "iris", option, "inf")
+    assert done.code == 2
+    assert f"Invalid value for '{option}'" in done.err
 
 
 def test_prices_that_are_wrong_are_refused(lastmile: Any, iris: Any, tmp_path: Path) -> None:

@@ -76,6 +76,17 @@ def test_nothing_is_told_where_nobody_passes_anybody() -> None:
     assert crossovers(lambda rate: {"alone": rate}) == []
 
 
+def test_two_that_cost_the_same_are_soon_let_be() -> None:
+    asked: list[float] = []
+
+    def costs(rate: float) -> Mapping[str, float]:
+        asked.append(rate)
+        return {"one": rate, "two": rate, "three": 1.0001 * rate}
+
+    assert crossovers(costs) == []
+    assert len(asked) < 10 * len(RATES)
+
+
 def test_what_passes_at_the_very_end_is_not_told() -> None:
     """Beyond what was compared the next step may undo it."""
     assert crossovers(lambda rate: {"one": rate, "two": 0.9 * HIGHEST}) == []

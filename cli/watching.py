@@ -1,6 +1,8 @@
 """What is known of a model that serves: `lastmile drift <model>`, `quality`, `report` and `feedback`."""
 
 import json
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +22,7 @@ UNITS = {"h": 1.0, "d": 24.0, "w": 24.0 * 7}
 AT_ONCE = 500  # labels of one request
 SHOWN_METRICS = 6
 LARGEST = 24.0 * 366
+NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<part>(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
 
 report_app = typer.Typer(help="Open or list the reports on a model.", no_args_is_help=True)
 
@@ -172,13 +175,18 @@ def pages(store: "Store", model: str, kind: str) -> Iterator[str]:
 
 
 def lines(file: Path) -> list[Document]:
+    """Objects of JSON lines. Only a line feed ends a line: a text may hold what else Python takes for its end."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CommandFailed(f"{file} is no UTF-8: {error.reason} at byte {error.start}.") from None
     found: list[Document] = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
             document = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
             raise CommandFailed(f"{file}, line {number}: that is no JSON object.")
@@ -187,12 +195,11 @@ def lines(file: Path) -> list[Document]:
 
 
 def value(text: str) -> str | int | float:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    """A number where the text is one as JSON has it: `007`, `1_000` and `nan` are texts."""
+    found = NUMBER.fullmatch(text)
+    if found is None or not math.isfinite(float(text)):
+        return text
+    return float(text) if found["part"] else int(text)
 
 
 def send(target: Target, labels: Sequence[Document]) -> Document:

@@ -137,6 +137,34 @@ def test_an_id_and_a_label_or_a_file_are_needed(lastmile: Lastmile, api: Api, wo
     assert api.calls == []
 
 
+@pytest.mark.parametrize(
+    ("text", "sent"), [("-1.5e2", -150.0), *((text, text) for text in ("nan", "007", "1_0", "٣", "1e999"))]
+)
+def test_a_label_is_a_number_where_json_would_have_one(
+    lastmile: Lastmile, serve: Callable[[Api], Api], text: str, sent: Any
+) -> None:
+    api = serve(Api([("/v1/feedback", "feedback", lambda _: Response(202, {}, b'{"accepted": 1, "new": 1}'))]))
+    assert lastmile("feedback", "fraud", "--", ID, text).code == 0
+    assert [given["label"] for given in json.loads(api.calls[0].body)] == [sent]
+
+
+def test_only_a_line_feed_ends_a_line_of_labels(
+    lastmile: Lastmile, serve: Callable[[Api], Api], tmp_path: Path
+) -> None:
+    api = serve(Api([("/v1/feedback", "feedback", lambda _: Response(202, {}, b'{"accepted": 2, "new": 2}'))]))
+    file = tmp_path / "labels.jsonl"
+    text = '{"prediction_id": "a", "label": "one\u2028\u0085two"}\r\n{"prediction_id": "b", "label": "x"}'
+    file.write_text(text, encoding="utf-8-sig")
+    assert lastmile("feedback", "fraud", "--file", str(file)).code == 0
+    assert [given["label"] for given in json.loads(api.calls[0].body)] == ["one\u2028\u0085two", "x"]
+
+
+def test_a_file_of_labels_that_is_no_utf_8_is_said_so(lastmile: Lastmile, api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    file.write_bytes('{"label": "é"}'.encode("latin-1"))
+    assert lastmile("feedback", "fraud", "--file", str(file)).err.startswith(f"{file} is no UTF-8: ")
+
+
 def test_a_file_that_is_something_else_is_named_with_its_line(lastmile: Lastmile, api: Api, tmp_path: Path) -> None:
     file = tmp_path / "labels.jsonl"
     file.write_text('{"prediction_id": "x"}\n[1]\n')

@@ -41,6 +41,7 @@ from lastmile.tensors import Array
 PIECE = 16  # chunks of a file that are one table
 SAMPLE_ROWS = 200_000
 SHARD_ROWS = 250_000
+LARGEST = 3.4e38  # of a float32, but for its last digits
 FEWEST_SHARDS = 8  # at least one for each machine that learns
 ENCODING = "encoding.json"
 
@@ -195,8 +196,9 @@ class _Shards:
 
 
 def _lines(labels: Array, matrix: Array) -> bytes:
-    """Nine digits tell every float32 from its neighbours."""
-    rows = np.column_stack([labels, matrix.astype(float)])
+    """Nine digits tell every float32 from its neighbours. XGBoost refuses endless ones, such as ratios to zero: to its
+    trees they are as good as the largest."""
+    rows = np.column_stack([labels, np.clip(matrix.astype(float), -LARGEST, LARGEST)])
     pattern = ",".join(["%.9g"] * rows.shape[1])
     text = "\n".join(pattern % tuple(row) for row in rows.tolist()) + "\n"
     return text.replace("nan", "").encode()

@@ -45,3 +45,13 @@ def test_items_may_change_places_where_their_scores_are_level() -> None:
 def test_another_shape_is_no_agreement() -> None:
     (found,) = compare("sample", values(1, 2), values(1), 9)
     assert (found.beyond, found.worst, found.expected, found.found) == (2, None, "shape [2]", "shape [1]")
+
+
+def test_texts_of_any_output_are_equal_or_not() -> None:
+    (found,) = compare("sample", {"team": np.array(["a", "b"], object)}, {"team": np.array(["a", "c"], object)}, 1)
+    assert (found.beyond, found.worst, found.expected, found.found) == (1, 1, "b", "c")
+
+
+def test_no_rows_agree() -> None:
+    (found,) = compare("sample", {"value": np.zeros((0, 3))}, {"value": np.zeros((0, 3))}, 0)
+    assert (found.count, found.beyond, found.worst) == (0, 0, None)

@@ -4,6 +4,7 @@ Numbers may differ by a tolerance, and by what float32 cannot tell apart. Labels
 places only where their scores are equal within the tolerance.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,16 +48,20 @@ def compare(rows: str, expected: Answers, found: Answers, tolerance: float) -> l
             continue
         if name == "items":
             excess = _misplaced(expected, found, tolerance)
-        elif is_numeric(name):
+        elif _are_numbers(name, wanted):
             excess = _excess(wanted, answer, tolerance)
         else:
             excess = np.where(wanted == answer, -1.0, 1.0)
-        results.append(_summary(rows, name, wanted, answer, excess.reshape(len(wanted), -1)))
+        results.append(_summary(rows, name, wanted, answer, excess.reshape(len(wanted), math.prod(wanted.shape[1:]))))
     return results
 
 
 def is_numeric(output: str) -> bool:
     return output not in ("label", "items")
+
+
+def _are_numbers(output: str, values: Array) -> bool:
+    return is_numeric(output) and values.dtype.kind != "O"
 
 
 def brief(values: Any) -> str:
@@ -89,7 +94,7 @@ def _summary(rows: str, name: str, wanted: Array, answer: Array, excess: Array) 
     by_row = excess.max(axis=1, initial=-1.0)
     worst = int(by_row.argmax()) if len(by_row) else None
     largest = 0.0
-    if is_numeric(name):
+    if _are_numbers(name, wanted):
         with np.errstate(invalid="ignore"):
             apart = np.abs(wanted.astype(float) - answer.astype(float))
         largest = float(np.nan_to_num(apart, nan=0.0, posinf=0.0).max(initial=0.0))

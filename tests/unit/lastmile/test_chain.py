@@ -168,6 +168,35 @@ def test_what_is_no_entry_at_all_is_found(
     assert f"{entries[5].key} is no audit entry" in registry.verify_audit("fraud")
 
 
+@pytest.mark.parametrize("part", [{"id": "x"}, {"id": 3}, {"previous": {"key": 3, "sha256": "x"}}])
+def test_an_entry_that_leads_nowhere_is_found(
+    registry: Registry, entries: list[AuditEntry], tmp_path: Path, part: dict[str, Any]
+) -> None:
+    path = tmp_path / entries[5].key
+    path.write_bytes(orjson.dumps(orjson.loads(path.read_bytes()) | part, option=orjson.OPT_SORT_KEYS))
+    problems = registry.verify_audit("fraud")
+    assert problems[0] == f"{entries[5].key} was changed: its digest is not the one in {entries[4].key}"
+    assert f"{entries[5].key} is no audit entry" in problems
+
+
+@pytest.mark.parametrize(
+    ("path", "part", "said"),
+    [
+        ("head", {"id": "x"}, "the head of models/fraud/release.json is no audit entry"),
+        ("head", {"previous": {"key": 3, "sha256": "x"}}, "the head of models/fraud/release.json is no audit entry"),
+        ("head", {"colour": "red"}, "models/fraud/release.json is no release"),
+        ("gaps", None, "models/fraud/release.json is no release"),
+    ],
+)
+def test_a_release_that_leads_nowhere_is_found(
+    registry: Registry, tmp_path: Path, path: str, part: dict[str, Any] | None, said: str
+) -> None:
+    release = orjson.loads((tmp_path / "models/fraud/release.json").read_bytes())
+    release[path] = None if part is None else release[path] | part
+    (tmp_path / "models/fraud/release.json").write_bytes(orjson.dumps(release))
+    assert registry.verify_audit("fraud") == [said]
+
+
 def test_an_audit_can_be_verified_while_it_grows(store: Store, push: Push) -> None:
     registry = Registry(store)
     push(registry, b"0")

@@ -5,18 +5,24 @@ from collections.abc import Iterator
 
 from lastmile.audit import AuditEntry
 from lastmile.errors import NotFound
-from lastmile.ledger import Ledger
+from lastmile.ledger import Ledger, release_path
 from lastmile.release import Release
 from lastmile.store import Store
 
 READS_AT_ONCE = 16
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)  # raised by documents that are not what they should be
 
 
 def verify_chain(store: Store, ledger: Ledger, model: str) -> list[str]:
     """What is wrong, as sentences. Reads the entries of other models too: their keys do not say whose they are."""
-    ledger.read(model)
-    listed = list(store.list("audit"))  # before the release, so that whatever is listed must be in its chain
-    release, _ = ledger.read(model)
+    try:
+        ledger.read(model)
+        listed = list(store.list("audit"))  # before the release, so that whatever is listed must be in its chain
+        release, _ = ledger.read(model)
+    except UNREADABLE:
+        return [f"{release_path(model)} is no release"]
+    if _parsed(release.head.to_bytes()) is None:
+        return [f"the head of {release_path(model)} is no audit entry"]
     chain = _Chain(store, release)
     problems = list(chain.walk())
     problems.extend(_strangers(store, model, [key for key in listed if key not in chain.keys]))
@@ -94,7 +100,15 @@ def _strangers(store: Store, model: str, keys: list[str]) -> Iterator[str]:
 
 
 def _parsed(data: bytes) -> AuditEntry | None:
+    """None for what cannot be followed: without the id of an entry, or with a link that is none."""
     try:
-        return AuditEntry.from_bytes(data)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None
+        entry = AuditEntry.from_bytes(data)
+        if entry.key and (entry.previous is None or _is_text(entry.previous.key, entry.previous.sha256)):
+            return entry
+    except UNREADABLE:
+        pass
+    return None
+
+
+def _is_text(*values: object) -> bool:
+    return all(type(value) is str for value in values)

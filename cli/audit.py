@@ -70,7 +70,8 @@ def verify(
         raise typer.BadParameter("give either a model or --all", param_hint="MODEL")
     options: Options = context.obj
     opened = open_registry(options, registry)
-    problems = {name: opened.verify_audit(name) for name in (opened.models() if model is None else [model])}
+    names = [release.model for release in opened.releases(opened.models())] if model is None else [model]
+    problems = {name: opened.verify_audit(name) for name in names}
     if options.json:
         print_json({"intact": not any(problems.values()), "problems": problems})
     else:

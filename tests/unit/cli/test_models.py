@@ -93,3 +93,10 @@ def test_s3_with_a_profile_takes_that_profiles_keys(
     outcome = lastmile("models", "--registry", s3_uri, "--profile", "ops", "--region", "eu-west-1", "--json")
     assert outcome.json == {"models": []}
     assert lastmile("models", "--registry", s3_uri, "--profile", "nobody", "--region", "eu-west-1").code == 1
+
+
+def test_a_model_whose_first_write_was_cut_short_hides_no_other(lastmile: Any, iris: Any) -> None:
+    (iris.registry_folder / "models/ghost").mkdir()
+    assert [release["model"] for release in lastmile("models", "--json").json["models"]] == ["iris"]
+    assert lastmile("audit", "verify", "--all", "--json").json == {"intact": True, "problems": {"iris": []}}
+    assert "Model 'ghost' does not exist." in lastmile("versions", "ghost").err

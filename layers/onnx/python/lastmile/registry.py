@@ -109,7 +109,15 @@ class Registry:
         return self._ledger.read(_named(model))[0]
 
     def releases(self, models: Iterable[str]) -> list[Release]:
-        return _at_once(self.release, models)
+        """Of those that there are: the folder of a model is older than its release."""
+
+        def found(model: str) -> Release | None:
+            try:
+                return self.release(model)
+            except ModelNotFound:
+                return None
+
+        return [release for release in _at_once(found, models) if release is not None]
 
     def release_if_changed(self, model: str, etag: str | None) -> tuple[Release, str] | None:
         """The release and its etag, or None when it still has that etag; one request."""

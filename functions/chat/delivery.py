@@ -71,12 +71,17 @@ class Delivery:
         )
 
     def _discord(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
-        """The deferred answer is filled in: done twice, it is still one message."""
+        """The deferred answer is filled in: done twice, it is still one message. Without a word it is taken back."""
         application, token = message.reply["application_id"], message.reply["token"]
+        url = f"{base(secret, 'discord')}/api/v10/webhooks/{application}/{token}/messages/@original"
+        if not says:
+            page = self._web.send("DELETE", url, headers={})
+            if page.status != 404:  # it was taken back before
+                accept(page, "Discord")
+            return
         body: dict[str, Any] = {"content": _joined(says)[:2000], "allowed_mentions": {"parse": []}}
         if rows := discord_rows([button for say in says for button in say.buttons]):
             body["components"] = rows
-        url = f"{base(secret, 'discord')}/api/v10/webhooks/{application}/{token}/messages/@original"
         accept(self._web.send("PATCH", url, headers={}, body=body), "Discord")
 
     def _telegram(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:

@@ -64,7 +64,7 @@ class Worker:
             turn = Turn(conversation, learnt=right)
         else:
             turn = self._assistant.respond(conversation, message, self._read(message))
-        return self._records.decide(message, turn.conversation, revision, _jobs(turn))
+        return self._records.decide(message, turn.conversation, revision, _jobs(turn, message))
 
     def _read(self, message: Incoming) -> Reading:
         if not message.text:
@@ -95,11 +95,12 @@ class Worker:
         outcome = self._actions.carry_out(call, key)
         conversation, revision = self._records.conversation(message.conversation)
         turn = self._assistant.conclude(conversation, call, outcome, message.at)
-        return self._records.go_on(message, turn.conversation, revision, work, _jobs(turn))
+        return self._records.go_on(message, turn.conversation, revision, work, _jobs(turn, message))
 
 
-def _jobs(turn: Turn) -> list[Job]:
-    """The ticket comes first: what is said may promise it."""
+def _jobs(turn: Turn, message: Incoming) -> list[Job]:
+    """The ticket comes first: what is said may promise it. Where an answer was announced, it is also told that there is
+    none."""
     jobs = []
     if turn.call is not None:
         jobs.append(Job("call", asdict(turn.call)))
@@ -107,7 +108,7 @@ def _jobs(turn: Turn) -> list[Job]:
         jobs.append(Job("ticket", asdict(turn.ticket)))
     if turn.learnt is not None:
         jobs.append(Job("learnt", asdict(turn.learnt)))
-    if turn.says:
+    if turn.says or (message.reply.get("deferred") and turn.call is None):
         jobs.append(Job("say", [asdict(say) for say in turn.says]))
     return [Job(job.kind, orjson.loads(orjson.dumps(job.data))) for job in jobs]  # as it comes back from the table
 

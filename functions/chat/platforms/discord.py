@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from functions.chat.message import Answer, Incoming, Received, needed, optional, text_of
+from functions.chat.operations.orders import SCOPES
 
 PING, COMMAND, COMPONENT, MODAL = 1, 2, 3, 5
 PONG, LATER, LATER_IN_PLACE = Answer({"type": 1}), Answer({"type": 5}), Answer({"type": 6})
@@ -39,7 +40,9 @@ def receive(document: Document, headers: Mapping[str, str]) -> Received:
             pressed = str(needed(document, "data", "custom_id"))
             if pressed.startswith("reject:"):  # only the answer to the press can open a form: it asks for the reason
                 return Received(form(pressed))
-            return _one(document, LATER_IN_PLACE, kind="button", value=pressed, text="", about=about)
+            # An order is answered in place of its message; under an answer of the assistant's comes another one.
+            answer = LATER_IN_PLACE if pressed.partition(":")[0] in SCOPES else LATER
+            return _one(document, answer, kind="button", value=pressed, text="", about=about)
         case 5:
             text, cut = text_of(" ".join(_fields(needed(document, "data"))))
             pressed, about = needed(document, "data", "custom_id"), optional(document, "message", "id")
@@ -73,7 +76,11 @@ def _one(document: Document, answer: Answer, **said: Any) -> Received:
                 conversation=f"{place}:{needed(user, 'id')}",
                 user=str(user["id"]),
                 at=_time(identity),
-                reply={"application_id": needed(document, "application_id"), "token": needed(document, "token")},
+                reply={
+                    "application_id": needed(document, "application_id"),
+                    "token": needed(document, "token"),
+                    "deferred": answer is LATER,  # Discord shows that somebody is thinking, until it is told otherwise
+                },
                 **said,
             ),
         ),

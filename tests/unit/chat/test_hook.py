@@ -10,7 +10,7 @@ from functions.chat.hook import MOST_BYTES
 from functions.chat.message import Incoming
 from functions.chat.platforms import PLATFORMS
 from functions.chat.secrets import DOUBT_SECONDS, GRACE_SECONDS
-from tests.unit.chat.conftest import NOW, RECORDED, Hook, body_of, private
+from tests.unit.chat.conftest import NOW, RECORDED, Hook, body_of, document_of, private
 
 SILENT = ("handshake", "own", "internal", "other", "discord/reject")
 
@@ -58,6 +58,9 @@ def test_acknowledgements_are_the_platforms_own(hook: Hook) -> None:
     assert hook.recorded("slack/message")[1] == ""
     assert json.loads(hook.recorded("discord/message")[1]) == {"type": 5}
     assert json.loads(hook.recorded("discord/button")[1]) == {"type": 6}
+    judged = document_of("discord/button")
+    judged["data"]["custom_id"] = "helpful:yes/delivery-cost"  # the answer stays, and thanks come under it
+    assert json.loads(hook.send("discord", json.dumps(judged).encode())[1]) == {"type": 5}
     assert json.loads(hook.recorded("teams/message")[1])["type"] == "message"
 
 

@@ -155,6 +155,17 @@ def test_what_the_platform_refuses_is_a_dead_letter_with_its_reason(office: Offi
     assert office.dead.letters[0][1] == "Slack refuses the answer: channel_not_found"
 
 
+def test_an_answer_that_was_announced_is_taken_back_where_there_is_none(office: Office) -> None:
+    """After a handover the person has the word, and Discord would show for good that somebody is thinking."""
+    place = {"application_id": "1", "token": "t", "deferred": True}
+    for number, text in enumerate(("I want to talk to a human", "are you there?", "hello?")):
+        assert office.take(message(text, number, platform="discord", reply=place)) == []
+    assert [method for method, *_ in office.network.requests] == ["PATCH", "PATCH", "DELETE"]
+    office.network.answers["@original"] = Page(404, None)  # it is gone: somebody was killed before noting it
+    assert office.take(message("hello??", 4, platform="discord", reply=place)) == []
+    assert office.dead.letters == []
+
+
 def test_what_cannot_be_read_is_a_dead_letter(office: Office) -> None:
     event = event_of([("g", 1, '{"platform": "slack"}'), ("g", 2, "no JSON")])
     assert office.worker(event, Context()) == {"batchItemFailures": []}

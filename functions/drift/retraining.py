@@ -8,6 +8,7 @@ from functions.drift.records import Document, move, read
 from functions.drift.uploads import parquet
 from lastmile.audit import rfc3339
 from lastmile.bus import Bus
+from lastmile.errors import NotFound
 from lastmile.feedback import at_once, fits
 from lastmile.labelled import Labelled
 from lastmile.spec import ModelSpec
@@ -15,7 +16,7 @@ from lastmile.store import AlreadyExists, Store
 
 WANTED = "RetrainWanted"  # for whoever wants to know: the upload is what starts the pipeline
 MADE = re.compile(r"/(again|feedback)-[0-9TZ]+\.[a-z.]+$")  # uploads of our own
-SUFFIX = re.compile(r"\.(csv|jsonl|parquet)(\.gz)?$")
+SUFFIX = re.compile(r"\.(?:csv|csv\.gz|jsonl|jsonl\.gz|parquet)$")  # of uploads that start the pipeline
 SHADOW = "shadow"
 
 
@@ -58,19 +59,30 @@ class Retraining:
         pending = (read(self._store, self._record) or {}).get("pending")
         if pending is None:
             return
-        if pending["rows"]:
-            new = _new(self._spec, rows(), pending["since"])
-            chosen = [row for row in new if row.feedback.received <= pending["until"]]
-            with suppress(AlreadyExists):
-                self._store.create(pending["upload"], parquet(self._spec, chosen))
-        elif pending["copy"] is not None and not self._store.exists(pending["upload"]):
-            self._store.copy(pending["copy"], pending["upload"])
-        self._bus.tell(WANTED, pending["event"] | {"upload": pending["upload"]})
+        is_there = self._upload(pending, rows)
+        self._bus.tell(WANTED, pending["event"] | {"upload": pending["upload"] if is_there else None})
 
         def done(found: Document | None) -> Document | None:
             return None if found is None or found.get("pending") != pending else found | {"pending": None}
 
         move(self._store, self._record, done)
+
+    def _upload(self, pending: Document, rows: Callable[[], Sequence[Labelled]]) -> bool:
+        """Whether there is something to learn from: what was decided on may be gone since."""
+        if pending["upload"] is None or self._store.exists(pending["upload"]):
+            return pending["upload"] is not None
+        if pending["rows"]:
+            new = _new(self._spec, rows(), pending["since"])
+            chosen = [row for row in new if row.feedback.received <= pending["until"]]
+            if chosen:
+                with suppress(AlreadyExists):
+                    self._store.create(pending["upload"], parquet(self._spec, chosen))
+            return bool(chosen)
+        try:
+            self._store.copy(pending["copy"], pending["upload"])
+        except NotFound:
+            return False
+        return True
 
     def _cause(
         self, drifted: Sequence[str], rows: Callable[[], Sequence[Labelled]], used: float
@@ -92,7 +104,8 @@ class Retraining:
 
     def _newest(self) -> str | None:
         """The upload to learn from once more: the newest one that somebody has made."""
-        paths = [path for path in self._store.list(f"training/{self._spec.name}") if not MADE.search(path)]
+        uploads = filter(SUFFIX.search, self._store.list(f"training/{self._spec.name}"))
+        paths = [path for path in uploads if not MADE.search(path)]
         times = at_once(lambda path: self._store.stat(path).modified, paths)
         return max(zip(times, paths, strict=True), default=(0.0, None))[1]
 

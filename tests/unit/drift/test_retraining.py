@@ -82,6 +82,27 @@ def test_drift_starts_training_once_and_then_cools_down(world: World, fraud: Mak
     assert world.data.get("training/fraud/again-20260314T190000Z.csv.gz").data == b"newer"
 
 
+def test_what_is_no_upload_is_not_learned_from_once_more(world: World, fraud: Make) -> None:
+    drifting(world, fraud(retrain=Retrain(on_drift=True)))
+    for name in ("2026.csv", "notes.txt", "old.parquet.gz"):
+        world.data.put(f"training/fraud/{name}", b"rows")
+    assert tick(world)["started"]
+    assert [path for path in uploads(world) if "again-" in path] == ["training/fraud/again-20260314T150000Z.csv"]
+
+
+@pytest.mark.parametrize("rows", [True, False])
+def test_an_upload_that_is_gone_before_it_is_used_keeps_no_later_check_from_its_work(
+    world: World, fraud: Make, rows: bool
+) -> None:
+    drifting(world, fraud(training=TRAINING, retrain=Retrain(on_drift=True, cooldown_hours=4)))
+    pending = {"upload": "training/fraud/again.csv", "copy": "training/fraud/gone.csv", "rows": rows}
+    pending |= {"since": 0, "until": NOW, "event": {"id": "a"}}
+    world.data.put(RECORD, json.dumps({"at": NOW - HOUR, "feedback_until": 0, "pending": pending}).encode())
+    assert tick(world)["sentence"].startswith("Cooling down")
+    assert uploads(world) == []
+    assert ("RetrainWanted", {"id": "a", "upload": None}) in world.bus.heard
+
+
 def test_drift_without_an_upload_to_learn_from_says_so(world: World, fraud: Make) -> None:
     drifting(world, fraud(retrain=Retrain(on_drift=True)))
     assert tick(world)["sentence"].endswith("There is no upload to learn from: the event alone says so.")

@@ -1,9 +1,11 @@
+import gzip
 import tracemalloc
+import zlib
 
 import pytest
 
-from lastmile.errors import InvalidInput
-from lastmile.protocols.messages import parse_json
+from lastmile.errors import InvalidInput, PayloadTooLarge
+from lastmile.protocols.messages import Request, parse_json
 
 
 @pytest.mark.parametrize(
@@ -40,3 +42,37 @@ def test_looking_for_the_number_takes_no_memory_of_its_own() -> None:
         assert tracemalloc.get_traced_memory()[1] < 8_000_000
     finally:
         tracemalloc.stop()
+
+
+def unpacked(body: bytes, encoding: str) -> bytes:
+    return Request("POST", "/", "", {"content-encoding": encoding}, body).content()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", " gzip"])
+def test_a_coding_has_any_case(encoding: str) -> None:
+    assert unpacked(gzip.compress(b"some"), encoding) == b"some"
+
+
+def test_gzip_files_one_behind_another_are_one() -> None:
+    assert unpacked(
+        gzip.compress(b"a\n1\n") + gzip.compress(b"2\n") + gzip.compress(b"") + gzip.compress(b"3\n"), "gzip"
+    ) == (b"a\n1\n2\n3\n")
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "said"),
+    [
+        (gzip.compress(b"some") + b"junk", "gzip", "is not gzip"),
+        (gzip.compress(b"some") + gzip.compress(b"more")[:-3], "gzip", "is cut off"),
+        (zlib.compress(b"some") + b"junk", "deflate", "is not deflate"),
+    ],
+)
+def test_what_is_behind_a_packed_body_is_not_left_out(body: bytes, encoding: str, said: str) -> None:
+    with pytest.raises(InvalidInput, match=said):
+        unpacked(body, encoding)
+
+
+def test_several_gzip_files_are_bounded_together() -> None:
+    half = gzip.compress(bytes(16_000_001))
+    with pytest.raises(PayloadTooLarge):
+        unpacked(half + half, "gzip")

@@ -141,20 +141,33 @@ def version_number(text: str) -> int:
 
 def _unpack(body: bytes, encoding: str) -> bytes:
     """gzip and deflate, as the Triton client sends them; never more than the limit is unpacked."""
-    if encoding == "identity":
+    coding = encoding.strip().lower()
+    if coding == "identity":
         return body
-    if encoding not in ("gzip", "deflate"):
+    if coding not in ("gzip", "x-gzip", "deflate"):
         raise InvalidInput(f"content-encoding '{encoding[:40]}' is none of gzip, deflate, identity")
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # 32: gzip or zlib, told apart by the header
     try:
         data = unpacker.decompress(body, MAX_UNPACKED_BYTES + 1)
-    except zlib.error:
-        raise InvalidInput(f"the body is not {encoding}, as content-encoding says") from None
+        if unpacker.unused_data:
+            data += _unpack_more(unpacker.unused_data, MAX_UNPACKED_BYTES + 1 - len(data))
+    except EOFError:
+        raise InvalidInput(f"the {coding} body is cut off") from None
+    except (zlib.error, OSError):  # gzip's own error is an OSError
+        raise InvalidInput(f"the body is not {coding}, as content-encoding says") from None
     if len(data) > MAX_UNPACKED_BYTES:
         raise PayloadTooLarge(f"the body unpacks to more than {MAX_UNPACKED_BYTES:,} bytes")
     if not unpacker.eof:
-        raise InvalidInput(f"the {encoding} body is cut off")
+        raise InvalidInput(f"the {coding} body is cut off")
     return data
+
+
+def _unpack_more(rest: bytes, limit: int) -> bytes:
+    """gzip files may stand one behind another, and are then one: https://www.rfc-editor.org/rfc/rfc1952#section-2.2"""
+    import gzip  # hardly anybody sends it
+    from io import BytesIO
+
+    return gzip.GzipFile(fileobj=BytesIO(rest)).read(limit)
 
 
 def _explain(data: bytes, reason: str, where: str) -> str:

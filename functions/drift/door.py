@@ -19,6 +19,7 @@ from lastmile.store import Store
 
 KEYS = {"tick", "model", "window_hours", "quality", "days"}
 MOST_HOURS = 24 * 366.0
+AHEAD_SECONDS = 3600.0  # how far a tick may be ahead of this machine's clock
 
 type Event = Mapping[str, Any]
 type Document = dict[str, Any]
@@ -57,7 +58,7 @@ class Door:
 
     def __call__(self, event: Event, context: Any) -> Document:
         if event.get("detail-type") == "Scheduled Event":
-            return self._watch.tick(_time(event["time"]))
+            return self._watch.tick(self._tick(event["time"]))
         try:
             return self._answer(event)
         except LastmileError as error:  # the asker's mistake, or a store that does not answer: said, not thrown
@@ -68,13 +69,20 @@ class Door:
         if unknown:
             raise InvalidInput(f"'{min(unknown)}' is unknown; there are {', '.join(sorted(KEYS))}")
         if "tick" in event:
-            return self._watch.tick(_time(event["tick"]))
+            return self._watch.tick(self._tick(event["tick"]))
         model = event.get("model")
         if not isinstance(model, str):
             raise InvalidInput("'model' or 'tick' is missing")
         if event.get("quality"):
             return self._watch.quality(model, self._clock(), days=_number(event, "days", 366.0) or QUALITY_DAYS)
         return self._watch.check(model, self._clock(), window_hours=_number(event, "window_hours", MOST_HOURS))
+
+    def _tick(self, text: object) -> float:
+        """A check of an hour to come would be the last one until then."""
+        at = _time(text)
+        if at > self._clock() + AHEAD_SECONDS:
+            raise InvalidInput(f"'tick' is {str(text)[:40]!r}, a time that has not come yet")
+        return at
 
 
 def _number(event: Event, key: str, most: float) -> float | None:
@@ -89,5 +97,5 @@ def _number(event: Event, key: str, most: float) -> float | None:
 def _time(text: object) -> float:
     try:
         return datetime.fromisoformat(str(text)).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         raise InvalidInput(f"'tick' is {str(text)[:40]!r}, a time like 2026-03-14T15:00:00Z is wanted") from None

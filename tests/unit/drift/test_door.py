@@ -65,6 +65,8 @@ def test_the_recorded_question_for_quality_is_answered(door: Door) -> None:
         ({"model": "digits", "window_hours": True}, "'window_hours' must be a number"),
         ({"model": "digits", "quality": True, "days": 1e9}, "'days' must be a number above 0 and at most 366"),
         ({"tick": "yesterday"}, "'tick' is 'yesterday', a time like"),
+        ({"tick": "0001-01-01T00:00:00"}, "'tick' is '0001-01-01T00:00:00', a time like"),
+        ({"tick": "2036-03-14T15:00:00Z"}, "'tick' is '2036-03-14T15:00:00Z', a time that has not come yet"),
     ],
 )
 def test_a_question_that_cannot_be_answered_gets_a_sentence(door: Door, asked: Any, said: str) -> None:

@@ -283,6 +283,13 @@ def test_a_damaged_file_is_refused_or_valid_and_nothing_else(folder: Path, data:
         assert str(error)
 
 
+def test_the_name_of_a_dimension_is_text(save: Save) -> None:
+    path = save(made())
+    path.write_bytes(path.read_bytes().replace(b"\x12\x01n", b"\x12\x01\xff"))
+    with pytest.raises(InvalidArtefact, match="a dimension of 'x' has a name that is not UTF-8"):
+        inspect(path)
+
+
 def test_a_file_that_is_not_there_is_named(folder: Path) -> None:
     for path in (folder / "none.onnx", folder):
         with pytest.raises(InvalidArtefact, match=f"{path} is no file"):

@@ -35,6 +35,7 @@ def inspect(path: Path, *, limit_bytes: int = LIMIT_BYTES) -> bytes:
         model = onnx.ModelProto.FromString(data)
         if model.ir_version < 1 or not model.HasField("graph"):
             raise InvalidArtefact(f"{path} is not an ONNX file")
+        _check_dimensions(model, path)
         _check_versions(model)
         _check_operators(model)
         taken_in = _take_in(model, path.parent, limit_bytes - len(data))
@@ -60,6 +61,16 @@ def _read(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise InvalidArtefact(f"{path} is over the limit of {limit:,} bytes")
     return data
+
+
+def _check_dimensions(model: "ModelProto", path: Path) -> None:
+    """Of what the runtime tells as text, nothing else looks at the names of dimensions; protobuf gives bytes for what
+    is no text."""
+    for value in (*model.graph.input, *model.graph.output):
+        if any(isinstance(dimension.dim_param, bytes) for dimension in value.type.tensor_type.shape.dim):
+            raise InvalidArtefact(
+                f"{path} is not a valid ONNX model: a dimension of '{value.name}' has a name that is not UTF-8"
+            )
 
 
 def _check_versions(model: "ModelProto") -> None:

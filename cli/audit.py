@@ -47,8 +47,8 @@ def show(
                 entry["action"] if entry["outcome"] == "done" else f"{entry['action']} ({entry['outcome']})",
                 entry["version"],
                 change(entry),
-                entry["actor"],
-                entry["why"],
+                printable(entry["actor"]),
+                printable(entry["why"]),
             ]
             for entry in entries
         ],
@@ -88,6 +88,13 @@ def print_verdict(model: str, problems: list[str]) -> None:
     print(f"{model}: the audit was tampered with")
     for problem in problems:
         print(f"  {problem}")
+
+
+def printable(text: str) -> str:
+    """On one line, and with nothing in it that a terminal would obey: it is what somebody else has written."""
+    return "".join(
+        one if one.isprintable() else " " if one.isspace() else one.encode("unicode_escape").decode() for one in text
+    )
 
 
 def change(entry: Document) -> str | None:

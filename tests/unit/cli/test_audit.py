@@ -48,3 +48,12 @@ def test_verify_wants_one_model_or_all(lastmile: Any, iris: Any, words: tuple[st
     outcome = lastmile("audit", "verify", *words)
     assert outcome.code == 2
     assert "give either a model or --all" in outcome.err
+
+
+def test_a_reason_cannot_command_a_terminal_or_look_like_another_entry(lastmile: Any, iris: Any) -> None:
+    why = "better\n2026-01-01 00:00:00  promote  3\x1b[2J\u202e\x00 \U0001f600 größer"
+    shown = "better 2026-01-01 00:00:00  promote  3\\x1b[2J\\u202e\\x00 \U0001f600 größer"
+    lastmile("release", "promote", "iris", 2, "--why", why)
+    for words in (("audit", "iris", "--limit", 1), ("release", "show", "iris")):
+        assert lastmile(*words).out.count(shown) == 1
+    assert lastmile("audit", "iris", "--json").json["entries"][0]["why"] == why

@@ -31,7 +31,7 @@ class FifoQueue:
         try:
             self._client.send_message(
                 QueueUrl=self._url,
-                MessageBody=message.to_bytes().decode(),
+                MessageBody=_body(message),
                 MessageGroupId=_key(message.conversation),
                 MessageDeduplicationId=_key(f"{message.platform}\n{message.event_id}\n{message.kind}"),
             )
@@ -74,7 +74,8 @@ class DeadLetters:
 
     def put(self, body: str, group: str, reason: str, *, identity: str, redriven: str = "") -> None:
         """Of one `identity` there is one letter; `redriven` is the letter it was, when it was sent again."""
-        attributes = {"reason": reason[:256]} | ({"redriven": redriven} if redriven else {})
+        said = "".join(letter if letter.isprintable() else " " for letter in reason)  # SQS refuses other letters
+        attributes = {"reason": said[:256] or "unknown"} | ({"redriven": redriven} if redriven else {})
         self._client.send_message(
             QueueUrl=self._url,
             MessageBody=body,
@@ -84,6 +85,11 @@ class DeadLetters:
                 name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
             },
         )
+
+
+def _body(message: Queued) -> str:
+    """SQS refuses two letters that JSON leaves as they are, such as in the name of a file that somebody sends."""
+    return message.to_bytes().decode().replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
 
 def _key(text: str) -> str:

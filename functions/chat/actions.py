@@ -7,7 +7,7 @@ from urllib.parse import quote
 from functions.chat.assistant.assistant import Outcome
 from functions.chat.assistant.book import Action, Book
 from functions.chat.assistant.conversation import Call
-from functions.chat.web import TryLater, Web
+from functions.chat.web import Refused, TryLater, Web
 
 TYPES: Mapping[str, tuple[type, ...]] = {"string": (str,), "number": (int, float), "boolean": (bool,)}
 
@@ -40,7 +40,7 @@ class Actions:
                 body=None if action.method == "GET" else body,
                 seconds=action.timeout_seconds,
             )
-        except TryLater:
+        except (TryLater, Refused):
             return Outcome(0, None)
         answer = page.document or {}
         fits = 200 <= page.status < 300 and all(_is(answer.get(name), kind) for name, kind in action.answer.items())

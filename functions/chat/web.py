@@ -1,5 +1,7 @@
 """HTTP to others: bounded in time, never following where it is led, and telling what may be tried again."""
 
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -37,7 +39,8 @@ class Web(Protocol):
     def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: Any = None, seconds: float = 3.0
     ) -> Page:
-        """One request, whatever status it has; raises TryLater for 429, 5xx and no answer."""
+        """One request, whatever status it has; raises TryLater for 429, 5xx and no answer, and Refused for what cannot
+        be sent at all."""
 
 
 class Internet:
@@ -49,6 +52,7 @@ class Internet:
     ) -> Page:
         sent = None if body is None else body if isinstance(body, bytes) else orjson.dumps(body)
         kind = {} if sent is None else {"content-type": "application/json; charset=utf-8"}
+        ends = time.monotonic() + seconds
         try:
             answer = self._pool.request(
                 method,
@@ -59,8 +63,10 @@ class Internet:
                 redirect=False,
                 preload_content=False,
             )
-            data = answer.read(MOST_BYTES)
+            data = _read(answer, ends)
             answer.release_conn()
+        except ValueError as error:  # its words may be those of the secret
+            raise Refused(f"an address or a header cannot be sent: {type(error).__name__}") from None
         except urllib3.exceptions.HTTPError as error:
             raise TryLater(f"{host(url)} does not answer: {type(error).__name__}") from None  # the URL may hold a token
         document = _object(data)
@@ -69,6 +75,16 @@ class Internet:
                 f"{host(url)} answers {answer.status}", _wait(answer.headers.get("retry-after"), document or {})
             )
         return Page(answer.status, document)
+
+
+def _read(answer: urllib3.BaseHTTPResponse, ends: float) -> bytes:
+    """What comes in time: each piece of it may take as long as the whole."""
+    data = b""
+    while len(data) < MOST_BYTES and (piece := answer.read1(MOST_BYTES - len(data))):
+        if time.monotonic() > ends:
+            raise urllib3.exceptions.TimeoutError
+        data += piece
+    return data
 
 
 def host(url: str) -> str:
@@ -82,6 +98,8 @@ def _wait(header: str | None, document: Mapping[str, Any]) -> float:
         try:
             seconds = float(found)  # type: ignore[arg-type]
         except (TypeError, ValueError):  # not there, or a date: nobody of ours sends one
+            continue
+        if math.isnan(seconds):
             continue
         return min(max(seconds, 0.0), 900.0)
     return LATER_SECONDS

@@ -1,12 +1,16 @@
 import json
+import socket
 import threading
+import time
+import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
-from functions.chat.web import LATER_SECONDS, Internet, TryLater, host
+from functions.chat.web import LATER_SECONDS, Internet, Refused, TryLater, host
 
 type Answer = tuple[int, dict[str, str], bytes]
 
@@ -61,7 +65,13 @@ def test_an_object_goes_and_comes_as_json(serve: Serve) -> None:
 
 @pytest.mark.parametrize(
     ("status", "header", "seconds"),
-    [(429, "7", 7.0), (429, "0.5", 0.5), (503, None, LATER_SECONDS), (500, "Wed, 21 Oct 2026", LATER_SECONDS)],
+    [
+        (429, "7", 7.0),
+        (429, "0.5", 0.5),
+        (503, None, LATER_SECONDS),
+        (500, "Wed, 21 Oct 2026", LATER_SECONDS),
+        (503, "nan", LATER_SECONDS),
+    ],
 )
 def test_who_is_busy_says_how_long(serve: Serve, status: int, header: str | None, seconds: float) -> None:
     url = serve(lambda *_: (status, {} if header is None else {"retry-after": header}, b""))
@@ -109,6 +119,43 @@ def test_who_does_not_answer_in_time_is_later(serve: Serve) -> None:
     with pytest.raises(TryLater):
         Internet().send("GET", url, headers={}, seconds=0.2)
     waiting.set()
+
+
+def test_who_answers_drop_by_drop_is_later(serve: Serve) -> None:
+    """Each drop in time, and all of them never."""
+
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def drip() -> None:
+        with server, server.accept()[0] as connection, suppress(OSError):
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n")
+            for _ in range(100):
+                connection.sendall(b"{")
+                time.sleep(0.1)
+
+    dripping = threading.Thread(target=drip)
+    dripping.start()
+    began = time.monotonic()
+    with pytest.raises(TryLater):
+        Internet().send("GET", f"http://127.0.0.1:{server.getsockname()[1]}/", headers={}, seconds=0.5)
+    assert time.monotonic() - began < 5  # of ten
+    dripping.join()
+
+
+@pytest.mark.parametrize(
+    ("url", "token"),
+    [
+        ("http://127.0.0.1:9/", "s3cret\n"),
+        ("http://127.0.0.1:9/", "s3cret€"),
+        ("https://a..b/", ""),
+        ("http://[::1/", ""),
+    ],
+)
+def test_what_cannot_be_sent_is_refused_without_the_secrets_words(url: str, token: str) -> None:
+    with pytest.raises(Refused, match="cannot be sent") as refused:
+        Internet().send("GET", url, headers={"authorization": f"Bearer {token}"}, seconds=0.5)
+    assert "s3cret" not in "".join(traceback.format_exception(refused.value))
 
 
 def test_a_host_is_named_without_its_path() -> None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from functions.retraining import pipeline
+from functions.retraining.ending import correct
 from functions.retraining.judge import Verdict, verdict
 from functions.retraining.lease import LeaseLost
 from functions.retraining.signals import Latency, signals
@@ -91,7 +92,11 @@ def promote(job: Job) -> Outcome:
         )
 
     _moved(job, release, expected, move)
-    job.desk.leases.hold(job.run, released=job.run.upload)
+    try:
+        job.desk.leases.hold(job.run, released=job.run.upload)
+    except LeaseLost:
+        correct(job)
+        raise
     return Outcome(pipeline.END, state="promoted", why=said)
 
 

@@ -11,11 +11,29 @@ from lastmile.audit import rfc3339
 from lastmile.errors import NotFound
 
 FAILURES = ("failed", "refused")
-TOLD = "told"  # holds the execution whose end was told: a run that is repeated ends once more
+TOLD = "told"  # holds the end and the execution that were told: a run that is repeated ends once more
 
 
 def conclude(job: Job, state: str, problem: dict[str, str] | None = None) -> None:
-    """Everything before the record can be done twice; with the record the run is over, whoever hears of it."""
+    """Everything before the record can be done twice; with the record the run is over, whoever hears of it.
+
+    A run that is put to an end may be making its last move: either this look sees that its version serves, or the
+    move is made after the model was let go of, and whoever made it notices (`correct`).
+    """
+    _record(job, state, problem)
+    if state in FAILURES and _serves(job):
+        _record(job, "promoted", None)
+    announce(job)
+
+
+def correct(job: Job) -> None:
+    """The run's version serves, and its record was meanwhile written as that of one that has failed."""
+    found = Job.open(job.desk, job.address)
+    if found.run.state in FAILURES and found.run.execution == job.run.execution and _serves(found):
+        conclude(found, "promoted")
+
+
+def _record(job: Job, state: str, problem: dict[str, str] | None) -> None:
     from functions.retraining.runpage import page  # which draws tables of what was measured
 
     report = _report(job, state, problem)
@@ -24,19 +42,22 @@ def conclude(job: Job, state: str, problem: dict[str, str] | None = None) -> Non
     job.desk.data.put(f"{path}.json", orjson.dumps(report, option=orjson.OPT_SERIALIZE_NUMPY))
     job.desk.leases.release(job.run)
     job.write(state=state, problem=problem, report=f"{path}.json")
-    announce(job)
 
 
 def announce(job: Job) -> None:
     """Tell that the run is over, unless it has been told. What cannot be told is raised: then it is tried again."""
     run, desk = job.run, job.desk
     with suppress(NotFound):
-        if desk.data.get(run.path(TOLD)).data == run.execution.encode():
+        if desk.data.get(run.path(TOLD)).data == _told(job):
             return
     kind = "RunFailed" if run.state in FAILURES else "RunFinished"
     facts = {"model": run.model, "version": run.version, "state": run.state, "problem": run.problem}
     desk.bus.tell(kind, {"id": run.id, "report": run.report, "run": run.id, **facts, "key": run.upload.key})
-    keep(job, TOLD, run.execution.encode())
+    keep(job, TOLD, _told(job))
+
+
+def _told(job: Job) -> bytes:
+    return f"{job.run.state} {job.run.execution}".encode()
 
 
 def fail(job: Job, error: dict[str, Any] | None) -> None:

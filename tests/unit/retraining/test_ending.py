@@ -95,3 +95,40 @@ def test_a_run_that_is_repeated_is_told_of_again() -> None:
     again = place.run(execution="second")
     assert (again.id, again.state) == (run.id, "promoted")
     assert [kind for kind, _ in place.bus.events] == ["RunFailed", "RunFinished"]
+
+
+@pytest.mark.parametrize("moment", ["before the run was looked at", "after it was written as failed"])
+def test_a_version_that_serves_is_that_of_a_promoted_run_whenever_it_was_stopped(moment: str) -> None:
+    """The execution is stopped while its function goes on and makes the last move."""
+    place = Place()
+    promote = place.registry.promote
+    fail = place.door()
+
+    def stopped_meanwhile(*given: Any, **named: Any) -> Any:
+        if moment.startswith("before"):
+            read, releases = place.registry.release, iter([place.registry.release("fraud")] * 2)
+            moved: list[Any] = []
+
+            def stale(model: str) -> Any:
+                """As it was, until this run's end is decided."""
+                found = next(releases, None)
+                if found is not None:
+                    return found
+                place.registry.release = read  # type: ignore[method-assign]
+                moved.append(promote(*given, **named))
+                return read(model)
+
+            place.registry.release = stale  # type: ignore[method-assign]
+            fail(ended(written(place), "ABORTED"))
+            return moved[0]
+        fail(ended(written(place), "ABORTED"))
+        assert written(place).state == "failed"
+        return promote(*given, **named)
+
+    place.registry.promote = stopped_meanwhile  # type: ignore[method-assign]
+    run = place.train()
+    assert place.registry.release("fraud").champion == run.version == 1
+    assert (run.state, run.problem) == ("promoted", None)
+    assert written(place) == run
+    assert place.report(run)["state"] == "promoted"
+    assert place.bus.events[-1][0] == "RunFinished"

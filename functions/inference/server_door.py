@@ -15,7 +15,7 @@ from functions.inference.serving import Serving
 from lastmile.errors import LastmileError
 from lastmile.protocols.messages import Request, Response, json_response
 from lastmile.protocols.routes import Route
-from lastmile.protocols.scoring import TARGET_MODEL, model_of
+from lastmile.protocols.scoring import model_of
 
 THREADS = 16
 STATE_SECONDS = 1.0  # how old the state of things may be that workers tell each other of
@@ -25,6 +25,7 @@ READY = "/v2/health/ready"
 MOST_HEADS = 1024
 LONGEST_HEAD = 4096
 SLOW = 1e4  # milliseconds
+PACKED = ""  # the key of heads whose bodies are packed: how large these are is known when they are unpacked
 
 
 class ServerDoor:
@@ -121,7 +122,7 @@ class ServerDoor:
         if response.status == 200:
             # What asks an endpoint, or the store for its answer, is never short, however little it does meanwhile.
             waits = "lastmile-tier" in response.headers or "lastmile-state" in response.headers
-            self._pace.record(head.key, SLOW if waits else milliseconds)
+            self._pace.record(head.key, SLOW if waits or head.key == PACKED else milliseconds)
         elif response.status == 202:
             self._pace.record(head.key, SLOW)
         if self._cors is not None:
@@ -187,7 +188,8 @@ class ServerDoor:
 
 
 class Head:
-    """The head of a request, and the route that it found. `key` is under what its pace is known."""
+    """The head of a request, and the route that it found. `key` is under what its pace is known; what is packed is
+    never taken for short."""
 
     __slots__ = ("key", "parameters", "request", "route")
 
@@ -197,4 +199,6 @@ class Head:
         self.request = request
         self.key = request.path
         if not parameters:  # /invocations names its model elsewhere
-            self.key = f"{request.path}?{request.query}&{request.headers.get(TARGET_MODEL, '')}"
+            self.key = f"{request.path}?{model_of(request, '')}"
+        if "content-encoding" in request.headers:
+            self.key = PACKED

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import json
 import socket
 import threading
@@ -139,7 +140,7 @@ def test_models_of_invocations_are_measured_apart(threads: tuple[ServerDoor, lis
     ask = through_asgi(door)
     for model in ("digits", "echo"):
         ask(Sent("POST", "/invocations", b'{"instances":["a"]}', query=f"model={model}"))
-    assert list(door._pace._milliseconds) == ["/invocations?model=echo&"]
+    assert list(door._pace._milliseconds) == ["/invocations?echo"]
 
 
 @pytest.mark.parametrize(
@@ -338,3 +339,30 @@ def test_a_connection_serves_many_requests_also_after_an_error() -> None:
                 name, _, value = line.partition(b":")
                 length = int(value) if name.lower() == b"content-length" else length
             stream.read(length)
+
+
+def test_what_is_packed_is_never_answered_on_the_event_loop() -> None:
+    """However short the packed body is, and however short the model has been measured."""
+    door = server_door(fill(open_serving()))
+    threads: list[str] = []
+    answer = door._answer
+
+    def told(head: Any, request: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return answer(head, request)
+
+    door._answer = told  # type: ignore[method-assign]
+    ask = through_asgi(door)
+    packed = Sent("POST", INFER, gzip.compress(v2(tensor())), {"content-encoding": "gzip"})
+    for sent in (post(INFER, v2(tensor())), packed, post(INFER, v2(tensor())), packed):
+        assert ask(sent).status == 200
+    assert [name.startswith("prediction") for name in threads] == [True, True, False, True]
+
+
+def test_what_else_a_query_says_has_no_pace_of_its_own() -> None:
+    door = server_door(fill(open_serving()))
+    ask = through_asgi(door)
+    for number in range(3):
+        sent = post("/invocations", b'{"inputs": ["a"]}')
+        assert ask(Sent(sent.method, sent.path, sent.body, sent.headers, f"n={number}&model=echo")).status == 200
+    assert list(door._pace._milliseconds) == ["/invocations?echo"]

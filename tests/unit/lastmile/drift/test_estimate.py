@@ -111,6 +111,16 @@ def test_too_few_rows_are_not_trusted() -> None:
     assert "only 50 labelled rows" in estimated(made(random, rows=50), random.normal(size=100)).reasons[0]
 
 
+def test_one_row_of_many_elements_is_too_few_and_nothing_else() -> None:
+    signature = Signature((TensorSpec("picture", "FP64", (-1, 64)),), SIGNATURE.outputs)
+    random = np.random.default_rng(3)
+    pictures = random.normal(size=(500, 64))
+    label = {"label": truth(random, pictures[:, 0])}
+    known = reference(signature, "classification", {"picture": pictures}, answered(pictures[:, 0]), truth=label)
+    found = accuracy(known, Profile.of(known.layout, {"picture": pictures[:1]}, answered(pictures[:1, 0])))
+    assert (found.rows, found.reasons) == (1, ("only 1 rows, 100 are needed",))
+
+
 def test_profiles_of_another_layout_are_refused() -> None:
     random = np.random.default_rng(0)
     with pytest.raises(ProfileMismatch):

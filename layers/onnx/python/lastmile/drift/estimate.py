@@ -118,6 +118,8 @@ def moved(reference: dict[str, FeatureProfile], current: dict[str, FeatureProfil
         is_category = known.layout.kind == "category"
         measure = category_effect if is_category else number_effect
         sides = drawn(known.counts, known.rows), drawn(now.counts, now.rows)
+        if not all(side.any() for side in sides):
+            continue  # of so few rows with many elements each nobody can say where they are
         effect = measure(known.counts, now.counts, sides)
         if effect > FAR:
             by = f"a distance of {effect:.2g}" if is_category else f"{effect:.2g} standard deviations"

@@ -26,6 +26,34 @@ URLS = {
 STYLES = {"approve": "primary", "release": "primary", "reject": "danger", "block": "danger", "rollback": "danger"}
 
 type Secret = Mapping[str, str]
+type Secrets = Callable[[str], Sequence[Secret]]
+
+
+class Keys:
+    """The platforms' secrets as they are kept, and as they are read again when a platform refuses: `doubted`."""
+
+    def __init__(self, secrets: Secrets, doubted: Secrets | None = None) -> None:
+        self._secrets = secrets
+        self._doubted = doubted or secrets
+
+    def newest(self, platform: str) -> Secret | None:
+        return next(iter(self._secrets(platform)), None)
+
+    def use(self, platform: str, send: Callable[[Secret], None]) -> None:
+        """Once more where the secret has been changed meanwhile; raises Refused, also where there is none."""
+        secret = self.newest(platform) or self._again(platform)
+        if secret is None:
+            raise Refused(f"there is no secret for {platform}")
+        try:
+            send(secret)
+        except Refused:
+            changed = self._again(platform)
+            if changed is None or changed == secret:
+                raise
+            send(changed)
+
+    def _again(self, platform: str) -> Secret | None:
+        return next(iter(self._doubted(platform)), None)
 
 
 class Delivery:
@@ -34,12 +62,14 @@ class Delivery:
     def __init__(
         self,
         web: Web,
-        secrets: Callable[[str], Sequence[Secret]],
+        secrets: Secrets,
         *,
+        doubted: Secrets | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`doubted` as of `Keys`."""
         self._web = web
-        self._secrets = secrets
+        self._keys = Keys(secrets, doubted)
         self._clock = clock
 
     def say(self, message: Incoming, says: Sequence[Say], key: str, *, again: bool) -> None:
@@ -49,10 +79,8 @@ class Delivery:
         it; Discord's message is written over, and a Standard Webhook's id is the same. Telegram, Teams and Zendesk
         have nothing of the kind, so there a crash between sending and noting it down says it twice.
         """
-        secret = next(iter(self._secrets(message.platform)), None)
-        if secret is None:
-            raise Refused(f"there is no secret for {message.platform}")
-        getattr(self, f"_{message.platform}")(message, list(says), secret, key, again)
+        send = getattr(self, f"_{message.platform}")
+        self._keys.use(message.platform, lambda secret: send(message, list(says), secret, key, again))
 
     def _slack(self, message: Incoming, says: list[Say], secret: Secret, key: str, again: bool) -> None:
         headers = {"authorization": f"Bearer {member(secret, 'bot_token', 'slack')}"}

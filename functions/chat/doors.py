@@ -98,7 +98,7 @@ def open_worker(environ: Mapping[str, str]) -> "Worker":
         records=records,
         team=team,
         actions=Actions(book, web, lambda: newest("shop")),
-        delivery=Delivery(web, secrets.of),
+        delivery=Delivery(web, secrets.of, doubted=secrets.again),
         tickets=All(
             (
                 Announced(Bus(environment.bus, lambda: Client("events"))),
@@ -150,7 +150,7 @@ def open_operator(environ: Mapping[str, str]) -> "Operator":
         logger.info(event, extra=facts)
 
     return Operator(
-        board=Board(Internet(), secrets.of),
+        board=Board(Internet(), secrets.of, doubted=secrets.again),
         people=People(manager, environment.secrets),
         writing=Writing(registry),
         carrying=Carrying(

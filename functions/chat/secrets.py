@@ -11,7 +11,7 @@ import orjson
 from lastmile.errors import LastmileError
 
 KEEP_SECONDS = 300  # a secret is read again at most this often while requests are authentic
-DOUBT_SECONDS = 15  # and this often when one is not: its secret may just have been rotated
+DOUBT_SECONDS = 15  # and this often when one is not, or an answer is refused: the secret may just have been rotated
 GRACE_SECONDS = 24 * 3600  # how long the secret before the newest one is accepted too
 
 type Document = Mapping[str, str]
@@ -63,6 +63,10 @@ class Secrets:
                 if held is None or self._clock() - held.read_at > keep:
                     held = self._held[platform] = self._read(platform)
         return held.documents
+
+    def again(self, platform: str) -> tuple[Document, ...]:
+        """`of`, doubted."""
+        return self.of(platform, doubted=True)
 
     def forget(self) -> None:
         """Read all of them again when they are asked for: a snapshot may be restored long after it was taken, and holds

@@ -15,7 +15,9 @@ import orjson
 from functions.chat.assistant.conversation import Button, Say
 from functions.chat.delivery import (
     Delivery,
+    Keys,
     Secret,
+    Secrets,
     accept,
     accept_slack,
     base,
@@ -38,47 +40,47 @@ LONGEST_CALLBACK = 64  # bytes of a Telegram button
 LONGEST_ALERT = 200  # characters of what Telegram shows over the chat
 HOOKS = "https://hooks.slack.com/"
 
-type Secrets = Callable[[str], Sequence[Secret]]
-
 
 class Board:
-    def __init__(self, web: Web, secrets: Secrets, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        web: Web,
+        secrets: Secrets,
+        *,
+        doubted: Secrets | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`doubted` as of `Keys`."""
         self._web = web
-        self._secrets = secrets
-        self._delivery = Delivery(web, secrets, clock=clock)
+        self._keys = Keys(secrets, doubted)
+        self._delivery = Delivery(web, secrets, doubted=doubted, clock=clock)
         self._clock = clock
 
     def platforms(self) -> list[str]:
         """Those that have an operations channel."""
-        return [name for name in PLATFORMS if CHANNEL in (next(iter(self._secrets(name)), None) or {})]
+        return [name for name in PLATFORMS if CHANNEL in (self._keys.newest(name) or {})]
 
     def post(self, platform: str, post: Post, key: str, *, again: bool) -> None:
         """Raises TryLater or Refused. `again` as in `Delivery.say`; Discord itself knows the key for some minutes."""
-        getattr(self, f"_post_{platform}")(self._secret(platform), post, key, again)
+        send = getattr(self, f"_post_{platform}")
+        self._keys.use(platform, lambda secret: send(secret, post, key, again))
 
     def answer(self, message: Incoming, post: Post, key: str, *, again: bool) -> None:
         """Raises TryLater or Refused."""
-        secret = self._secret(message.platform)
         pressed = message.kind == "button"
         match message.platform:
             case "slack" if message.reply.get("response_url"):
-                self._answer_slack(secret, message, post, pressed=pressed)
+                self._keys.use("slack", lambda secret: self._answer_slack(secret, message, post, pressed=pressed))
             case "discord" if pressed:
-                self._answer_discord(secret, message, post)
+                self._keys.use("discord", lambda secret: self._answer_discord(secret, message, post))
             case "telegram" if pressed:
-                self._answer_telegram(secret, message, post)
+                self._keys.use("telegram", lambda secret: self._answer_telegram(secret, message, post))
             case "teams":
                 self._delivery.say(message, [Say(post.plain)], key, again=again)
             case "telegram":
                 self._delivery.say(message, [_telegram_say(post)], key, again=again)
             case _:
                 self._delivery.say(message, [Say(post.text, post.buttons)], key, again=again)
-
-    def _secret(self, platform: str) -> Secret:
-        secret = next(iter(self._secrets(platform)), None)
-        if secret is None:
-            raise Refused(f"there is no secret for {platform}")
-        return secret
 
     def _post_slack(self, secret: Secret, post: Post, key: str, again: bool) -> None:
         headers = {"authorization": f"Bearer {member(secret, 'bot_token', 'slack')}"}

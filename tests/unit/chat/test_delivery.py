@@ -131,3 +131,23 @@ def test_other_addresses_take_the_place_of_the_platforms_own(network: Network, h
     message: Incoming = hook.queue.taken[0]
     delivery.say(message, SAYS, "k", again=False)
     assert network.requests[-1][1] == "http://127.0.0.1:9/api/chat.postMessage"
+
+
+def test_a_token_that_was_changed_is_taken_at_once(hook: Hook) -> None:
+    """The platform takes the old one no more, and what is kept of the secret is up to five minutes old."""
+
+    class Rotated(Network):
+        def send(self, method: str, url: str, *, headers: Any, body: Any = None, seconds: float = 3.0) -> Page:
+            super().send(method, url, headers=headers, body=body)
+            fits = headers["authorization"] == "Bearer t-2"
+            return Page(200, {"ok": fits} if fits else {"ok": False, "error": "token_revoked"})
+
+    hook.recorded("slack/message")
+    network = Rotated()
+    delivery = Delivery(network, lambda _: [SECRET], doubted=lambda _: [SECRET | {"bot_token": "t-2"}])
+    delivery.say(hook.queue.taken[0], SAYS, "k", again=False)
+    assert [headers["authorization"] for _, _, headers, _ in network.requests] == ["Bearer t-1", "Bearer t-2"]
+    unchanged = Delivery(network, lambda _: [SECRET], doubted=lambda _: [SECRET])
+    with pytest.raises(Refused, match="token_revoked"):
+        unchanged.say(hook.queue.taken[0], SAYS, "k", again=False)
+    assert len(network.requests) == 3

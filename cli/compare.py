@@ -94,19 +94,19 @@ def with_rows(before: "Table", after: "Table", policy: "Drift", *, seasons: bool
     """The names of the reference, and what was found."""
     from cli.windows import read
     from lastmile.drift import judge
+    from lastmile.drift.verdict import FEWEST_ROWS
 
     layout, chosen_by = lay_out(before, in_common(before.names, after, before.path))
     there, sample_now = read(after, layout, sampled=policy.joint)
     other = there.whole
-    windows, sample = read(
-        before, layout, skip=chosen_by, window=max(1, other.rows) if seasons else None, sampled=policy.joint
-    )
+    seasons = seasons and other.rows >= FEWEST_ROWS  # fewer get no verdict, and would cut the reference into crumbs
+    windows, sample = read(before, layout, skip=chosen_by, window=other.rows if seasons else None, sampled=policy.joint)
     report = judge(
         windows.whole,
         other,
         (sample.rows(), sample_now.rows()) if policy.joint else None,
         policy=policy,
-        variation=variation_of(before.path, windows, sample, max(1, other.rows)) if seasons else None,
+        variation=variation_of(before.path, windows, sample, other.rows) if seasons else None,
     )
     return before.names, (report, (windows.whole.rows, other.rows))
 

@@ -212,6 +212,10 @@ def test_seasons_of_the_reference_are_no_drift(tmp_path: Path, told: Told, refus
     assert verdicts(told(before, changed, "--seasons"))["plain"] == "drifted"
     short = csv_of(tmp_path / "short.csv", season(range(3)))
     assert "too few for 4 windows of 500" in refused(short, after, "--seasons")
+    few = csv_of(tmp_path / "few.csv", {name: column[:10] for name, column in season(range(1)).items()})
+    assert [one["tolerance"] for one in told(before, few, "--seasons")["features"]] == [0.1] * 3, (
+        "no windows of ten rows"
+    )
 
 
 def test_a_baseline_of_model_monitor_is_a_reference(tmp_path: Path, told: Told) -> None:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
 from functions.control import documents
+from functions.control.refusals import logger
 from lastmile import answering
 from lastmile.approvals import Approval
 from lastmile.audit import rfc3339
@@ -100,23 +101,32 @@ def approval_document(answered: Approval) -> ApprovalDocument:
 
 
 def wake(token: str) -> None:
-    """Let the Step Functions execution that waits with this token go on."""
-    import boto3  # Lambda's runtime has it; only a person's answer pays its import
+    """Let the Step Functions execution that waits with this token go on; one that is not reached looks by itself."""
+    from botocore.exceptions import BotoCoreError, ClientError
 
-    answering.wake(boto3.client("stepfunctions"), token)
+    try:
+        answering.wake(_executions(), token)
+    except (BotoCoreError, ClientError) as error:  # the answer is kept, and its entry in the audit is still to come
+        logger.warning("a run was not woken", extra={"reason": str(error)})
 
 
 def ask(execution: str) -> Status | None:
     """Whether Step Functions still works on a run of which nothing was heard for a while."""
-    import boto3
-    from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
-    hurried = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
     try:
-        return described(boto3.client("stepfunctions", config=hurried), execution)
+        return described(_executions(), execution)
     except BotoCoreError:  # the record alone is an answer too
         return None
+
+
+def _executions() -> Any:
+    """A client of Step Functions that gives up before its caller does."""
+    import boto3  # Lambda's runtime has it; only who asks after a run or answers one pays its import
+    from botocore.config import Config
+
+    hurried = Config(connect_timeout=2, read_timeout=3, retries={"total_max_attempts": 2})
+    return boto3.client("stepfunctions", config=hurried)
 
 
 def _run(run: Run) -> RunDocument:

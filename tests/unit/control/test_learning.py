@@ -89,6 +89,20 @@ def test_a_yes_is_kept_with_who_and_why_and_wakes_the_run(call: Call, data: Stor
     assert woken == ["a token"]
 
 
+def test_a_yes_counts_and_is_in_the_audit_where_the_run_cannot_be_woken(
+    registry: Registry, data: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "testing")
+    door = LambdaDoor(registry, data, token_url="https://auth.example.com/oauth2/token")
+    asked(data)
+    answer = door(event("POST", "/control/models/fraud/versions/1/approve", BECAUSE), None)
+    asyncio.get_event_loop().close()
+    assert answer["statusCode"] == 200
+    assert registry.audit("fraud", limit=1)[0].action == "approve"
+
+
 def test_a_yes_before_the_run_has_left_a_token_is_kept_too(call: Call, data: Store, woken: list[str]) -> None:
     asked(data, token=None)
     assert call("POST", "/control/models/fraud/versions/1/approve", BECAUSE)[0] == 200

@@ -18,6 +18,7 @@ from cli.platforms import MAKE
 from cli.target import Answer, Options, Target
 from cli.webhooks import SIGN
 
+BUTTONLESS = ("zendesk",)
 ANSWER_SECONDS = 60.0  # the worker's first call loads a model
 QUEUES = (("ChatQueueUrl", "ChatDeadLettersUrl"), ("OperationsQueueUrl", "OperationsDeadLettersUrl"))
 app = typer.Typer(help="Talk to the support assistant; connect chat platforms to it.", invoke_without_command=True)
@@ -66,6 +67,8 @@ def send(
     """Sign and post a message, a command or a button as the platform would, and show what is answered."""
     if platform not in MAKE:
         raise CommandFailed(f"{platform!r} is none of {', '.join(MAKE)}.")
+    if press is not None and platform in BUTTONLESS:
+        raise CommandFailed("Zendesk's tickets have no buttons to press.")
     target, local = connections(context.obj)
     with desk(local["reply_port"]) as found:
         answer = send_as(target, local, platform, text, conversation=conversation, pressed=press, by=by)
@@ -130,7 +133,7 @@ def connections(options: Options) -> tuple[Target, dict[str, Any]]:
         raise CommandFailed("Only the local AWS can be talked to from here.", next_step="Use the platform itself.")
     try:
         found: dict[str, Any] = json.loads((options.local / "local.json").read_bytes())["chat"]
-    except FileNotFoundError:
+    except (FileNotFoundError, KeyError):  # without "chat": somebody is still bringing it up
         raise StackMissing("The local AWS is not up.", next_step="Run `make up`.") from None
     return Target.local(options.local), found
 
@@ -163,7 +166,7 @@ def send_as(
 def chosen(line: str, pressable: list[tuple[str, str]]) -> tuple[tuple[str, str | None], str]:
     """Whose button it is, with its value and the reason behind its number; or else what is said to the assistant."""
     number, _, why = line.partition(" ")
-    if number.isdigit() and 0 < int(number) <= len(pressable):
+    if number.isdecimal() and 0 < int(number[:9]) <= len(pressable):
         return pressable[int(number) - 1], why
     return ("standard", None), line
 

@@ -4,6 +4,7 @@ https://discord.com/developers/docs/interactions/application-commands#create-glo
 the same name is written over, and others stay as they are.
 """
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -36,7 +37,7 @@ COMMANDS: tuple[dict[str, Any], ...] = (
 
 def public_key(members: Mapping[str, str]) -> str:
     """What the bot's application signs with; raises CommandFailed when `members` says otherwise."""
-    key: str = _call(members, "GET", "@me")["verify_key"]
+    key = _call(members, "GET", "@me", member="verify_key")
     if members.get("public_key", key) != key:
         raise CommandFailed("public_key is not the one of the bot's application.")
     return key
@@ -44,11 +45,12 @@ def public_key(members: Mapping[str, str]) -> str:
 
 def register(members: Mapping[str, str]) -> list[str]:
     """The commands' names."""
-    application = _call(members, "GET", "@me")["id"]
-    return [_call(members, "POST", f"{application}/commands", command)["name"] for command in COMMANDS]
+    application = _call(members, "GET", "@me", member="id")
+    return [_call(members, "POST", f"{application}/commands", command, member="name") for command in COMMANDS]
 
 
-def _call(members: Mapping[str, str], method: str, path: str, body: object = None) -> dict[str, Any]:
+def _call(members: Mapping[str, str], method: str, path: str, body: object = None, *, member: str) -> str:
+    """What the answer has under `member`."""
     url = f"{members.get('api_url', API).rstrip('/')}/api/v10/applications/{path}"
     headers = {"authorization": f"Bot {members['bot_token']}", "user-agent": AGENT, "content-type": "application/json"}
     data = None if body is None else json.dumps(body).encode()
@@ -56,13 +58,18 @@ def _call(members: Mapping[str, str], method: str, path: str, body: object = Non
     near = [urllib.request.ProxyHandler({})] if urlsplit(url).hostname in ("127.0.0.1", "localhost") else []
     try:
         with urllib.request.build_opener(*near).open(request, timeout=SECONDS) as answer:
-            document: dict[str, Any] = json.load(answer)
+            return str(json.load(answer)[member])
     except urllib.error.HTTPError as error:
         with error:
+            refused = error.code in (401, 403)
             raise CommandFailed(
                 f"Discord answers {error.code} to {method} /applications/{path}.",
-                next_step="Check bot_token in Discord's developer portal.",
+                next_step="Check bot_token in Discord's developer portal." if refused else "Try again in a while.",
             ) from None
-    except (OSError, ValueError) as error:
+    except UnicodeError:
+        raise CommandFailed("bot_token has letters that no token has.") from None
+    except (KeyError, TypeError, ValueError) as error:
+        problem = f"Discord's answer to {method} /applications/{path} cannot be read ({type(error).__name__})."
+        raise CommandFailed(problem, next_step="Check bot_token and api_url.") from None
+    except (OSError, http.client.HTTPException) as error:
         raise CommandFailed(f"Discord does not answer ({type(error).__name__}).") from None
-    return document

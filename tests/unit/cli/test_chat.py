@@ -45,6 +45,7 @@ def test_a_number_presses_a_button_with_the_reason_behind_it() -> None:
     assert chosen("1 looks right", pressable) == (pressable[0], "looks right")
     assert chosen("2", pressable) == (pressable[1], "")
     assert chosen("3 shirts", pressable) == (("standard", None), "3 shirts")
+    assert chosen("² shirts", pressable) == (("standard", None), "² shirts")
     assert chosen("hello", []) == (("standard", None), "hello")
 
 
@@ -58,6 +59,18 @@ def test_without_a_local_aws_it_says_so(lastmile: Any, tmp_path: Path) -> None:
     outcome = lastmile("chat", "send", "slack", "hello", "--local", tmp_path)
     assert outcome.code == 3
     assert "Run `make up`" in outcome.err
+
+
+def test_while_it_is_still_brought_up_it_says_so(lastmile: Any, tmp_path: Path) -> None:
+    (tmp_path / "local.json").write_text("{}")
+    outcome = lastmile("chat", "send", "slack", "hello", "--local", tmp_path)
+    assert outcome.code == 3
+    assert "Run `make up`" in outcome.err
+
+
+def test_a_button_that_a_platform_does_not_have_cannot_be_pressed(lastmile: Any, tmp_path: Path) -> None:
+    outcome = lastmile("chat", "send", "zendesk", "--press", "person", "--local", tmp_path)
+    assert "Zendesk's tickets have no buttons" in outcome.err
 
 
 def test_a_real_platform_sends_by_itself(lastmile: Any) -> None:

@@ -20,9 +20,12 @@ class Portal:
 
     asked: list[tuple[str, str, str, Any]] = field(default_factory=list)
     url: str = ""
+    odd: tuple[int, Any] | None = None  # what it answers to whatever it is asked
 
     def answer(self, method: str, path: str, token: str, body: Any) -> tuple[int, Any]:
         self.asked.append((method, path, token, body))
+        if self.odd is not None:
+            return self.odd
         if token != "Bot t-1":
             return 401, {"message": "401: Unauthorized", "code": 0}
         if path == "/api/v10/applications/@me":
@@ -90,6 +93,30 @@ def test_a_refusal_is_told_without_the_token(portal: Portal) -> None:
     with pytest.raises(CommandFailed, match="Discord answers 401 to GET /applications/@me") as failed:
         discord.register({"bot_token": "t-2", "api_url": portal.url})
     assert "t-2" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("odd", "problem", "advice"),
+    [
+        ((429, {"retry_after": 3}), "Discord answers 429", "Try again in a while."),
+        ((401, {}), "Discord answers 401", "Check bot_token in Discord's developer portal."),
+        ((200, {"id": "1"}), "cannot be read", "Check bot_token and api_url."),
+        ((200, []), "cannot be read", "Check bot_token and api_url."),
+    ],
+)
+def test_what_is_odd_is_told_with_what_may_help(
+    portal: Portal, odd: tuple[int, Any], problem: str, advice: str
+) -> None:
+    portal.odd = odd
+    with pytest.raises(CommandFailed, match=problem) as failed:
+        discord.public_key({"bot_token": "t-1", "api_url": portal.url})
+    assert failed.value.next_step == advice
+
+
+@pytest.mark.parametrize("token", ["t-1\n", "t€"])
+def test_a_token_that_cannot_be_sent_is_told(portal: Portal, token: str) -> None:
+    with pytest.raises(CommandFailed, match="bot_token has letters|cannot be read"):
+        discord.register({"bot_token": token, "api_url": portal.url})
 
 
 def test_nobody_there_is_told() -> None:

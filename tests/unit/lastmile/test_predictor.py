@@ -490,6 +490,28 @@ def test_preload_runs_every_champion_and_survives_a_bad_one(
     assert "unreleased" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("written", [b"", b"garbage", b"{}", b"[]"])
+def test_a_release_of_which_nothing_can_be_made_takes_no_other_model_along(
+    world: World, written: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.store.put("models/broken/release.json", written)
+    world.push(1.0, "broken-too")
+    world.store.put("models/broken-too/versions/1/manifest.json", written)
+    assert world.predictor.preload() == ["lin"]
+    assert "cannot preload model 'broken': unexpected " in capsys.readouterr().err
+
+
+def test_a_release_of_which_nothing_can_be_made_leaves_the_one_at_hand(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.answer()
+    world.store.put("models/lin/release.json", b"{}")
+    world.clock.now += 11.0
+    assert world.answer()[0] == 1
+    assert "model 'lin' keeps release" in capsys.readouterr().err
+    assert [failures for _, failures in world.predictor.releases()] == [1]
+
+
 def test_after_a_restore_the_release_is_read_again(world: World) -> None:
     world.answer()
     world.registry.promote("lin", 2, **WHO)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from threading import Lock
 
-from lastmile.errors import LastmileError, NotFound
-from lastmile.loaded import warn
+from lastmile.errors import NotFound
+from lastmile.loaded import explained, warn
 from lastmile.registry import Registry, Release
 
 type Spawn = Callable[[Callable[[], None]], object]
@@ -87,9 +87,9 @@ class Releases:
         def refresh() -> None:
             try:
                 self._refresh(followed)
-            except LastmileError as error:
+            except Exception as error:  # noqa: BLE001 what is stored may be anything, and the release at hand serves
                 followed.failures += 1
-                warn(f"model '{followed.release.model}' keeps release {followed.release.revision}: {error}")
+                warn(f"model '{followed.release.model}' keeps release {followed.release.revision}: {explained(error)}")
             finally:
                 followed.lock.release()
 

@@ -8,7 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lastmile.capture import Recording
-from lastmile.errors import InvalidArtefact, NotFound, VersionRejected
+from lastmile.errors import InvalidArtefact, LastmileError, NotFound, VersionRejected
 from lastmile.manifest import Manifest
 from lastmile.model import OnnxModel
 from lastmile.registry import Registry, Release
@@ -158,6 +158,11 @@ def _rejected(model: str, version: int) -> VersionRejected:
 
 def warn(message: str) -> None:
     sys.stderr.write(f"lastmile: {message}\n")
+
+
+def explained(error: Exception) -> str:
+    """The words of an error that are ours; others say little without their kind."""
+    return str(error) if isinstance(error, LastmileError) else f"unexpected {type(error).__name__}: {error}"
 
 
 class _SessionCache:

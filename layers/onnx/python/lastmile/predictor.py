@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lastmile.capture import Tier
 from lastmile.errors import AnswerLater, InvalidInput, LastmileError, ModelFailed, NotFound, VersionNotFound
 from lastmile.following import Releases, Spawn, call_now
-from lastmile.loaded import Loaded, Versions, warn
+from lastmile.loaded import Loaded, Versions, explained, warn
 from lastmile.registry import Registry, Release
 from lastmile.tensors import Array, TensorSpec, check_fits
 from lastmile.ulid import new_ulid
@@ -216,8 +216,8 @@ class Predictor:
         for model in self._registry.models() if models is None else models:
             try:
                 self.resolve(model).loaded.model.warm()
-            except LastmileError as error:
-                warn(f"cannot preload model '{model}': {error}")
+            except Exception as error:  # noqa: BLE001 what is stored may be anything, and the other models serve
+                warn(f"cannot preload model '{model}': {explained(error)}")
             else:
                 loaded.append(model)
         return loaded

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from lastmile.errors import InvalidInput, InvalidSpec
+from lastmile.errors import InvalidInput, InvalidSpec, ModelFailed
 from lastmile.tensors import Signature, TensorSpec
 from tests.unit.lastmile.decision.models import SALES, decided
 
@@ -113,7 +113,7 @@ def test_more_service_never_orders_less_and_more_stock_never_orders_more(
     [
         ({}, "service_level: missing"),
         ({"service_level": 0.95}, "service_level: 0.95 is not a number from 0.1 to 0.9"),
-        ({"service_level": 0.9, "pack_size": 0}, "pack_size: 0 is not a number of at least 1"),
+        ({"service_level": 0.9, "pack_size": 0}, "pack_size: 0 is not a number from 1 to 1e+15"),
         ({"service_level": 0.9, "pack_size": 2.5}, "pack_size: 2.5 is not a whole number"),
         ({"service_level": 0.9, "correlation": 2}, "correlation: 2 is not a number from 0 to 1"),
         ({"service_level": 0.9, "horizon": 2}, "horizon: unknown key of 'order'"),
@@ -149,3 +149,16 @@ def test_context_that_does_not_fit_is_named(context: Any, said: str) -> None:
     with pytest.raises(InvalidInput) as raised:
         decided("order", {"service_level": 0.9}, SALES, FEEDS, {}, context)
     assert str(raised.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "entry", [{"stock": -1e300}, {"stock": 1e308, "on_order": 1e308}, {"stock": 0, "on_order": 1e16}]
+)
+def test_a_stock_that_is_a_mistake_is_refused(entry: dict[str, float]) -> None:
+    with pytest.raises(InvalidInput, match="and nothing beyond 1e.15 is decided about"):
+        decide(entry)
+
+
+def test_a_forecast_beyond_all_numbers_decides_nothing() -> None:
+    with pytest.raises(ModelFailed, match="make 3e.38 for 1 periods"):
+        decide({"stock": 1}, (1.0, 2.0, 3.0, 4.0, 3e38))

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from lastmile.decision import policy_of
 from lastmile.decision.threshold import DECISIONS
 from lastmile.errors import InvalidInput, InvalidSpec, ModelFailed
+from lastmile.tensors import Signature, TensorSpec
 from tests.unit.lastmile.decision.models import MESSAGES, PAYMENTS, REGRESSION, decided, payments, shares
 
 OPTIONS: dict[str, Any] = {
@@ -167,3 +169,22 @@ def test_it_needs_probabilities() -> None:
         decided("threshold", OPTIONS, REGRESSION, {}, {})
     with pytest.raises(InvalidSpec, match="no feature 'amount'; the model takes text"):
         decided("threshold", OPTIONS, MESSAGES, {}, {})
+
+
+def test_an_amount_that_is_a_mistake_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="'amount' is 1e.16, and the decision takes none above 1e.15"):
+        decide(0.99, 1e16)
+
+
+@pytest.mark.parametrize("shape", [(2,), (-1, 3, 2)])
+def test_probabilities_are_those_of_rows(shape: tuple[int, ...]) -> None:
+    outputs = (TensorSpec("probabilities", "FP32", shape, columns=("0", "1")),)
+    with pytest.raises(InvalidSpec, match="decides by numbers of shape"):
+        policy_of("threshold", OPTIONS, Signature(PAYMENTS.inputs, outputs))
+
+
+@pytest.mark.parametrize(("shape", "columns"), [((-1, 3), ()), ((-1, 2, 1), ("amount",))])
+def test_the_amount_is_one_value_for_each_row(shape: tuple[int, ...], columns: tuple[str, ...]) -> None:
+    inputs = (TensorSpec("amount", "FP32", shape, columns=columns),)
+    with pytest.raises(InvalidSpec, match="not one value for each row"):
+        policy_of("threshold", OPTIONS, Signature(inputs, PAYMENTS.outputs))

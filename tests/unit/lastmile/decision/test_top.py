@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from lastmile.decision import policy_of
 from lastmile.errors import InvalidInput, InvalidSpec
+from lastmile.tensors import Signature, TensorSpec
 from tests.unit.lastmile.decision.models import PRODUCTS, REGRESSION, decided, texts
 
 ITEMS = ("tent", "stove", "mat", "lamp")
@@ -115,3 +117,18 @@ def test_context_that_does_not_fit_is_named(entry: Any, said: str) -> None:
 def test_it_needs_items() -> None:
     with pytest.raises(InvalidSpec, match="'top' decides by an output 'items'; the model gives value"):
         decided("top", {}, REGRESSION, {}, {})
+
+
+def test_a_limit_that_is_not_whole_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="'limit' is 1.5, a whole number is wanted"):
+        decide([{"limit": 1.5}])
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape", "said"),
+    [("INT64", (-1, 4), "is INT64 of shape"), ("BYTES", (), "is BYTES of shape"), ("BYTES", (4,), "is BYTES of shape")],
+)
+def test_items_are_texts_in_rows(datatype: str, shape: tuple[int, ...], said: str) -> None:
+    outputs = (TensorSpec("items", datatype, shape), TensorSpec("scores", "FP32", (-1, 4)))
+    with pytest.raises(InvalidSpec, match=said):
+        policy_of("top", {"limit": 3}, Signature(PRODUCTS.inputs, outputs))

@@ -12,8 +12,18 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
 from lastmile.decision.options import Options
-from lastmile.decision.policy import Arrays, Context, Decide, Decided, answered, context_number, output_of, percent
-from lastmile.errors import InvalidInput
+from lastmile.decision.policy import (
+    LARGEST,
+    Arrays,
+    Context,
+    Decide,
+    Decided,
+    answered,
+    context_number,
+    output_of,
+    percent,
+)
+from lastmile.errors import InvalidInput, ModelFailed
 from lastmile.tensors import Signature
 
 DECISIONS = ("order", "enough")
@@ -47,7 +57,7 @@ class Order:
     @classmethod
     def read(cls, options: Options, signature: Signature) -> Self:
         levels = _levels(options, output_of(signature, "quantiles", "order", columns=True).columns)
-        pack_size = options.number("pack_size", 1, low=1)
+        pack_size = options.number("pack_size", 1, low=1, high=LARGEST)
         if pack_size != int(pack_size):
             raise options.wrong("pack_size", f"{pack_size:g} is not a whole number")
         return cls(
@@ -79,6 +89,10 @@ class Order:
         periods = asked.lead_time + self.review_period
         spread = math.sqrt(periods + max(periods * (periods - 1), 0.0) * self.correlation)
         up_to = max(periods * median + spread * (at_level - median), 0.0)
+        if up_to > LARGEST:
+            raise ModelFailed(
+                f"the model's quantiles make {up_to:g} for {periods:g} periods, so nothing can be decided"
+            )
         position = asked.stock + asked.on_order
         packs = max(math.ceil((up_to - position) / self.pack_size - 1e-9), 0)
         quantity = packs * self.pack_size

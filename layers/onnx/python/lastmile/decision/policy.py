@@ -9,6 +9,8 @@ import numpy as np
 from lastmile.errors import InvalidInput, InvalidSpec, ModelFailed
 from lastmile.tensors import Array, Signature, TensorSpec
 
+LARGEST = 1e15  # of sums and stocks: what is larger is a mistake, and cannot be counted in whole numbers
+
 type Arrays = Mapping[str, Array]
 type Context = Sequence[Mapping[str, Any]]
 
@@ -38,13 +40,19 @@ class Policy(Protocol):
         """
 
 
-def output_of(signature: Signature, name: str, kind: str, *, columns: bool = False) -> TensorSpec:
-    """The output that a kind of policy decides by; InvalidSpec where the model has none."""
+def output_of(signature: Signature, name: str, kind: str, *, columns: bool = False, text: bool = False) -> TensorSpec:
+    """The output that a kind of policy decides by, numbers or texts, several in each row; InvalidSpec where the model
+    has none."""
     found = next((spec for spec in signature.outputs if spec.name == name), None)
     if found is None or (columns and not found.columns):
         raise InvalidSpec(
             f"decision.kind: '{kind}' decides by an output '{name}'{' with columns' if columns else ''}; "
             f"the model gives {', '.join(spec.name for spec in signature.outputs)}"
+        )
+    if len(found.shape) != 2 or (found.datatype == "BYTES") != text or found.datatype == "BOOL":
+        raise InvalidSpec(
+            f"decision.kind: '{kind}' decides by {'texts' if text else 'numbers'} of shape [rows, columns]; "
+            f"the output '{name}' is {found.datatype} of shape {list(found.shape)}"
         )
     return found
 
@@ -81,19 +89,27 @@ def feature_of(signature: Signature, name: str, key: str, *, text: bool = False)
         raise InvalidSpec(f"decision.options.{key}: there is no feature {name!r}; the model takes {', '.join(known)}")
     if (found.tensor.datatype == "BYTES") != text or found.tensor.datatype == "BOOL":
         raise InvalidSpec(f"decision.options.{key}: feature {name!r} is no {'text' if text else 'number'}")
+    inner = found.tensor.shape[1:]
+    if len(inner) > 1 or (found.column is None and inner not in ((), (1,), (-1,))):
+        shape = list(found.tensor.shape)
+        raise InvalidSpec(f"decision.options.{key}: feature {name!r} is of shape {shape}, not one value for each row")
     if found.tensor.pii and not text:
         raise InvalidSpec(f"decision.options.{key}: feature {name!r} is personal, and the reasons would say it")
     return found
 
 
 def amounts(feature: Feature, feeds: Arrays) -> list[float]:
-    """A feature's values as something that can be at stake: there, finite and not negative."""
+    """A feature's values as something that can be at stake: there, not negative, and not beyond all sums."""
     values: list[float] = np.asarray(feature.values(feeds), np.float64).tolist()
     for row, value in enumerate(values):
         if not math.isfinite(value):
             raise InvalidInput(f"rows[{row}]: '{feature.name}' is missing, and the decision needs it")
         if value < 0:
             raise InvalidInput(f"rows[{row}]: '{feature.name}' is {value:g}, and the decision takes none below 0")
+        if value > LARGEST:
+            raise InvalidInput(
+                f"rows[{row}]: '{feature.name}' is {value:g}, and the decision takes none above {LARGEST:g}"
+            )
     return values
 
 
@@ -122,6 +138,8 @@ def context_number(
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         bounds = "" if low == -math.inf else f" from {low:g}" + (f" to {high:g}" if high < math.inf else "")
         raise InvalidInput(f"context[{row}]: '{key}' is {value!r:.60}, a number{bounds} is wanted")
+    if abs(value) > LARGEST:
+        raise InvalidInput(f"context[{row}]: '{key}' is {value:g}, and nothing beyond {LARGEST:g} is decided about")
     return float(value)
 
 

@@ -25,7 +25,7 @@ class Top:
 
     @classmethod
     def read(cls, options: Options, signature: Signature) -> Self:
-        items = output_of(signature, "items", "top")
+        items = output_of(signature, "items", "top", text=True)
         output_of(signature, "scores", "top")
         longest = items.shape[-1]
         limit = options.number("limit", 10, low=1)
@@ -65,6 +65,8 @@ class Top:
 
     def _wanted(self, entry: Mapping[str, Any], row: int) -> tuple[int, frozenset[str]]:
         limit = context_number(entry, row, "limit", self.limit, low=1, high=self.limit)
+        if limit != int(limit):
+            raise InvalidInput(f"context[{row}]: 'limit' is {limit:g}, a whole number is wanted")
         exclude = entry.get("exclude", [])
         if not isinstance(exclude, list) or not all(isinstance(item, str) for item in exclude):
             raise InvalidInput(f"context[{row}]: 'exclude' must be a list of texts")

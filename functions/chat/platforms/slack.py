@@ -50,6 +50,8 @@ def _message(document: Document, event: Document) -> Received:
     said = needed(event, "message") if kind == "message_changed" else event
     if kind not in (*SPOKEN, "message_changed") or said.get("bot_id") or not said.get("user"):
         return Received()
+    if kind == "message_changed" and said.get("subtype") not in SPOKEN:
+        return Received()  # a tombstone, which stands for the deleted first message of a thread
     if kind == "message_changed" and said.get("text") == optional(event, "previous_message", "text"):
         return Received()  # a link was unfolded, a reply was counted
     team, channel, ts = needed(document, "team_id"), needed(event, "channel"), needed(said, "ts")
@@ -68,7 +70,9 @@ def _message(document: Document, event: Document) -> Received:
                 cut=cut,
                 at=seconds(edited or ts),
                 about=ts if edited else None,
-                attachments=tuple(str(file.get("name") or file.get("mimetype")) for file in said.get("files") or ()),
+                attachments=tuple(
+                    str(file.get("name") or file.get("mimetype") or "file") for file in said.get("files") or ()
+                ),
                 reply={"channel": channel, "thread_ts": thread},
             ),
         )

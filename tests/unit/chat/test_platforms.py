@@ -192,3 +192,17 @@ def test_a_channels_post_in_its_group_is_no_question(hook: Hook) -> None:
 @pytest.mark.parametrize("text", ["/start", "/start from-the-shop", "/start@shop_bot"])
 def test_a_conversation_that_is_begun_by_telegrams_button_is_greeted(hook: Hook, text: str) -> None:
     assert telegram(hook, text=text)[0].text == "Hello"
+
+
+def test_what_stands_for_a_deleted_message_of_slack_is_no_question(hook: Hook) -> None:
+    changed = document_of("slack/edit")
+    changed["event"]["message"] |= {"subtype": "tombstone", "user": "USLACKBOT", "text": "This message was deleted."}
+    assert hook.send("slack", json.dumps(changed).encode())[0] == 200
+    assert hook.queue.taken == []
+
+
+def test_a_file_of_slack_of_which_nothing_is_told_is_a_file(hook: Hook) -> None:
+    sent = document_of("slack/attachment")
+    sent["event"]["files"] = [{"id": "F1", "file_access": "check_file_info"}]  # of another company's channel
+    hook.send("slack", json.dumps(sent).encode())
+    assert hook.queue.taken[0].attachments == ("file",)

@@ -81,8 +81,8 @@ def _records(store: Store, path: str) -> Iterator[Record]:
 
 
 def _rows(record: Record, manifest: Manifest) -> Rows:
-    """Inputs with one element per row, by the names of their features; none that are personal, for these rows are kept
-    longer than captures are."""
+    """Inputs with one element per row, by the names of their features; none that are personal, for these rows stay
+    where captures are deleted."""
     found: Rows = {}
     for tensor in manifest.signature.inputs:
         array = record.inputs.get(tensor.name)

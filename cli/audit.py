@@ -1,13 +1,17 @@
 """`lastmile audit`: who did what to a model and why, and whether that record is whole."""
 
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from cli.control import Document, RegistryOption, open_control, open_registry
-from cli.output import percent, print_json, print_table, when
+from cli.output import note, percent, print_json, print_table, when
 from cli.target import Options
+
+if TYPE_CHECKING:
+    from lastmile.registry import Registry
 
 
 class ShownByDefault(TyperGroup):
@@ -70,8 +74,7 @@ def verify(
         raise typer.BadParameter("give either a model or --all", param_hint="MODEL")
     options: Options = context.obj
     opened = open_registry(options, registry)
-    names = [release.model for release in opened.releases(opened.models())] if model is None else [model]
-    problems = {name: opened.verify_audit(name) for name in names}
+    problems = {model: opened.verify_audit(model)} if model is not None else verified(opened)
     if options.json:
         print_json({"intact": not any(problems.values()), "problems": problems})
     else:
@@ -79,6 +82,19 @@ def verify(
             print_verdict(name, found)
     if any(problems.values()):
         raise typer.Exit(1)
+
+
+def verified(registry: "Registry") -> dict[str, list[str]]:
+    """Of every model there is or was; the folder of a model whose first write was cut short is none."""
+    from lastmile.errors import ModelNotFound
+
+    found = {}
+    for name in registry.audited():
+        with suppress(ModelNotFound):
+            found[name] = registry.verify_audit(name)
+    if not found:
+        note("There is no model yet, and so no audit.")
+    return found
 
 
 def print_verdict(model: str, problems: list[str]) -> None:

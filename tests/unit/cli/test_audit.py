@@ -1,4 +1,5 @@
 import json
+import shutil
 from typing import Any
 
 import pytest
@@ -57,3 +58,16 @@ def test_a_reason_cannot_command_a_terminal_or_look_like_another_entry(lastmile:
     for words in (("audit", "iris", "--limit", 1), ("release", "show", "iris")):
         assert lastmile(*words).out.count(shown) == 1
     assert lastmile("audit", "iris", "--json").json["entries"][0]["why"] == why
+
+
+def test_verify_of_all_finds_a_model_that_was_deleted(lastmile: Any, iris: Any) -> None:
+    shutil.rmtree(iris.registry_folder / "models/iris")
+    outcome = lastmile("audit", "verify", "--all")
+    assert outcome.code == 1
+    assert "models/iris/release.json is missing, and the audit holds 5 entries of the model" in outcome.out
+
+
+def test_verify_of_all_says_that_there_is_nothing(lastmile: Any, workspace: Any) -> None:
+    workspace.registry_folder.mkdir()
+    outcome = lastmile("audit", "verify", "--all", "--registry", workspace.registry_folder)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "There is no model yet, and so no audit.\n")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, rmtree
 from typing import Any
 
 import orjson
@@ -168,7 +168,7 @@ def test_what_is_no_entry_at_all_is_found(
     assert f"{entries[5].key} is no audit entry" in registry.verify_audit("fraud")
 
 
-@pytest.mark.parametrize("part", [{"id": "x"}, {"id": 3}, {"previous": {"key": 3, "sha256": "x"}}])
+@pytest.mark.parametrize("part", [{"id": "x"}, {"id": 3}, {"model": []}, {"previous": {"key": 3, "sha256": "x"}}])
 def test_an_entry_that_leads_nowhere_is_found(
     registry: Registry, entries: list[AuditEntry], tmp_path: Path, part: dict[str, Any]
 ) -> None:
@@ -211,6 +211,14 @@ def test_an_audit_can_be_verified_while_it_grows(store: Store, push: Push) -> No
         found = [registry.verify_audit("fraud") for _ in range(10)]
         working.result()
     assert found == [[]] * 10
+
+
+def test_a_model_that_was_deleted_is_still_told_of(registry: Registry, tmp_path: Path) -> None:
+    rmtree(tmp_path / "models/fraud")
+    assert registry.verify_audit("fraud") == [
+        "models/fraud/release.json is missing, and the audit holds 9 entries of the model"
+    ]
+    assert registry.audited() == ["fraud", "other"]
 
 
 def test_a_model_that_is_not_there_has_no_audit(registry: Registry) -> None:

@@ -1,10 +1,10 @@
 """Whether a model's audit is whole: every entry there, unchanged, in order, and no other one beside them."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from lastmile.audit import AuditEntry
-from lastmile.errors import NotFound
+from lastmile.errors import ModelNotFound, NotFound
 from lastmile.ledger import Ledger, release_path
 from lastmile.release import Release
 from lastmile.store import Store
@@ -14,11 +14,19 @@ UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)  # raised by docu
 
 
 def verify_chain(store: Store, ledger: Ledger, model: str) -> list[str]:
-    """What is wrong, as sentences. Reads the entries of other models too: their keys do not say whose they are."""
+    """What is wrong, as sentences. Reads the entries of other models too: their keys do not say whose they are.
+
+    Raises ModelNotFound where neither a release nor an entry is of the model.
+    """
     try:
         ledger.read(model)
         listed = list(store.list("audit"))  # before the release, so that whatever is listed must be in its chain
         release, _ = ledger.read(model)
+    except ModelNotFound:
+        left = sum(entry is not None and entry.model == model for _, entry in _read(store, store.list("audit")))
+        if not left:
+            raise
+        return [f"{release_path(model)} is missing, and the audit holds {left} entries of the model"]
     except UNREADABLE:
         return [f"{release_path(model)} is no release"]
     if _parsed(release.head.to_bytes()) is None:
@@ -27,6 +35,11 @@ def verify_chain(store: Store, ledger: Ledger, model: str) -> list[str]:
     problems = list(chain.walk())
     problems.extend(_strangers(store, model, [key for key in listed if key not in chain.keys]))
     return problems
+
+
+def audited(store: Store) -> set[str]:
+    """The models that the audit tells of, whether they are there or not."""
+    return {entry.model for _, entry in _read(store, store.list("audit")) if entry is not None}
 
 
 class _Chain:
@@ -85,25 +98,29 @@ def _link_problems(key: str, older: AuditEntry, newer: AuditEntry) -> Iterator[s
 
 def _strangers(store: Store, model: str, keys: list[str]) -> Iterator[str]:
     """Entries of this model that nothing goes back to."""
+    for key, entry in _read(store, keys):
+        if entry is None:
+            yield f"{key} is no audit entry"
+        elif entry.model == model:
+            yield f"{key} is not in the chain: it was put there, or an entry after it was changed or deleted"
 
-    def read(key: str) -> AuditEntry | None:
-        return _parsed(store.get(key).data)
+
+def _read(store: Store, keys: Iterable[str]) -> Iterator[tuple[str, AuditEntry | None]]:
+    def read(key: str) -> tuple[str, AuditEntry | None]:
+        return key, _parsed(store.get(key).data)
 
     from concurrent.futures import ThreadPoolExecutor  # 10 ms that no other use of the registry need spend
 
     with ThreadPoolExecutor(READS_AT_ONCE) as pool:
-        for key, entry in zip(keys, pool.map(read, keys), strict=True):
-            if entry is None:
-                yield f"{key} is no audit entry"
-            elif entry.model == model:
-                yield f"{key} is not in the chain: it was put there, or an entry after it was changed or deleted"
+        yield from pool.map(read, keys)
 
 
 def _parsed(data: bytes) -> AuditEntry | None:
     """None for what cannot be followed: without the id of an entry, or with a link that is none."""
     try:
         entry = AuditEntry.from_bytes(data)
-        if entry.key and (entry.previous is None or _is_text(entry.previous.key, entry.previous.sha256)):
+        link = entry.previous
+        if entry.key and _is_text(entry.model, *(() if link is None else (link.key, link.sha256))):
             return entry
     except UNREADABLE:
         pass

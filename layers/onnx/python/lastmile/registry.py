@@ -257,6 +257,12 @@ class Registry:
 
         return verify_chain(self._store, self._ledger, _named(model))
 
+    def audited(self) -> list[str]:
+        """The models that the audit tells of, and all others; some of them may be gone."""
+        from lastmile.chain import audited
+
+        return sorted({*audited(self._store), *self.models()})
+
     def _check_files(self, artefact: str, model_bytes: bytes, others: Mapping[str, bytes]) -> None:
         limit = self._limit if artefact == MODEL_FILE else self._heavy_limit
         if not 0 < len(model_bytes) <= limit:

@@ -38,6 +38,10 @@ def prune(proto: onnx.ModelProto) -> bool:
     changed = {name: weights[kept]}
     for bag in bags:
         first = int(numpy_helper.to_array(constants[bag.first]))
+        changed[bag.first] = np.array(kept[:first].sum(), np.int64)
+        changed[bag.absent] = np.array(kept[:-1].sum(), np.int64)
+        if not bag.keys.any():  # it knows none
+            continue
         mine = kept[first : first + len(bag.keys)]
         count = int(mine.sum())
         if not count:
@@ -45,8 +49,6 @@ def prune(proto: onnx.ModelProto) -> bool:
         changed[bag.rarity] = numpy_helper.to_array(constants[bag.rarity])[np.append(mine, True)]
         changed[bag.width] = np.array([count + 1], np.int64)
         changed[bag.unknown] = np.array(count, np.int64)
-        changed[bag.first] = np.array(kept[:first].sum(), np.int64)
-        changed[bag.absent] = np.array(kept[:-1].sum(), np.int64)
         _encode(bag.encoder, bag.keys[mine])
     for tensor, array in changed.items():
         constants[tensor].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), tensor))
@@ -66,7 +68,7 @@ def _bags(graph: onnx.GraphProto, constants: dict[str, onnx.TensorProto]) -> Ite
         choice = next(node for node in graph.node if users["Equal"].output[0] in node.input)
         named = (users["Gather"].input[0], shape.input[1], users["Equal"].input[1], users["Add"].input[1])
         bag = Bag(encoder, numpy_helper.to_array(keys), *named, choice.input[1])
-        if all(name in constants for name in bag[2:]) and bag.keys.any():
+        if all(name in constants for name in bag[2:]):
             yield bag
 
 

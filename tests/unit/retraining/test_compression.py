@@ -111,6 +111,19 @@ def test_pruned_trees_are_smaller_and_answer_nearly_the_same() -> None:
     np.testing.assert_allclose(answers(small, feeds)[1], answers(fitted.onnx, feeds)[1], atol=0.1)
 
 
+def test_a_vocabulary_of_words_alone_can_be_pruned() -> None:
+    """Of texts of four letters there are no n-grams of eight."""
+    wanted, table = messages(characters=[8]), mail()
+    table.columns["text"] = texts([f"{team[:2]} {row % 9}" for row, team in enumerate(table["team"].tolist())])
+    fitted = load(wanted).fit(table, wanted)
+    before, after = (
+        OnnxModel.open(graph, threads=1).run(["label"], {"text": texts(["ca 1", "lo 2", "re 3", ""]).reshape(-1, 1)})[0]
+        for graph in (fitted.onnx, pruning.pruned(fitted.onnx))
+    )
+    assert before.tolist()[:3] == ["card", "login", "refund"]
+    assert after.shape == before.shape
+
+
 def test_a_pruned_vocabulary_is_smaller_and_tells_the_classes_apart() -> None:
     wanted = messages()
     recipe = load(wanted)

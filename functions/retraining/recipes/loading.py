@@ -11,6 +11,7 @@ from lastmile.errors import InvalidSpec
 from lastmile.spec import ModelSpec
 
 MODELS = Path(__file__).parents[3] / "models"
+LARGEST_SEED = 2**32 - 1  # of scikit-learn
 FUNCTIONS = ("check", "split", "fit", "examples")
 
 
@@ -18,6 +19,8 @@ def load(spec: ModelSpec, models: Path = MODELS) -> Recipe:
     """The recipe, after it has checked the spec; raises InvalidSpec."""
     if spec.training is None:
         raise InvalidSpec("training: missing; a model without it is pushed, not trained")
+    if spec.training.seed > LARGEST_SEED:
+        raise InvalidSpec(f"training.seed: {spec.training.seed} is above {LARGEST_SEED}, the largest there is")
     own = spec.training.recipe == "own"
     _check_heavy(spec)
     module = _own(models / spec.name / "recipe.py") if own else _shipped(spec.training.recipe)

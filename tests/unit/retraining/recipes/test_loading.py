@@ -55,3 +55,9 @@ def test_an_own_recipe_that_is_not_there_is_named() -> None:
 def test_what_a_recipe_cannot_work_with_is_named(made, key) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InvalidSpec, match=key):
         load(made())
+
+
+def test_a_seed_is_one_that_every_recipe_can_begin_with() -> None:
+    training = {"recipe": "tabular", "target": "y", "seed": 2**32}
+    with pytest.raises(InvalidSpec, match="training.seed: 4294967296 is above 4294967295"):
+        load(spec("classification", [NUMBERS], [LABEL, PROBABILITIES], training))

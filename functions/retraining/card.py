@@ -1,5 +1,6 @@
 """The card of a version: what it is for, how good it is and for whom, and where it comes from."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -13,6 +14,8 @@ from functions.retraining.sheet import Tone, paragraph, plots, section, sheet, t
 from functions.retraining.svg import histogram, shares
 from lastmile.metrics import primary
 from lastmile.spec import ModelSpec
+
+SPECIAL = re.compile(r"[\\|`\[\]]")
 
 
 @dataclass(frozen=True)
@@ -76,17 +79,22 @@ def _grids(found: Facts) -> Iterator[Grid]:
 
 
 def _markdown(found: Facts) -> str:
-    parts = [f"# {found.title}", found.spec.description, f"**{found.word}.** {found.headline}"]
+    parts = [f"# {found.title}", found.spec.description, f"**{found.word}.** {_plain(found.headline)}"]
     for grid in _grids(found):
         if grid.rows:
-            parts += [f"## {grid.title}", *([grid.note] if grid.note else []), _markdown_table(grid)]
+            parts += [f"## {_plain(grid.title)}", *([_plain(grid.note)] if grid.note else []), _markdown_table(grid)]
     return "\n\n".join(parts) + "\n"
 
 
 def _markdown_table(grid: Grid) -> str:
     rule = ["---:" if place in grid.numbers else "---" for place in range(len(grid.heads))]
     rows = [grid.heads, rule, *grid.rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '\\|').replace('\n', ' ') for cell in row)} |" for row in rows)
+    return "\n".join(f"| {' | '.join(_plain(cell).replace('\n', ' ') for cell in row)} |" for row in rows)
+
+
+def _plain(text: str) -> str:
+    """Without what Markdown takes for a tag, an image or the end of a cell."""
+    return SPECIAL.sub(r"\\\g<0>", text.replace("&", "&amp;").replace("<", "&lt;"))
 
 
 def _page(found: Facts) -> str:

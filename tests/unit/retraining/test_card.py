@@ -1,3 +1,4 @@
+import io
 import re
 from dataclasses import replace
 from typing import Any
@@ -7,12 +8,13 @@ import numpy as np
 import pytest
 
 from functions.retraining.card import Facts, card
+from functions.retraining.data import validate as validate_data
 from functions.retraining.evaluation import Champion, Evaluation, evaluate
 from functions.retraining.gates import check_gates
 from functions.retraining.recipes.contract import Examples
 from lastmile.spec import ModelSpec, validate
 from lastmile.tensors import Signature
-from tests.unit.retraining.data.files import csv, spec, validation
+from tests.unit.retraining.data.files import ROWS, csv, spec, validation
 from tests.unit.retraining.graphs import linear, logistic
 
 CLASSES = [
@@ -170,3 +172,12 @@ def test_confusions_of_many_classes_are_listed() -> None:
     curves = {"confusions": [{"true": "team 1", "predicted": "team 2", "rows": 3}]}
     evaluation = replace(evaluated(loans()), curves=curves)
     assert "| team 1 | team 2 | 3 |" in made(loans(), evaluation=evaluation)[0]
+
+
+def test_what_comes_from_the_data_is_no_markup_in_the_markdown() -> None:
+    rows = [(amount, "<img src=x>" if row % 2 else "[a](b)|c`", label) for row, (amount, _, label) in enumerate(ROWS)]
+    model = spec(features={})
+    found = validate_data(io.BytesIO(csv(rows)), "<script>|.csv", model)
+    (markdown, _) = made(loans(), data=found.report.to_document())
+    assert "&lt;script>\\|.csv: all 100 rows can be used." in markdown
+    assert "<" not in markdown.replace("Will it be paid <back>?", "")

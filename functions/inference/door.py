@@ -85,11 +85,13 @@ def event_of(response: Response) -> Event:
     """Text as it is, anything else in base64, as API Gateway wants it."""
     as_text = response.headers["content-type"].startswith("application/json")
     body = response.body.decode() if as_text else b64encode_as_string(response.body)
-    if len(body) > MAX_ANSWER_BYTES:
-        message = f'{{"error":"the answer has {len(body):,} bytes, at most {MAX_ANSWER_BYTES:,} fit; send fewer rows"}}'
+    size = _wrapped_bytes(response.body) if as_text else len(body)
+    if size > MAX_ANSWER_BYTES:
+        message = f'{{"error":"the answer has {size:,} bytes, at most {MAX_ANSWER_BYTES:,} fit; send fewer rows"}}'
+        for_pages = {name: said for name, said in response.headers.items() if name.startswith(("access-", "vary"))}
         return {
             "statusCode": 413,
-            "headers": {"content-type": "application/json"},
+            "headers": {"content-type": "application/json", **for_pages},
             "body": message,
             "isBase64Encoded": False,
         }
@@ -99,3 +101,9 @@ def event_of(response: Response) -> Event:
         "body": body,
         "isBase64Encoded": not as_text,
     }
+
+
+def _wrapped_bytes(text: bytes) -> int:
+    """As a string in JSON, which is how Lambda hands it back: quotes and backslashes are two bytes there."""
+    size = len(text)
+    return size if 2 * size <= MAX_ANSWER_BYTES else size + text.count(b'"') + text.count(b"\\")

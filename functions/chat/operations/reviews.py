@@ -65,6 +65,7 @@ class Reviews:
             "press": press,
         }
         label = self._label(model, release.champion or release.latest, answer)
+        self._feedback(mine, label)  # what is none must leave no decision behind
         try:
             self._data.create(path, orjson.dumps(mine, option=orjson.OPT_SORT_KEYS))
         except AlreadyExists:
@@ -76,19 +77,21 @@ class Reviews:
 
     def _follow(self, decided: dict[str, Any], label: int | str, *, again: bool) -> None:
         """Each of these can be done twice; the audit is looked through first."""
-        document = {name: decided[name] for name in ("model", "prediction_id", "row")}
-        document |= {"label": label, "source": f"chat:{decided['actor']}"[:100], "time": decided["at"]}
-        try:
-            given = feedback.checked(document, spec=self._spec(decided["model"]), now=self._clock())
-        except InvalidFeedback as error:
-            raise InvalidInput(str(error)) from None
-        feedback.write(self._data, [given])
+        feedback.write(self._data, [self._feedback(decided, label)])
         told = {key: value for key, value in decided.items() if key != "press"}
         self._tell("DecisionMade", told | {"label": label})
         why = f"prediction {decided['prediction_id']} row {decided['row']}: {decided['why']}"[:2000]
         seen = self._registry.audit(decided["model"], limit=LOOK_BACK) if again else ()
         if not any((entry.actor, entry.why) == (decided["actor"], why) for entry in seen):
             self._registry.record(decided["model"], decided["decision"], None, actor=decided["actor"], why=why)
+
+    def _feedback(self, decided: dict[str, Any], label: int | str) -> feedback.Feedback:
+        document = {name: decided[name] for name in ("model", "prediction_id", "row")}
+        document |= {"label": label, "source": f"chat:{decided['actor']}"[:100], "time": decided["at"]}
+        try:
+            return feedback.checked(document, spec=self._spec(decided["model"]), now=self._clock())
+        except InvalidFeedback as error:
+            raise InvalidInput(str(error)) from None
 
     def _label(self, model: str, version: int, answer: str) -> int | str:
         labels = labels_of(self._registry.manifest(model, version))

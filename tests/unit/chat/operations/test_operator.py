@@ -218,7 +218,15 @@ def test_a_transaction_is_blocked_once_as_feedback_event_and_audit_entry(asked: 
     assert asked.registry.verify_audit("fraud") == []
 
 
-@pytest.mark.parametrize("value", ["block:fraud/nonsense/0", f"block:fraud/{PREDICTION}/9999999999", "block:no/x/0"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "block:fraud/nonsense/0",
+        f"block:fraud/{PREDICTION}/9999999999",
+        f"block:fraud/{'7' + 25 * 'Z'}/0",  # of the year 10889
+        "block:no/x/0",
+    ],
+)
 def test_what_is_no_prediction_is_refused_with_a_sentence(asked: Room, value: str) -> None:
     assert asked.press(value).endswith("Nothing was changed.")
     assert list(asked.data.list("decisions")) == []

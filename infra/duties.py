@@ -112,7 +112,7 @@ BATCH = Duty(
     data_writes=("batches/*", "pending/batches/*"),
 )
 HOOK = Duty()
-CHAT = Duty(reads=("models",), data_writes=("feedback/*",), tells=True)
+CHAT = Duty(reads=("models", "keys"), data_writes=("feedback/*",), tells=True)
 OPERATIONS = Duty(
     reads=("models", "audit"),
     writes=("models/*/release.json", "models/*/versions/*/rejected.json", "audit/*"),

@@ -143,6 +143,8 @@ def test_capture_reads_models_and_writes_what_was_predicted(stacks: Stacks) -> N
         ("Inference", "s3:GetObject", f"{DATA}/pending/outputs/a.out", True),
         ("Inference", "s3:GetObject", f"{ARTIFACTS}/keys/digits.key", True),
         ("Inference", "s3:PutObject", f"{ARTIFACTS}/keys/digits.key", False),
+        ("Chat", "s3:GetObject", f"{ARTIFACTS}/keys/tickets.key", True),  # it predicts, and what it keeps may be hashed
+        ("Batch", "s3:GetObject", f"{ARTIFACTS}/keys/digits.key", True),
         ("Control", "s3:GetObject", f"{ARTIFACTS}/keys/digits.key", False),
         ("CapturingCapture", "s3:GetObject", f"{ARTIFACTS}/keys/digits.key", False),
         ("CapturingCapture", "s3:GetObject", f"{DATA}/captures/a", False),

@@ -21,7 +21,7 @@ PATHS = (
     ("Retraining", DATA, ("quarantine/training/*", "reports/*")),
     ("Batch", ARTIFACTS, ("models/*", "keys/*")),
     ("Batch", DATA, ("batches/*", "pending/batches/*")),
-    ("Chat", ARTIFACTS, ("models/*",)),
+    ("Chat", ARTIFACTS, ("models/*", "keys/*")),
     ("Chat", DATA, ("feedback/*",)),
     ("Operating/Operations", ARTIFACTS, ("models/*", "audit/*", "models/*/release.json")),
     ("Operating/Operations", ARTIFACTS, ("models/*/versions/*/rejected.json",)),

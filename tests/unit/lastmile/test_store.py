@@ -14,6 +14,7 @@ import pytest
 
 from lastmile.errors import NotFound, StoreUnavailable
 from lastmile.store import BEGINNING, PIECE, AlreadyExists, Conflict, Store, checked
+from lastmile.ulid import new_ulid
 
 
 def test_an_object_comes_back_with_an_etag_that_changes_with_it(store: Store) -> None:
@@ -320,6 +321,16 @@ class TestDirectory:
         assert list(store.list("a")) == ["a/b"]
         assert store.get("a/b").data == b"whole"
         assert [path.name for path in (tmp_path / ".lastmile").iterdir()] == ["lock"]
+
+    def test_what_a_killed_writer_has_left_is_removed_a_day_later(self, tmp_path: Path) -> None:
+        store = Store.open(tmp_path.as_uri(), environ={})
+        store.create("a", b"whole")
+        old, new = (new_ulid(time.time() - age) for age in (86_500, 86_300))
+        for name in (old, new, "local.json"):
+            (tmp_path / ".lastmile" / name).write_bytes(b"half")
+            os.utime(tmp_path / ".lastmile" / name, (0, 0))
+        store.put("b", b"whole")
+        assert {path.name for path in (tmp_path / ".lastmile").iterdir()} == {"lock", new, "local.json"}
 
     def test_what_a_file_manager_leaves_behind_is_no_object(self, tmp_path: Path) -> None:
         store = Store.open(tmp_path.as_uri(), environ={})

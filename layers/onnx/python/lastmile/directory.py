@@ -3,19 +3,21 @@
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from lastmile.errors import NotFound, StoreUnavailable
 from lastmile.store import BY_ETAG, AlreadyExists, Conflict, Names, Stat, Store, Stored, checked
-from lastmile.ulid import new_ulid
+from lastmile.ulid import new_ulid, ulid_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Buffer
 
 PRIVATE = ".lastmile"  # the lock and what is being written; never listed
+LEFT_SECONDS = 86_400.0  # no write takes so long
 
 
 class Directory(Store):
@@ -108,9 +110,13 @@ class Directory(Store):
 
 @contextmanager
 def _staged(root: Path, data: bytes) -> Iterator[Path]:
-    """A complete, synced file inside `root`, to be renamed into place; removed if it was not."""
+    """A complete, synced file inside `root`, to be renamed into place; removed if it was not.
+
+    What writers that were killed have left is removed by those after them, a day later.
+    """
     folder = root / PRIVATE
     folder.mkdir(parents=True, exist_ok=True)
+    _remove_before(folder, time.time() - LEFT_SECONDS)
     path = folder / new_ulid()
     try:
         with path.open("xb") as file:
@@ -120,6 +126,14 @@ def _staged(root: Path, data: bytes) -> Iterator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def _remove_before(folder: Path, at: float) -> None:
+    """What bears a name from before that time; other names are none of ours."""
+    for left in folder.iterdir():
+        with suppress(ValueError):
+            if ulid_milliseconds(left.name) < at * 1000:
+                left.unlink(missing_ok=True)  # renamed into place, or removed, meanwhile
 
 
 @contextmanager

@@ -1,4 +1,5 @@
 import json
+import time
 
 import numpy as np
 import pytest
@@ -56,6 +57,15 @@ def test_missing_values_constants_and_infinities_are_no_obstacle() -> None:
     document = joint(rows, rows, policy=POLICY).to_document()
     assert document["verdict"] == "not enough data"
     json.dumps(document, allow_nan=False)
+
+
+def test_very_many_features_take_bounded_time_and_memory() -> None:
+    random = np.random.default_rng(4)
+    names = np.array([f"k{number}" for number in range(20)], object)
+    before, after = ({f"f{n}": random.choice(names, 60) for n in range(200)} for _ in range(2))
+    started = time.process_time()
+    assert joint(before, after, policy=POLICY).verdict == "not enough data"
+    assert time.process_time() - started < 8
 
 
 def test_different_features_are_refused() -> None:

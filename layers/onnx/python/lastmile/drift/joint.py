@@ -21,6 +21,7 @@ from lastmile.tensors import Array
 
 NAME = "all features together"
 MOST_ROWS = 20_000  # of either side
+MOST_SINGLES = 1000  # features, and scores or indicators of them: more would take gigabytes and say no more
 MOST_PAIRS = 600
 MOST_CATEGORIES = 16  # of a feature, the most frequent ones
 RIDGE = 0.01
@@ -44,6 +45,7 @@ def joint(reference: Rows, current: Rows, *, policy: Drift, alpha: float = ALPHA
     names = sorted(reference)
     if names != sorted(current):
         raise ProfileMismatch("the two sides have different features")
+    names = _some(names, MOST_SINGLES, random)
     places = [*one, *other]
     features = _features([np.concatenate([reference[name], current[name]]) for name in names], random)
     shift = len(next(iter(reference.values())))
@@ -70,13 +72,16 @@ def _halved(rows: Rows, random: np.random.Generator) -> tuple[Array, Array]:
 
 def _features(columns: list[Array], random: np.random.Generator) -> Array:
     """Normal scores of numbers, indicators of categories and of what is missing, and products of any two."""
-    singles = [single for column in columns for single in _singles(column)]
+    singles = _some([single for column in columns for single in _singles(column)], MOST_SINGLES, random)
     plain = np.stack([single - single.mean() for single in singles], axis=1)
-    pairs = list(combinations(range(plain.shape[1]), 2))
-    if len(pairs) > MOST_PAIRS:
-        pairs = [pairs[place] for place in random.choice(len(pairs), MOST_PAIRS, replace=False)]
+    pairs = _some(list(combinations(range(plain.shape[1]), 2)), MOST_PAIRS, random)
     products = [plain[:, one] * plain[:, other] for one, other in pairs]
     return np.concatenate([plain, plain**2, *(product[:, np.newaxis] for product in products)], axis=1)
+
+
+def _some[T](items: list[T], most: int, random: np.random.Generator) -> list[T]:
+    """All of them, or as many drawn from them."""
+    return items if len(items) <= most else [items[place] for place in random.choice(len(items), most, replace=False)]
 
 
 def _singles(column: Array) -> list[Array]:

@@ -23,6 +23,8 @@ URLS = {
     "discord": "https://discord.com",
     "telegram": "https://api.telegram.org",
 }
+LONGEST_FALLBACK = 4_000  # characters of Slack's text beside its blocks
+LONGEST_CARD = 6_000  # characters of a text in a card: Teams takes messages of 28 kB
 STYLES = {"approve": "primary", "release": "primary", "reject": "danger", "block": "danger", "rollback": "danger"}
 
 type Secret = Mapping[str, str]
@@ -89,7 +91,7 @@ class Delivery:
             return
         body = {
             **place,
-            "text": escaped(_joined(says)),
+            "text": escaped(_joined(says)[:LONGEST_FALLBACK]),
             "blocks": [block for say in says for block in slack_blocks(say)],
             "metadata": marked(key),
             "unfurl_links": False,
@@ -131,7 +133,7 @@ class Delivery:
             "type": "AdaptiveCard",
             "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
             "version": "1.4",
-            "body": [{"type": "TextBlock", "text": say.text, "wrap": True} for say in says],
+            "body": [{"type": "TextBlock", "text": say.text[:LONGEST_CARD], "wrap": True} for say in says],
         }
         attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}
         body = {"type": "message", "attachments": [attachment]}

@@ -14,6 +14,7 @@ import orjson
 
 from functions.chat.assistant.conversation import Button, Say
 from functions.chat.delivery import (
+    LONGEST_FALLBACK,
     Delivery,
     Keys,
     Secret,
@@ -89,7 +90,7 @@ class Board:
             return
         body = {
             **place,
-            "text": escaped(post.text),
+            "text": escaped(post.text[:LONGEST_FALLBACK]),
             "blocks": _blocks(post),
             "metadata": marked(key),
             "unfurl_links": False,
@@ -133,7 +134,11 @@ class Board:
         if not url.startswith((HOOKS, f"{secret['api_url'].rstrip('/')}/" if "api_url" in secret else HOOKS)):
             raise Refused("the address for the answer is none of Slack's")
         replaces = pressed and post.done
-        body: dict[str, Any] = {"text": escaped(post.text), "blocks": _blocks(post), "replace_original": replaces}
+        body: dict[str, Any] = {
+            "text": escaped(post.text[:LONGEST_FALLBACK]),
+            "blocks": _blocks(post),
+            "replace_original": replaces,
+        }
         if not replaces:
             body["response_type"] = "ephemeral"
         page = self._web.send("POST", url, headers={}, body=body)

@@ -7,6 +7,8 @@ from typing import Any
 from functions.chat.assistant.conversation import Button
 from functions.chat.operations.orders import COMMAND
 
+LONGEST_PLAIN = 4_000  # characters of the text, before the words to type
+
 
 @dataclass(frozen=True, slots=True)
 class Post:
@@ -35,7 +37,7 @@ class Post:
         """Where there are no buttons: with the words to type in their place, and the command for a terminal."""
         typed = [f"{button.label}: `{typed_for(button)}`" for button in self.buttons]
         last = [f"In a terminal: `{self.terminal}`"] if self.terminal else []
-        return "\n".join([self.text, *typed, *last])
+        return "\n".join([self.text[:LONGEST_PLAIN], *typed, *last])
 
 
 def typed_for(button: Button) -> str:

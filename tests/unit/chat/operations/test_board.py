@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 import pytest
 from standardwebhooks import Webhook
 
@@ -49,6 +50,14 @@ def test_slack_is_asked_before_it_is_told_again(board: Board, network: Network) 
     network.posts.clear()
     told(board, network, "slack", again=True)
     assert len(network.posts) == 1
+
+
+@pytest.mark.parametrize("platform", ["slack", "discord", "telegram", "teams"])
+def test_what_is_too_long_is_cut_to_what_the_platform_takes(board: Board, network: Network, platform: str) -> None:
+    """Anybody may publish 256 kB where alarms are; the buttons, or the words in their place, stay."""
+    *_, body = told(board, network, platform, replace(QUESTION, text="€" * 250_000))
+    assert len(orjson.dumps(body)) < 28_000
+    assert "approve" in str(body)
 
 
 def test_discord_gets_components_and_knows_the_key(board: Board, network: Network) -> None:

@@ -19,6 +19,8 @@ from lastmile.protocols.messages import Response
 MAX_BODY_BYTES = 32 << 10  # below uvicorn's limit from which on a body is read by turns
 MAX_HEAD_BYTES = 64 << 10  # beyond what came at once with its beginning; the same for what follows a body in chunks
 LONGEST_REQUEST_SECONDS = 300.0  # from its beginning to its end: the body limit at 20 kB a second
+MOST_WAITING = 256  # requests of one connection, sent before the answers to those before them
+TOO_MANY = f"At most {MOST_WAITING} requests of a connection wait for their turn."
 TOO_LONG = f"The head of a request has at most {MAX_HEAD_BYTES:,} bytes."
 END = b"\r\n\r\n"
 
@@ -60,8 +62,9 @@ class Connection(HttpToolsProtocol):
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            self.logger.warning("Invalid HTTP request received.")
-            self.send_400_response("Invalid HTTP request received.")
+            if not self.transport.is_closing():
+                self.logger.warning("Invalid HTTP request received.")
+                self.send_400_response("Invalid HTTP request received.")
             return
         self._whole = b""
         if self._between:
@@ -95,6 +98,9 @@ class Connection(HttpToolsProtocol):
         if not self._offers_other_protocol():
             super().on_headers_complete()
             self.headers = []  # of what comes behind the body, which is no part of the head
+            if len(self.pipeline) > MOST_WAITING:
+                self.send_400_response(TOO_MANY)
+                raise httptools.HttpParserError(TOO_MANY)  # the rest is not read
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0

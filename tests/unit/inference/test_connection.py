@@ -366,3 +366,11 @@ def test_a_slow_request_that_ended_leaves_no_limit_behind(door: Counted, monkeyp
         link.sendall(whole)
         check(read(stream))
         stream.close()
+
+
+def test_requests_that_wait_for_their_turn_are_bounded(door: Counted) -> None:
+    ask = b"GET /health HTTP/1.1\r\nhost: here\r\n\r\n"
+    assert statuses(exchange(door, ask * 200)) == [200] * 200
+    came = door.came
+    assert 400 in statuses(exchange(door, ask * 5000))
+    assert door.came - came < 1000

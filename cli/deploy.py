@@ -25,6 +25,7 @@ KEYS = (
     "AMAZON_SECRET_ACCESS_KEY",
     "AMAZON_SESSION_TOKEN",
 )
+PROFILES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 
 
 def deploy(
@@ -121,13 +122,18 @@ def check_instance(wanted: Mapping[str, str], deployed: Mapping[str, str]) -> No
 def deployment_of(
     stage: str, options: Options, access: Access, *, context: Mapping[str, str] | None = None
 ) -> "Deployment":
-    """The CDK finds the credentials itself, so that a profile's single sign-on or second factor works as usual."""
+    """The CDK finds the credentials itself, so that a profile's single sign-on works as usual and keys are renewed.
+
+    Its standard input is closed, so it cannot ask for the code of a second factor: it gets what was given for one.
+    """
     from cli.deployment import Deployment
 
     environ = dict(os.environ)
     if options.profile:
         environ = {name: value for name, value in environ.items() if name not in KEYS}
         environ["AWS_PROFILE"] = options.profile
+    if has_second_factor(options.profile):
+        environ = {name: value for name, value in environ.items() if name not in (*KEYS, *PROFILES)} | access.environ
     folder = CHECKOUT / ".build/deploy" / stage
     folder.mkdir(parents=True, exist_ok=True)
     return Deployment(
@@ -137,6 +143,12 @@ def deployment_of(
         log=folder / "deploy.log",
         context=context or {},
     )
+
+
+def has_second_factor(profile: str | None) -> bool:
+    from botocore.session import Session
+
+    return "mfa_serial" in Session(profile=profile).get_scoped_config()
 
 
 def ask(question: str) -> None:

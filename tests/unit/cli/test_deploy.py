@@ -1,5 +1,6 @@
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +11,26 @@ from cli.target import Access, Credentials, Options
 ACCESS = Access(region="eu-west-1", credentials=Credentials("key", "secret"))
 
 
-def test_a_profile_is_left_to_the_cdk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It knows single sign-on and second factors; keys copied from it would run out."""
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+CONFIG = """
+[profile work]
+region = eu-west-1
+[profile guarded]
+role_arn = arn:aws:iam::123456789012:role/admin
+source_profile = work
+mfa_serial = arn:aws:iam::123456789012:mfa/me
+"""
+
+
+@pytest.fixture(autouse=True)
+def profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config").write_text(CONFIG)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_profile_is_left_to_the_cdk() -> None:
+    """It knows single sign-on; keys copied from it would run out."""
     environ = deployment_of("prod", Options(profile="work"), ACCESS).environ
     assert (environ["AWS_PROFILE"], environ["AWS_REGION"]) == ("work", "eu-west-1")
     assert "AWS_ACCESS_KEY_ID" not in environ
@@ -29,9 +47,20 @@ def test_keys_in_the_environment_do_not_deploy_to_another_account_than_the_profi
     assert deployment_of("prod", Options(), ACCESS).environ["AWS_ACCESS_KEY_ID"] == "another account's"
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_the_cdk_which_cannot_ask_gets_what_was_given_for_a_second_factor(
+    monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    if not named:
+        monkeypatch.setenv("AWS_PROFILE", "guarded")
+    environ = deployment_of("prod", Options(profile="guarded" if named else None), ACCESS).environ
+    assert (environ["AWS_ACCESS_KEY_ID"], environ["AWS_SECRET_ACCESS_KEY"]) == ("key", "secret")
+    assert "AWS_PROFILE" not in environ
+
+
 def test_without_a_profile_the_environment_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "usual")
-    assert deployment_of("dev", Options(), ACCESS).environ["AWS_PROFILE"] == "usual"
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    assert deployment_of("dev", Options(), ACCESS).environ["AWS_PROFILE"] == "work"
 
 
 def test_a_stage_decides_its_own_architecture() -> None:

@@ -69,6 +69,13 @@ def test_what_is_said_after_a_handover_is_a_note_in_the_ticket_that_is_there(hoo
     assert body["ticket"]["comment"]["public"] is False
 
 
+def test_a_ticket_that_was_handed_over_there_is_left_where_agents_have_moved_it(hook: Hook) -> None:
+    hook.recorded("zendesk/thread")
+    network = Network()
+    zendesk(network).put(replace(TICKET, comment=True), hook.queue.taken[0], "k-2")
+    assert network.requests == []
+
+
 def test_a_closed_ticket_has_a_new_one_behind_it(hook: Hook) -> None:
     hook.recorded("slack/message")
     network = Network(answers={"external_id=": Page(200, {"tickets": [{"id": 9, "status": "closed"}]})})

@@ -62,7 +62,7 @@ def standard(headers: Headers, body: bytes, secret: str, now: float) -> bool:
     key = _decoded(secret.removeprefix("whsec_"))
     expected = "v1," + _digest64(key, f"{identity}.{stamp}.".encode() + body)
     matches = [_same(expected, given) for given in headers.get("webhook-signature", "").split(" ")]
-    return any(matches) & bool(identity) & _fresh(stamp, now)
+    return any(matches) & bool(identity) & bool(key) & _fresh(stamp, now)
 
 
 def _same(expected: str, given: str) -> bool:

@@ -33,6 +33,11 @@ def test_what_is_signed_is_authentic(platform: str) -> None:
         assert not verify(headers, BODY + b" ", known(platform), NOW)
 
 
+def test_a_secret_without_a_key_proves_nothing() -> None:
+    """Anybody could sign with it."""
+    assert not signatures.standard(SIGN["standard"](BODY, "whsec_", NOW), BODY, "whsec_", NOW)
+
+
 @pytest.mark.parametrize("platform", TIMED)
 @pytest.mark.parametrize("late", [-signatures.WINDOW - 1, signatures.WINDOW + 1])
 def test_a_signature_of_another_time_is_stale(platform: str, late: int) -> None:

@@ -73,10 +73,14 @@ class Access:
             "AWS_SECRET_ACCESS_KEY": self.credentials.secret_key,
         } | {name: value for name, value in optional.items() if value is not None}
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, *, patience: float | None = None) -> Any:
+        """`patience`: seconds to wait for an answer that may take long, and that is asked for once."""
         import boto3
         from botocore.config import Config
 
+        options: dict[str, Any] = {"proxies": {}} if self.endpoint_url else {}  # none reaches this machine's loopback
+        if patience is not None:
+            options |= {"read_timeout": patience, "tcp_keepalive": True, "retries": {"total_max_attempts": 1}}
         return boto3.client(  # type: ignore[call-overload]
             service,
             region_name=self.region,
@@ -85,7 +89,7 @@ class Access:
             aws_access_key_id=self.credentials.access_key,
             aws_secret_access_key=self.credentials.secret_key,
             aws_session_token=self.credentials.session_token,
-            config=Config(proxies={}) if self.endpoint_url else None,  # no proxy reaches this machine's loopback
+            config=Config(**options) if options else None,
         )
 
     def stack_outputs(self, stage: str, *, more: Iterable[str] = ()) -> dict[str, str]:
@@ -206,8 +210,8 @@ class Target:
         """The store URI of the registry."""
         return f"s3://{self.artifacts_bucket}"
 
-    def client(self, service: str) -> Any:
-        return self.access.client(service)
+    def client(self, service: str, *, patience: float | None = None) -> Any:
+        return self.access.client(service, patience=patience)
 
     def registry(self) -> "Registry":
         from lastmile.registry import Registry

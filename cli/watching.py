@@ -22,6 +22,7 @@ UNITS = {"h": 1.0, "d": 24.0, "w": 24.0 * 7}
 AT_ONCE = 500  # labels of one request
 SHOWN_METRICS = 6
 LARGEST = 24.0 * 366
+PATIENCE = 920.0  # seconds: the function has 900
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<part>(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
 
 report_app = typer.Typer(help="Open or list the reports on a model.", no_args_is_help=True)
@@ -141,7 +142,7 @@ def list_reports(
 def ask(options: Options, event: Mapping[str, Any]) -> Document:
     """What the drift function answers."""
     target = options.target()
-    answer = target.client("lambda").invoke(
+    answer = target.client("lambda", patience=PATIENCE).invoke(
         FunctionName=f"lastmile-{target.stage}-drift", Qualifier="live", Payload=json.dumps(event).encode()
     )
     returned: Any = json.loads(answer["Payload"].read() or b"null")

@@ -1,6 +1,7 @@
 """The commands against the functions themselves: the Lambda and S3 of a local AWS that holds nothing else."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
+from cli import watching
 from functions.drift.door import Door
 from lastmile.protocols.messages import Request, Response
 from lastmile.registry import Registry
@@ -89,6 +91,21 @@ def test_a_function_that_fails_is_said_to(lastmile: Lastmile, serve: Callable[[A
     serve(Api([("/2015-03-31/functions/", "", failing)]))
     outcome = lastmile("drift", "fraud")
     assert outcome.err == "The drift function failed: out of memory\n→ Run `lastmile logs drift`.\n"
+
+
+def test_a_check_that_takes_long_is_waited_for_and_asked_for_once(
+    lastmile: Lastmile, serve: Callable[[Api], Api], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(request: Request) -> Response:
+        time.sleep(0.5)
+        return Response(200, {}, b'{"error": "nothing to see"}')
+
+    assert watching.PATIENCE > 900, "which the function has"
+    monkeypatch.setattr(watching, "PATIENCE", 0.2)
+    api = serve(Api([("/2015-03-31/functions/", "", slow)]))
+    outcome = lastmile("drift", "fraud")
+    assert (outcome.code, len(api.calls)) == (1, 1)
+    assert "Read timeout" in outcome.err
 
 
 def test_quality_shows_figures_by_version(lastmile: Lastmile, api: Api) -> None:

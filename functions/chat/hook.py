@@ -16,6 +16,7 @@ from functions.chat.queues import QueueUnavailable
 from functions.chat.secrets import Secrets, SecretsUnavailable
 
 MOST_BYTES = 256 * 1024  # Slack, Telegram and Zendesk send far less; a queue takes no more either
+LONGEST_ID = 1_000  # bytes of a conversation's or an event's name: the table takes keys of 2,048
 DUMMY = {"signing_secret": "-", "security_token": "-", "public_key": "00" * 32, "secret_token": "-"}
 # A platform's body that is no object, or whose members are of other types than documented.
 MISSHAPEN = (Malformed, AttributeError, IndexError, KeyError, TypeError, ValueError)
@@ -96,6 +97,8 @@ class HookDoor:
                 return UNAUTHORISED, 0, "the signature does not fit"
             received = platform.receive(_document(headers, body, forms=platform.forms), headers)
             for message in received.messages:
+                _check_ids(message)
+            for message in received.messages:
                 self._queue.put(message)
         except MISSHAPEN as error:
             return BAD_REQUEST, 0, f"{type(error).__name__}: {error}"[:200]
@@ -115,6 +118,12 @@ class HookDoor:
         checked = known or [DUMMY[platform.secret]]
         found = [platform.verify(headers, body, secret, self._clock()) for secret in checked]
         return any(found) and bool(known)
+
+
+def _check_ids(message: Incoming) -> None:
+    """Raises Malformed for one that could never be kept."""
+    if max(len(message.conversation.encode()), len(message.event_id.encode())) > LONGEST_ID:
+        raise Malformed("an id is longer than can be kept")
 
 
 def _is_read(event: Event) -> bool:

@@ -14,7 +14,7 @@ from functions.chat.web import Refused, TryLater
 from lastmile.errors import StoreUnavailable
 
 FIRST_WAIT, GROWTH, LONGEST_WAIT = 2.0, 4.0, 900.0  # seconds until a message that failed is tried again
-ENOUGH = 25.0  # seconds in which any message can be done: an action, tickets, the answer; with less none is begun
+ENOUGH = 30.0  # seconds in which any message can be done: an action, tickets, the answer; with less none is begun
 TRIES = 8  # with the waits in between about 40 minutes; the queue itself gives up after as many
 LATER = (TryLater, Overtaken, StoreUnavailable, SecretsUnavailable, QueueUnavailable)
 

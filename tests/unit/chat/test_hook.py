@@ -173,3 +173,11 @@ def test_no_damaged_request_is_a_server_error(hook: Hook, platform: str) -> None
                 body[chance.randrange(len(body))] = chance.randrange(256)
         status, _ = hook.send(platform, bytes(body))
         assert status in (200, 400)
+
+
+@pytest.mark.parametrize("conversation", ["c" * 3_000, "ä" * 600])
+def test_a_name_that_no_table_can_keep_is_refused_at_once(hook: Hook, conversation: str) -> None:
+    sent = document_of("standard/message")
+    sent["data"]["conversation"] = conversation
+    assert hook.send("standard", json.dumps(sent).encode()) == (400, '{"error":"bad request"}')
+    assert hook.queue.taken == []

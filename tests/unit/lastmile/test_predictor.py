@@ -512,6 +512,30 @@ def test_a_release_of_which_nothing_can_be_made_leaves_the_one_at_hand(
     assert [failures for _, failures in world.predictor.releases()] == [1]
 
 
+def test_who_asks_for_a_model_that_is_slow_to_come_delays_nobody_else(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, go_on = threading.Event(), threading.Event()
+    read = world.registry.release_if_changed
+
+    def slowly(model: str, etag: str | None) -> Any:
+        if model == "none":
+            began.set()
+            assert go_on.wait(20)
+        return read(model, etag)
+
+    monkeypatch.setattr(world.registry, "release_if_changed", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        stranger = pool.submit(world.predictor.resolve, "none")
+        assert began.wait(20)
+        try:
+            assert pool.submit(world.answer).result(timeout=10)[0] == 1
+        finally:
+            go_on.set()
+        with pytest.raises(NotFound):
+            stranger.result(timeout=10)
+
+
 def test_after_a_restore_the_release_is_read_again(world: World) -> None:
     world.answer()
     world.registry.promote("lin", 2, **WHO)

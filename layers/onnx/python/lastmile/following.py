@@ -47,7 +47,6 @@ class Releases:
         self._spawn = spawn
         self._ready = ready
         self._following: dict[str, Followed] = {}
-        self._opening = Lock()
 
     def __iter__(self) -> Iterator[Followed]:
         return iter(list(self._following.values()))
@@ -60,23 +59,19 @@ class Releases:
     def of(self, model: str) -> Followed:
         followed = self._following.get(model)
         if followed is None:
-            with self._opening:
-                followed = self._following.get(model)
-                if followed is None:
-                    followed = self._follow(model)
+            followed = self._follow(model)
         elif self._clock() >= followed.deadline:
             self._refresh_in_turn(followed)
         return followed
 
     def _follow(self, model: str) -> Followed:
+        """No lock is held: whoever asks for a model that is slow to come, or that is none, delays nobody else."""
         found = self._registry.release_if_changed(model, None)
         if found is None:
             raise NotFound(f"model '{model}' has no release")
         release, etag = found
         self._ready(release)
-        followed = Followed(release, etag, self._clock() + self._seconds)
-        self._following[model] = followed
-        return followed
+        return self._following.setdefault(model, Followed(release, etag, self._clock() + self._seconds))
 
     def _refresh_in_turn(self, followed: Followed) -> None:
         """One caller refreshes; whoever comes meanwhile goes on with the release at hand."""

@@ -76,3 +76,12 @@ def test_several_gzip_files_are_bounded_together() -> None:
     half = gzip.compress(bytes(16_000_001))
     with pytest.raises(PayloadTooLarge):
         unpacked(half + half, "gzip")
+
+
+@pytest.mark.parametrize(
+    ("headers", "key"), [({}, None), ({"lastmile-routing-key": ""}, None), ({"lastmile-routing-key": "u1"}, "u1")]
+)
+def test_an_empty_routing_key_is_none(headers: dict[str, str], key: str | None) -> None:
+    request = Request("POST", "/", "", headers)
+    assert request.routing_key() == key
+    assert request.routing_key("an id") == (key or "an id")

@@ -55,7 +55,8 @@ class Request:
         return as_object(parse_json(self.content(), "the body"), "the body")
 
     def routing_key(self, otherwise: str | None = None) -> str | None:
-        return self.headers.get("lastmile-routing-key", otherwise)
+        """An empty one is none: those whom a client does not know are not one person."""
+        return self.headers.get("lastmile-routing-key") or otherwise
 
 
 @dataclass(slots=True)

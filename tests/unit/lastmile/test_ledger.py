@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from lastmile.errors import ModelNotFound, NotFound, ReleaseConflict, StoreUnavailable
+from lastmile.errors import ModelNotFound, NotFound, ReleaseConflict, StoreUnavailable, VersionNotFound
 from lastmile.registry import Registry, Release
 from lastmile.store import AlreadyExists, Conflict, Store
 
@@ -221,6 +221,17 @@ def test_a_move_killed_at_any_call_is_done_and_recorded_or_not_done_at_all(
         if newest.action == "reject":
             assert store.exists("models/fraud/versions/3/rejected.json")
         assert registry.verify_audit("fraud") == []
+
+
+@pytest.mark.parametrize("version", [2, 10**30])
+def test_a_version_that_is_not_there_is_said_also_where_the_revision_has_passed(push: Push, version: int) -> None:
+    registry = Registry(Store.open("memory://", environ={}))
+    push(registry)
+    registry.promote("fraud", 1, actor="ann", why="w")
+    before = registry.audit("fraud")
+    with pytest.raises(VersionNotFound):
+        registry.promote("fraud", version, actor="ann", why="w", expected_revision=0)
+    assert registry.audit("fraud") == before
 
 
 def test_a_rejection_counts_before_its_mark_is_written(push: Push, watched: Watch, killed: type[Exception]) -> None:

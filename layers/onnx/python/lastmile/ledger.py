@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Never
 
 from lastmile.audit import CONFLICT, DONE, REJECT, AuditEntry, Order, Serving, entry_key, new_entry
-from lastmile.errors import ModelNotFound, NotFound, ReleaseConflict, StoreUnavailable
+from lastmile.errors import ModelNotFound, NotFound, ReleaseConflict, StoreUnavailable, VersionNotFound
 from lastmile.release import Release
 from lastmile.store import AlreadyExists, Conflict, Store
 
@@ -158,7 +158,12 @@ class Ledger:
                 self._store.create(rejection_path(entry.model, entry.version), data)
 
     def _lose(self, model: str, order: Order, seen: int) -> Never:
-        release = self.note(model, order, lambda release: release, outcome=CONFLICT)
+        def known(release: Release) -> Release:
+            if order.version is not None and not release.has(order.version):
+                raise VersionNotFound(model, order.version)
+            return release
+
+        release = self.note(model, order, known, outcome=CONFLICT)
         raise ReleaseConflict(
             f"the release of model '{model}' is at revision {release.revision}, not {seen}: somebody else moved it, "
             f"and its champion is {release.champion or 'none'}; look again and decide again"

@@ -1,5 +1,6 @@
 """The Lambda door: a schedule's tick or somebody's question in, what was found out."""
 
+import json
 import os
 import sys
 import time
@@ -19,6 +20,7 @@ from lastmile.store import Store
 
 KEYS = {"tick", "model", "window_hours", "quality", "days"}
 MOST_HOURS = 24 * 366.0
+MOST_BYTES = 5_000_000  # of an answer; Lambda takes 6 MB: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 AHEAD_SECONDS = 3600.0  # how far a tick may be ahead of this machine's clock
 
 type Event = Mapping[str, Any]
@@ -60,7 +62,7 @@ class Door:
         if event.get("detail-type") == "Scheduled Event":
             return self._watch.tick(self._tick(event["time"]))
         try:
-            return self._answer(event)
+            return answerable(self._answer(event))
         except LastmileError as error:  # the asker's mistake, or a store that does not answer: said, not thrown
             return {"error": str(error)}
 
@@ -83,6 +85,20 @@ class Door:
         if at > self._clock() + AHEAD_SECONDS:
             raise InvalidInput(f"'tick' is {str(text)[:40]!r}, a time that has not come yet")
         return at
+
+
+def answerable(document: Document) -> Document:
+    """As much of a report as an answer may hold; the object at its path has all of it."""
+    if "path" not in document or len(json.dumps(document)) <= MOST_BYTES:
+        return document
+    quality = document.get("quality", document)
+    short = quality | {"segments": [one | {"days": []} for one in quality.get("segments", ())]}
+    found = document | {"quality": short} if "quality" in document else short
+    if "features" in document and len(json.dumps(found)) > MOST_BYTES:
+        found |= {"features": [one | {"labels": [], "reference": [], "current": []} for one in document["features"]]}
+    return found | {
+        "notes": [*document["notes"], f"This answer was too long to be given whole: see {document['path']}."]
+    }
 
 
 def _number(event: Event, key: str, most: float) -> float | None:

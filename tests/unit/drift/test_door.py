@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from functions.drift.door import Door
+from functions.drift.door import Door, answerable
 from lastmile.registry import Registry
 from lastmile.spec import ModelSpec
 from lastmile.store import Store
@@ -73,6 +73,32 @@ def test_a_question_that_cannot_be_answered_gets_a_sentence(door: Door, asked: A
     answer = door(asked, None)
     assert answer.keys() == {"error"}
     assert said in answer["error"]
+
+
+def test_an_answer_is_as_long_as_lambda_takes_and_the_report_has_all(
+    door: Door, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.drift.door.MOST_BYTES", 100)
+    found = door(event("question"), None)
+    whole = world.report(found["path"])
+    assert found["notes"] == [*whole["notes"], f"This answer was too long to be given whole: see {found['path']}."]
+    assert [one["labels"] for one in found["features"]] == [[]] * len(whole["features"])
+    assert [one["verdict"] for one in found["features"]] == [one["verdict"] for one in whole["features"]]
+    assert all(one["labels"] for one in whole["features"])
+
+
+def test_days_of_groups_are_the_first_to_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = {
+        "segments": [{"value": "DE", "days": ["day"] * 100}],
+        "notes": [],
+        "path": "reports/a.json",
+        "task": "t",
+    }
+    assert answerable(document) == document
+    monkeypatch.setattr("functions.drift.door.MOST_BYTES", 500)
+    assert answerable(document) | {"notes": []} == document | {"segments": [{"value": "DE", "days": []}]}
+    found = answerable({"quality": document, "features": [{"labels": ["a"]}], "notes": [], "path": "reports/b.json"})
+    assert (found["quality"]["segments"], found["features"]) == ([{"value": "DE", "days": []}], [{"labels": ["a"]}])
 
 
 def test_a_snapshot_is_left_with_stores_and_bus_connected_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

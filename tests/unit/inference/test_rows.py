@@ -75,3 +75,18 @@ def test_outputs_that_are_not_of_the_same_rows_are_told_where_rows_are_asked_for
     assert b"'total' has shape [3, 2], 'several' has shape []" in told.body
     by_column = ask("/v1/models/mixed:predict", {"inputs": {"x": [[1, 1]] * 3, "y": [[1, 1]] * 3}})
     assert json.loads(by_column.body)["outputs"]["several"] == [6]
+
+
+@pytest.mark.parametrize(("row", "found"), [([0, 0], []), ([0, 1], [0, 1]), ([1, 1], [[0, 0], [0, 1]])])
+def test_torchserve_gives_all_that_a_model_finds_in_one_row(row: list[int], found: list[Any]) -> None:
+    nodes = [helper.make_node("NonZero", ["x"], ["at"]), helper.make_node("Transpose", ["at"], ["y"])]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.INT64, ["found", 2])]
+    made = helper.make_graph(nodes, "finding", inputs, outputs)
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=8)
+    serving = open_serving()
+    push(serving, "finding", bytes(model.SerializeToString()))
+    Registry(serving.store).promote("finding", 1, **WHO)
+    response = serving.protocols.answer(Request("POST", "/predictions/finding", "", {}, json.dumps(row).encode()))
+    assert response is not None
+    assert (response.status, json.loads(response.body)) == (200, found)

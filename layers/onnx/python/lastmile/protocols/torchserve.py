@@ -35,7 +35,8 @@ def predict(predictor: Predictor, request: Request, model: str, version: str | N
     feeds, single = _feeds(body, served)
     prediction = predictor.run(served, feeds)
     answer = rows_of(prediction.outputs)
-    return json_response(answer[0] if single else answer, prediction)
+    is_one = single and len(answer) == 1  # a model may find any number of things in one row
+    return json_response(answer[0] if is_one else answer, prediction)
 
 
 def ping(predictor: Predictor, request: Request) -> Response:

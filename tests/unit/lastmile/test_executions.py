@@ -28,6 +28,19 @@ def test_a_process_that_has_ended_is_gone_and_so_is_another_with_its_number() ->
     assert status(f"process:{host}:{os.getpid()}:1", untold) == Status(GONE)
 
 
+def test_a_process_whose_end_nobody_has_noted_is_gone() -> None:
+    code = (
+        "import time\nfrom lastmile.executions import this_process\nprint(this_process(), flush=True)\ntime.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        execution = child.stdout.readline().strip()
+        assert status(execution, untold) == Status(RUNNING)
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert status(execution, untold) == Status(GONE)
+
+
 @pytest.mark.parametrize("execution", ["process:elsewhere:1:1", "something else", "arn:of:somewhere"])
 def test_of_others_nobody_can_tell(execution: str) -> None:
     assert status(execution, untold) is None

@@ -65,8 +65,10 @@ def _of_process(execution: str) -> Status | None:
 
 
 def _started(pid: int) -> str:
-    """When the process began, in clock ticks since the machine did (proc(5), the 22nd field); empty if it is gone."""
+    """When the process began, in clock ticks since the machine did (proc(5), the 22nd field); empty if it is gone, also
+    where nobody has taken note of its end (a zombie)."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        state, *others = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return ""
+    return "" if state == "Z" else others[18]

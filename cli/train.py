@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -116,6 +117,17 @@ def shown_until_over(progress: Progress, changes: Iterable[Document], *, prefix:
     return run
 
 
+def places_of(registry: str, at: str | None) -> str:
+    """The options by which another command finds the same stores."""
+    return f"--registry {quote(registry)}" + (f" --data {quote(at)}" if at else "")
+
+
+def found_by(at_work: Document, registry: str, at: str | None) -> str:
+    """A sentence, where there is a run."""
+    show = f"lastmile run show {at_work['run']} {places_of(registry, at)}"
+    return f" What it had found: `{show}`." if at_work["run"] else ""
+
+
 def run_here(options: Options, model: str, data: Path, registry: str, at: str | None) -> Document:
     """The pipeline as a process of its own, on the user's stores."""
     from cli.learning import StoreLearning
@@ -137,19 +149,25 @@ def run_here(options: Options, model: str, data: Path, registry: str, at: str | 
         progress.step(f"Training {model}") as tell,
         running("functions.retraining.here", key, checkout=CHECKOUT, environ=environ, marker="lastmile.run") as child,
     ):
-        for said in child.said():
-            if "record" in said:
-                last = said["record"]
-            else:
+        try:
+            for said in child.said():
+                if "record" in said:
+                    last = said["record"]
+                    continue
+                if said["step"] == "ask" != at_work["step"]:
+                    progress.say(f'  ? lastmile approve {model} {said["version"]} --why "…" {places_of(registry, at)}')
                 at_work = said
                 tell(said["step"])
-        complaint = child.last_words()
+            complaint = child.last_words()
+        except KeyboardInterrupt:
+            child.terminate()
+            note(f"The run has ended with the command, at step {at_work['step']}.{found_by(at_work, registry, at)}")
+            raise typer.Exit(INTERRUPTED) from None
     if last is None:
         why = complaint or f"it said nothing and ended with {child.process.returncode}"
         raise CommandFailed(
             f"The training process broke off at step {at_work['step']}: {why}.",
-            next_step="Mend that and train again."
-            + (f" What it had found: `lastmile run show {at_work['run']}`." if at_work["run"] else ""),
+            next_step="Mend that and train again." + found_by(at_work, registry, at),
         )
     learning = open_learning(options, registry, at)
     assert isinstance(learning, StoreLearning)

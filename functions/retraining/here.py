@@ -46,7 +46,7 @@ def follow(
         if answer["outcome"] == pipeline.WAIT:
             sleep(answer["seconds"])
         if answer["outcome"] == pipeline.ASK:
-            _await_answer(door, run, answer["seconds"], sleep)
+            _await_answer(door, run, answer["seconds"], say, sleep)
         if answer["outcome"] in pipeline.JOBS:
             say({"step": answer["job"]["stage"], "run": run["id"]})
             try:
@@ -81,8 +81,9 @@ def _tried(
     return door(event)
 
 
-def _await_answer(door: Door, run: dict[str, Any], seconds: float, sleep: Callable[[float], None]) -> None:
-    """Until a person has answered, or so much time has passed."""
+def _await_answer(door: Door, run: dict[str, Any], seconds: float, say: Say, sleep: Callable[[float], None]) -> None:
+    """Until a person has answered, or so much time has passed. What is said at each look also tells when nobody
+    listens any more."""
     version = door.desk.runs.read(run["model"], run["id"])[0].version
     assert version is not None
     until = door.desk.clock() + seconds
@@ -94,6 +95,7 @@ def _await_answer(door: Door, run: dict[str, Any], seconds: float, sleep: Callab
                 return
         except NotFound:
             return
+        say({"step": pipeline.ASKING, "run": run["id"], "version": version})
         sleep(LOOK_SECONDS)
 
 

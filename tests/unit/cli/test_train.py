@@ -2,6 +2,10 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ from cli.push import source_of
 from cli.target import CHECKOUT
 from cli.training import key_of
 from lastmile.registry import Registry
+from lastmile.runs import Runs
 from lastmile.store import Store
 from tests import valves
 
@@ -81,6 +86,26 @@ def test_a_process_that_is_killed_leaves_a_run_that_says_so(
     (run,) = lastmile("runs", "--registry", place / "registry", "--json").json
     assert (run["state"], run["problem"]["step"]) == ("failed", "train")
     assert f"lastmile run show {run['id']}" in outcome.err
+
+
+def test_a_run_that_waits_for_a_person_says_so_and_ends_with_the_command(place: Path) -> None:
+    (place / "spec.toml").write_text(valves.spec() + '\n[approval]\npolicy = "manual"\n')
+    given = ["--here", "--registry", str(place / "registry"), "--spec", str(place / "spec.toml")]
+    command = [str(Path(sys.executable).with_name("lastmile")), "train", "valves", str(place / "may.csv"), *given]
+    runs = Runs(Store.open((place / "registry").as_uri(), environ={}))
+    with subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        line = next(line for line in process.stderr if "lastmile approve" in line)
+        assert f'? lastmile approve valves 1 --why "…" --registry {place / "registry"}' in line
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    (run,) = runs.ids("valves")
+    assert "The run has ended with the command, at step " in said
+    assert f"What it had found: `lastmile run show {run} --registry" in said
+    deadline = time.monotonic() + 20
+    while runs.seen("valves", run).state != "failed":  # its process is gone
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
 
 
 def test_without_a_registry_nothing_is_trained_here(lastmile: Any, place: Path) -> None:

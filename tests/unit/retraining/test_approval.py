@@ -1,7 +1,11 @@
 """A person is asked, answers or does not, and the model is free meanwhile."""
 
 from contextlib import suppress
+from typing import Any
 
+import pytest
+
+from functions.retraining.here import follow
 from lastmile.errors import LastmileError
 from tests.unit.retraining.pipelines import Place, manual
 
@@ -68,3 +72,18 @@ def test_a_token_that_is_left_after_the_answer_wakes_the_run_at_once() -> None:
     answered = door({"step": "ask", "run": {"model": "fraud", "id": run.id, "execution": "first"}, "token": "t"})
     assert answered["outcome"] == "done"
     assert place.executions.woken == ["t"]
+
+
+def test_while_a_person_is_asked_each_look_is_told_until_nobody_listens() -> None:
+    place = Place(manual())
+    said: list[dict[str, Any]] = []
+
+    def say(document: dict[str, Any]) -> None:
+        said.append(document)
+        if len(said) > 20:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        follow(place.door(), place.upload(), execution="first", say=say, sleep=place.clock.sleep)
+    (run,) = place.door().desk.runs.ids("fraud")
+    assert said[-1] == {"step": "ask", "run": run, "version": 1}

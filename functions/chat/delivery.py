@@ -25,6 +25,15 @@ URLS = {
 }
 LONGEST_FALLBACK = 4_000  # characters of Slack's text beside its blocks
 LONGEST_CARD = 6_000  # characters of a text in a card: Teams takes messages of 28 kB
+# https://docs.slack.dev/reference/methods/chat.postMessage#errors
+TEMPORARY = (
+    "ratelimited",
+    "internal_error",
+    "fatal_error",
+    "service_unavailable",
+    "request_timeout",
+    "team_added_to_org",
+)
 STYLES = {"approve": "primary", "release": "primary", "reject": "danger", "block": "danger", "rollback": "danger"}
 
 type Secret = Mapping[str, str]
@@ -171,6 +180,7 @@ def slack_has(web: Web, url: str, place: Mapping[str, Any], headers: Mapping[str
         f"{url}/api/conversations.{method}?channel={place['channel']}{about}&include_all_metadata=true&limit=100",
         headers=headers,
     )
+    _check_slack_answers(page)
     found = (page.document or {}).get("messages") or ()
     return any(((each.get("metadata") or {}).get("event_payload") or {}).get("key") == key for each in found)
 
@@ -182,10 +192,16 @@ def marked(key: str) -> dict[str, Any]:
 
 def accept_slack(page: Page) -> None:
     if page.document is None or page.document.get("ok") is not True:
-        error = (page.document or {}).get("error")
-        if error == "ratelimited":
-            raise TryLater("slack.com is busy")
-        raise Refused(f"Slack refuses the answer: {error or page.status}")
+        _check_slack_answers(page)
+        raise Refused(f"Slack refuses the answer: {(page.document or {}).get('error') or page.status}")
+
+
+def _check_slack_answers(page: Page) -> None:
+    """Raises TryLater for what will be over: Slack says it with status 200."""
+    if page.document is None and page.status == 200:
+        raise TryLater("slack.com answers in no words of Slack's")
+    if (error := (page.document or {}).get("error")) in TEMPORARY:
+        raise TryLater(f"slack.com is busy: {error}")
 
 
 def signed(body: bytes, identity: str, secret: str, now: float) -> dict[str, str]:

@@ -111,10 +111,13 @@ def test_a_refusal_says_whose(network: Network, hook: Hook, name: str) -> None:
         said(network, hook, f"{name}/message")
 
 
-def test_slacks_rate_limit_inside_an_answer_is_later(network: Network, hook: Hook) -> None:
-    network.answers["chat.postMessage"] = Page(200, {"ok": False, "error": "ratelimited"})
-    with pytest.raises(TryLater):
-        said(network, hook, "slack/message")
+@pytest.mark.parametrize("error", ["ratelimited", "internal_error", "service_unavailable", None])
+@pytest.mark.parametrize("again", [False, True])
+def test_what_slack_cannot_do_for_now_is_later(network: Network, hook: Hook, error: str | None, again: bool) -> None:
+    """Also where it is asked whether it has the answer: it must not get another because it does not know."""
+    network.answers["/api/"] = Page(200, None if error is None else {"ok": False, "error": error})
+    with pytest.raises(TryLater, match=error or "in no words"):
+        said(network, hook, "slack/message", again=again)
 
 
 def test_a_secret_without_what_is_needed_is_named(hook: Hook) -> None:

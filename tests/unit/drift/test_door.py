@@ -135,3 +135,10 @@ def test_in_a_data_centre_the_same_check_is_a_command(tmp_path: Path, fraud: Mak
     assert made.reports() == [answer["checked"][0]["path"]]
     wrong = run('{"model": "x"}', environ)
     assert (wrong.returncode, json.loads(wrong.stdout)) == (1, {"error": "model 'x' does not exist"})
+
+
+@pytest.mark.parametrize("question", ["{model: fraud}", "[1]", "fraud"])
+def test_a_question_that_is_no_object_is_said_so(question: str) -> None:
+    ended = run(question, {})
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"{question} is no question: a JSON object is wanted, like ")

@@ -188,3 +188,9 @@ def test_the_amount_is_one_value_for_each_row(shape: tuple[int, ...], columns: t
     inputs = (TensorSpec("amount", "FP32", shape, columns=columns),)
     with pytest.raises(InvalidSpec, match="not one value for each row"):
         policy_of("threshold", OPTIONS, Signature(inputs, PAYMENTS.outputs))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_outputs_of_other_rows_decide_nothing(rows: int) -> None:
+    with pytest.raises(ModelFailed, match=r"'label' has shape \[\d] for 2 rows"):
+        decided("threshold", OPTIONS, PAYMENTS, payments(1.0, 2.0), shares(*[0.5] * rows))

@@ -9,11 +9,11 @@ from typing import Any
 from lastmile.decision.cost import Cost
 from lastmile.decision.options import Options
 from lastmile.decision.order import Order
-from lastmile.decision.policy import Arrays, Context, Decide, Policy
+from lastmile.decision.policy import Arrays, Context, Decide, Decided, Policy
 from lastmile.decision.route import Route
 from lastmile.decision.threshold import Threshold
 from lastmile.decision.top import Top
-from lastmile.errors import InvalidInput, InvalidSpec
+from lastmile.errors import InvalidInput, InvalidSpec, ModelFailed
 from lastmile.tensors import Signature
 
 KINDS: dict[str, Callable[[Options, Signature], Policy]] = {
@@ -37,7 +37,8 @@ def policy_of(kind: str, options: Mapping[str, Any], signature: Signature) -> Po
 
 
 def prepare(policy: Policy, feeds: Arrays, context: Context) -> Decide:
-    """`Policy.prepare`, after a look at whether the context fits: an entry for each row, and no unknown key."""
+    """`Policy.prepare`, after a look at whether the context fits: an entry for each row, and no unknown key;
+    what it gives raises ModelFailed for outputs that are not of these rows."""
     rows = len(next(iter(feeds.values())))
     if context and len(context) != rows:
         raise InvalidInput(f"context has {len(context)} entries for {rows} rows")
@@ -46,4 +47,14 @@ def prepare(policy: Policy, feeds: Arrays, context: Context) -> Decide:
             if key not in policy.context:
                 known = f"known are {', '.join(policy.context)}" if policy.context else "this policy takes no context"
                 raise InvalidInput(f"context[{row}]: '{key:.60}' is unknown; {known}")
-    return policy.prepare(feeds, context)
+    decide = policy.prepare(feeds, context)
+
+    def decide_of_rows(outputs: Arrays) -> list[Decided]:
+        for name, array in outputs.items():
+            if array.shape[:1] != (rows,):
+                raise ModelFailed(
+                    f"the output '{name}' has shape {list(array.shape)} for {rows} rows, to decide about each"
+                )
+        return decide(outputs)
+
+    return decide_of_rows

@@ -77,7 +77,7 @@ def desk(port: int, tell: Tell | None = None) -> Iterator[Desk]:
             self.end_headers()
             self.wfile.write(answer)
 
-        do_GET = do_PUT = do_PATCH = do_POST  # noqa: N815 as the standard library looks for them
+        do_GET = do_PUT = do_PATCH = do_DELETE = do_POST  # noqa: N815 as the standard library looks for them
 
         def log_message(self, *arguments: Any) -> None:
             pass
@@ -105,7 +105,7 @@ def read(path: str, body: dict[str, Any]) -> Reply | None:
         elements = [each for block in body["blocks"] if block["type"] == "actions" for each in block["elements"]]
         said = html.unescape(body["text"])
         return Reply(said, {each["text"]["text"]: f"{each['action_id']}:{each['value']}" for each in elements})
-    if path.endswith("/messages/@original"):
+    if path.endswith("/messages/@original") and "content" in body:  # without it the message is taken back
         found = [each for row in body.get("components", ()) for each in row["components"]]
         return Reply(body["content"], {each["label"]: each["custom_id"] for each in found})
     if path.endswith("/sendMessage"):

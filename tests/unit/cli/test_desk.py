@@ -79,6 +79,14 @@ def test_replies_wait_in_order() -> None:
         assert [found.wait(1), found.wait(1), found.wait(0.01)] == [Reply("one"), Reply("two"), None]
 
 
+def test_an_answer_may_be_taken_back() -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api/v10/webhooks/1/t/messages/@original"
+    with desk(port) as found, urllib.request.urlopen(urllib.request.Request(url, method="DELETE")) as answer:
+        assert answer.status == 200
+        assert found.wait(0.01) is None
+
+
 def test_a_taken_port_is_said_in_one_sentence() -> None:
     port = free_port()
     with desk(port), pytest.raises(CommandFailed, match=f"Port {port}"), desk(port):

@@ -7,6 +7,8 @@ job that is started again does what is missing.
 from dataclasses import dataclass
 from typing import Any
 
+from infra.states import NOT_READY
+
 type Document = dict[str, Any]
 
 PLAN, SLICES, JOIN, OVER, BROKEN = "plan", "slices", "join", "over", "broken"
@@ -185,13 +187,14 @@ class Machine:
             "Parameters": {"FunctionName": self.function, "Payload": {"job.$": "$.job", **payload}},
             "TimeoutSeconds": STEP_SECONDS,
             "Retry": [
+                NOT_READY,
                 {
                     "ErrorEquals": ["States.ALL"],
                     "IntervalSeconds": 1,
                     "BackoffRate": 3,
                     "MaxAttempts": 2,
                     "JitterStrategy": "FULL",
-                }
+                },
             ],
         }
 

@@ -60,7 +60,8 @@ def test_slices_are_spread_over_functions_and_their_list_lies_in_the_data_bucket
     inner = found["ItemProcessor"]["States"]
     assert inner["slice"]["Catch"][0]["Next"] == "failed"
     assert all(one["ResultSelector"] == {} for one in inner.values()), "what all say together has 256 KB"
-    waking, always = inner["slice"]["Retry"]
+    waking, idle, always = inner["slice"]["Retry"]
+    assert "Lambda.CodeArtifactUserPendingException" in idle["ErrorEquals"], "an idle function takes minutes to wake"
     assert waking["ErrorEquals"] == ["EndpointUnavailable"]
     assert waking["IntervalSeconds"] * waking["MaxAttempts"] > 400, "an endpoint takes minutes to wake"
     assert always["MaxAttempts"] >= 1

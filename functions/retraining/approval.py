@@ -49,7 +49,8 @@ def resume(job: Job) -> Outcome:
     """Take the model again after a person was asked; what was released meanwhile may be newer."""
     lease = job.desk.leases.take(job.run)
     if lease is None:
-        return Outcome(pipeline.WAIT, seconds=5)
+        waited = job.desk.clock() - job.run.steps["approve"]["at"]
+        return Outcome(pipeline.WAIT, seconds=pipeline.pause(waited))
     if is_older(job.run.upload, lease.released):
         assert lease.released is not None
         return Outcome(

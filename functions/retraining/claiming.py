@@ -13,7 +13,6 @@ from lastmile.errors import LastmileError, ModelNotFound, NotFound
 from lastmile.runs import Run, Upload, run_id
 from lastmile.store import AlreadyExists, Conflict
 
-LONGEST_WAIT = 60.0
 MADE = ("claim", "validate", "train", "evaluate", "compress", "certify", "register")
 
 logger = Logger(service="retraining")
@@ -95,7 +94,7 @@ def _taken(job: Job) -> Answer:
     lease = job.desk.leases.take(job.run)
     if lease is None:
         waited = job.desk.clock() - job.run.started_at
-        return Answer(pipeline.WAIT, job.address, int(min(LONGEST_WAIT, 2 + waited / 10)))
+        return Answer(pipeline.WAIT, job.address, pipeline.pause(waited))
     if is_older(job.run.upload, lease.registered):
         assert lease.registered is not None
         conclude(

@@ -15,6 +15,7 @@ FIRST = "claim"
 ASKING = "ask"
 FAILED = "failed"
 ORDER = "order"
+LONGEST_PAUSE = 600  # seconds: a look is 9 events of an execution, which may have 25,000
 JOBS = ("job", "boost")  # training jobs: by a program of ours, and by XGBoost's own container
 
 
@@ -65,3 +66,8 @@ TABLE: Mapping[str, Step] = {step.name: step for step in STEPS}
 # How long one wait for a person may last. A state machine says the length of a wait before it starts, so there is one
 # state for each length, and the step that asks chooses; the next look finds out whether the question has expired.
 ASK_SECONDS = (86_400, 600, 10)
+
+
+def pause(waited: float) -> int:
+    """Seconds until the next look at whether another run has given the model free, after so many of waiting."""
+    return int(min(LONGEST_PAUSE, 2 + waited / 10))

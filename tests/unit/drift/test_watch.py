@@ -353,7 +353,7 @@ def test_labels_of_a_version_with_other_classes_keep_no_model_from_being_checked
 def test_a_label_that_is_a_list_contradicts_no_estimate(world: World, fraud: Make) -> None:
     world.push(fraud())
     world.traffic(fraud())
-    prediction_id, line = predicted([1, 2], ["DE", "DE"], at=NOW - 90 * 60)
+    prediction_id, line = predicted(np.array([1, 2]), ["DE", "DE"], at=NOW - 90 * 60)
     store_captures(world.data, [line], at=NOW - 90 * 60)
     write(world.data, [Feedback("fraud", prediction_id, 0, ["a", "b"], "r", NOW, NOW)])
     (checked,) = world.watch.tick(NOW)["checked"]

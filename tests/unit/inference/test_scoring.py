@@ -1,5 +1,6 @@
 """What data frames may say that JSON's other forms cannot."""
 
+import gzip
 import json
 from typing import Any
 
@@ -14,10 +15,9 @@ from tests.unit.inference.doors import PIXELS, fill, open_serving
 def ask() -> Any:
     serving = fill(open_serving())
 
-    def asked(model: str, body: bytes, content_type: str = "text/csv") -> Response:
-        response = serving.protocols.answer(
-            Request("POST", "/invocations", f"model={model}", {"content-type": content_type}, body)
-        )
+    def asked(model: str, body: bytes, content_type: str = "text/csv", encoding: str = "identity") -> Response:
+        headers = {"content-type": content_type, "content-encoding": encoding}
+        response = serving.protocols.answer(Request("POST", "/invocations", f"model={model}", headers, body))
         assert response is not None
         return response
 
@@ -59,3 +59,9 @@ def test_records_that_leave_out_most_are_bounded(ask: Any, monkeypatch: pytest.M
     response = ask("digits", body, "application/json")
     assert response.status == 413
     assert "21 rows of 64 columns" in json.loads(response.body)["message"]
+
+
+def test_lines_that_were_packed_into_few_bytes_are_counted_before_they_are_read(ask: Any) -> None:
+    response = ask("digits", gzip.compress(b"pixel_0_0\n" + b"1,2,3\n" * 1_100_000), encoding="gzip")
+    assert response.status == 413
+    assert "more than 1,000,000 lines" in json.loads(response.body)["message"]

@@ -85,3 +85,15 @@ def test_an_empty_routing_key_is_none(headers: dict[str, str], key: str | None) 
     request = Request("POST", "/", "", headers)
     assert request.routing_key() == key
     assert request.routing_key("an id") == (key or "an id")
+
+
+@pytest.mark.parametrize("one", [b"[]", b"{}"])
+def test_lists_that_were_packed_into_few_bytes_are_counted_before_memory_is_taken_for_them(one: bytes) -> None:
+    """Two bytes of JSON become an object of 56 and a pointer to it."""
+    body = b"[" + b",".join([one] * 2_100_000) + b"]"
+    tracemalloc.start()
+    with pytest.raises(PayloadTooLarge, match="the body has more than 2,000,000 lists and objects"):
+        parse_json(body, "the body")
+    assert tracemalloc.get_traced_memory()[1] < 2 * len(body)
+    tracemalloc.stop()
+    assert parse_json(b"[" + b" " * 7_000_000 + b"[1]]", "the body") == [[1]]

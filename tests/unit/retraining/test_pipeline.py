@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from functions.retraining.pipeline import FIRST, STEPS, TABLE
+from functions.retraining.pipeline import FIRST, STEPS, TABLE, pause
 from functions.retraining.work import Act, Job, Outcome
 from tests.unit.retraining.pipelines import KEY, SPEC, Place
 
@@ -164,3 +164,12 @@ def test_an_error_that_stays_ends_the_run_in_order() -> None:
 def test_every_step_leads_to_one_that_is_there() -> None:
     for step in STEPS:
         assert {target for target in step.leads.values() if target is not None} <= TABLE.keys()
+
+
+def test_a_run_that_waits_for_another_looks_ever_less_often() -> None:
+    """An execution may have 25,000 events, and a training job take a day."""
+    assert [pause(waited) for waited in (0.0, 30.0, 600.0, 1e6)] == [2, 5, 62, 600]
+    looks, waited = 0, 0.0
+    while waited < 7 * 86_400:
+        looks, waited = looks + 1, waited + pause(waited)
+    assert looks * 9 < 15_000

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 6_000_000  # Lambda takes 6 MB a call, its own wrapping included
 MAX_UNPACKED_BYTES = 32_000_000
+MOST_CONTAINERS = 2_000_000  # lists and objects of one document: each takes 64 bytes and more of memory, and 2 of JSON
 LONGEST_PATH = 200  # characters of where a value is
 
 JSON = "application/json"
@@ -108,7 +109,14 @@ def status_of(error: LastmileError) -> tuple[int, str]:
 
 
 def parse_json(data: bytes | memoryview, where: str) -> Any:
-    """Strict JSON; the error names the value that is NaN or infinite, or the place where parsing stopped."""
+    """Strict JSON; the error names the value that is NaN or infinite, or the place where parsing stopped.
+
+    Raises PayloadTooLarge for one that unpacked to more lists and objects than there is memory for.
+    """
+    if len(data) > MAX_BODY_BYTES:
+        text = bytes(data)
+        if text.count(b"[") + text.count(b"{") > MOST_CONTAINERS:
+            raise PayloadTooLarge(f"{where} has more than {MOST_CONTAINERS:,} lists and objects; send fewer rows")
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:

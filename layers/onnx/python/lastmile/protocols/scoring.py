@@ -10,13 +10,14 @@ from typing import Any
 
 from lastmile.errors import InvalidInput, PayloadTooLarge
 from lastmile.predictor import Predictor, Served
-from lastmile.protocols.messages import Request, Response, as_list, as_object, as_text, json_response
+from lastmile.protocols.messages import MAX_BODY_BYTES, Request, Response, as_list, as_object, as_text, json_response
 from lastmile.protocols.rows import feeds_from_columns, feeds_from_frame, feeds_from_instances, rows_of
 from lastmile.tensors import Array
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 TARGET_MODEL = "x-amzn-sagemaker-target-model"
 MOST_CELLS = 8_000_000  # of records, which may leave most of them out: as many values as a body can hold
+MOST_LINES = 1_000_000  # of a CSV that was packed
 ERROR_CODES = {
     400: "BAD_REQUEST",
     404: "RESOURCE_DOES_NOT_EXIST",
@@ -98,6 +99,8 @@ def _feeds_from_csv(body: bytes, served: Served) -> dict[str, Array]:
     import csv  # everybody else sends JSON
     import io
 
+    if len(body) > MAX_BODY_BYTES and body.count(b"\n") > MOST_LINES:
+        raise PayloadTooLarge(f"the CSV has more than {MOST_LINES:,} lines; send fewer rows")
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -33,6 +33,7 @@ def test_an_answer_fits_as_lambda_hands_it_back(text: str) -> None:
 
 def test_a_page_may_read_that_an_answer_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 100)
+    monkeypatch.setattr(module, "SURELY_FITS", 50)
     serving = fill(open_serving({"LASTMILE_CORS_ORIGINS": "https://app.example"}))
     sent = Sent(
         "POST",

@@ -10,8 +10,7 @@ import typer
 from cli.errors import CommandFailed
 from cli.output import print_json
 from cli.target import Options, Target
-
-PATIENCE = 920.0  # seconds: no function of ours has more than 900
+from cli.watching import PATIENCE
 
 
 def invoke(

@@ -7,7 +7,7 @@ job that is started again does what is missing.
 from dataclasses import dataclass
 from typing import Any
 
-from infra.states import NOT_READY
+from infra.states import NOT_READY, REFUSED
 
 type Document = dict[str, Any]
 
@@ -110,19 +110,12 @@ class Machine:
 
     def _sagemaker(self, action: str, parameters: Document | None) -> Document:
         """Tried again where SageMaker has turned it away, and not where a job has failed."""
-        again = {
-            "ErrorEquals": ["SageMaker.AmazonSageMakerException", "SageMaker.SageMakerException"],
-            "IntervalSeconds": 30,
-            "BackoffRate": 2,
-            "MaxAttempts": 4,
-            "JitterStrategy": "FULL",
-        }
         return {
             "Type": "Task",
             "Resource": f"arn:{self.partition}:states:::{action}",
             "Parameters": parameters,
             "TimeoutSeconds": STEP_SECONDS,
-            "Retry": [again],
+            "Retry": [REFUSED | {"IntervalSeconds": 30}],
         }
 
     def _map(self, label: str, step: str, items: str) -> Document:

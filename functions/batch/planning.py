@@ -34,10 +34,21 @@ def plan(job: Job) -> list[int]:
         found = made(job)
         job.batches.write(job.batch, "plan.json", found)
     own(job)  # not before there is a plan: an input that is refused leaves the place to the one that is mended
+    left = missing(job, found["slices"])
+    list_items(job, left)
+    return left
+
+
+def missing(job: Job, slices: list[Document]) -> list[int]:
+    """The slices whose part is not there."""
     done = set(done_parts(job.output, job.batch))
-    missing = [number for number in range(len(found["slices"])) if number not in done]
-    job.batches.write(job.batch, "items.json", [{"slice": number} for number in missing])
-    return missing
+    return [number for number in range(len(slices)) if number not in done]
+
+
+def list_items(job: Job, numbers: list[int]) -> str:
+    """What the state machine goes through; where that lies."""
+    job.batches.write(job.batch, "items.json", [{"slice": number} for number in numbers])
+    return job.batch.path("items.json")
 
 
 def own(job: Job) -> None:

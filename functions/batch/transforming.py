@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from functions.batch.desk import Job
 from functions.batch.pieces import Answered, Feeds, length
+from functions.batch.planning import list_items, missing
 from functions.batch.scoring import Scorer
 from functions.batch.slicing import Read, failed_with, keep_failure, read, scorer_of, written
 from functions.batch.transforms import Transform, packed, unpacked
-from lastmile.batches import done_parts
 from lastmile.errors import LastmileError, NotFound
 from lastmile.tensors import Array
 
@@ -55,9 +55,9 @@ class Asking:
     def order(self) -> Document:
         """What is to be asked of SageMaker, and the slices that are still to be done."""
         transforms = self.job.desk.transforms
-        missing = _missing(self.job)
-        items = _items(self.job, missing)
-        if transforms is None or not missing:
+        left = self._missing()
+        items = list_items(self.job, left)
+        if transforms is None or not left:
             return {"outcome": "over", "items": items, "order": {}}
         asked = self.transform.asked(self.name)
         given = self.transform.order(self.name, bucket=self.job.desk.bucket or "data", **transforms._asdict())
@@ -82,22 +82,25 @@ class Asking:
         """Whether another job is worth it: where some requests have been answered and others have not."""
         answered = self.transform.answers.any()
         failed = set() if answered is None else failed_with(self.job, self.attempt, UNANSWERED)
-        missing = [number for number in _missing(self.job) if number in failed]
+        left = [number for number in self._missing() if number in failed]
         told = {"items": self.job.batch.path("items.json"), "by": "transform", "alone": True}
-        if answered is None or not missing:
+        if answered is None or not left:
             return {"outcome": "ready", **told}
         mine = self._slice(answered.slice, choose=False)
         assert mine is not None
         self.transform.prove(mine.heavy, answered.start, self.name)
-        _items(self.job, missing)
+        list_items(self.job, left)
         return {"outcome": "planned", **told}
 
-    def _problems(self, number: int, feeds: Feeds, missing: Array) -> dict[int, str]:
+    def _missing(self) -> list[int]:
+        return missing(self.job, self.job.batches.document(self.job.batch, "plan.json")["slices"])
+
+    def _problems(self, number: int, feeds: Feeds, unanswered: Array) -> dict[int, str]:
         """Why the rows cannot be answered of which that is known."""
         transform = self.transform
         proved = self.alone and transform.answers.proves(transform.proof(self.name))
         problems = {}
-        for place in missing.tolist():
+        for place in unanswered.tolist():
             if (text := transform.too_large(feeds, place)) is not None:
                 problems[place] = text
             elif proved and transform.has_asked(number, place, self.name):
@@ -138,14 +141,3 @@ class Slice(NamedTuple):
         """With what the heavy side has said already."""
         assert self.scorer.sides is not None
         return replace(self.scorer, sides=self.scorer.sides.given(self.chosen, lambda feeds: answered))
-
-
-def _missing(job: Job) -> list[int]:
-    done = set(done_parts(job.output, job.batch))
-    slices = job.batches.document(job.batch, "plan.json")["slices"]
-    return [number for number in range(len(slices)) if number not in done]
-
-
-def _items(job: Job, missing: list[int]) -> str:
-    job.batches.write(job.batch, "items.json", [{"slice": number} for number in missing])
-    return job.batch.path("items.json")

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,14 +69,14 @@ def tensor(columns: Mapping[str, pa.Array], spec: TensorSpec) -> Column:
     return Column(np.ascontiguousarray(np.stack([one.values for one in converted]).T), problems)
 
 
-def _plain(columns: Sequence[pa.Array], spec: TensorSpec) -> Array | None:
+def _plain(columns: list[pa.Array], spec: TensorSpec) -> Array | None:
     """All at once, where the columns hold finite floats of the input's own datatype."""
     if len(columns) < 2 or spec.datatype not in ("FP32", "FP64"):
         return None
     if any(one.type != ARROW[spec.datatype] or one.null_count for one in columns):
         return None
-    stacked = np.stack([one.to_numpy() for one in columns])
-    return np.ascontiguousarray(stacked.T) if _is_finite(stacked) else None
+    values: Array = pa.RecordBatch.from_arrays(columns, list(map(str, range(len(columns))))).to_tensor().to_numpy()
+    return values if _is_finite(values) else None
 
 
 def _is_finite(values: Array) -> bool:

@@ -65,7 +65,8 @@ class Support:
         registry.promote(MODEL, manifest.version, actor="bench", why="bench")
         self._team = Team(Predictor(registry, threads=1), MODEL, warn=print)
         book = Book.open(ROOT / "models/tickets")
-        self._book = replace(book, questions=(), actions=(), topics=(), thanks_words=(), greeting_words=())
+        words = replace(book.words, thanks=(), greeting=())
+        self._book = replace(book, questions=(), actions=(), topics=(), words=words)
 
     def answered(self, texts: Iterable[str], *, route: float | None = None) -> list[Routed]:
         """`route` takes the place of the declared threshold."""

@@ -7,11 +7,10 @@ somebody is wanted or needed, an open question is answered, the language is spok
 import hashlib
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import orjson
 
-from functions.chat.assistant.book import Action, Book, Question, Topic, words_pattern
+from functions.chat.assistant.book import Action, Book, Question, Topic
 from functions.chat.assistant.conversation import (
     Button,
     Call,
@@ -20,9 +19,9 @@ from functions.chat.assistant.conversation import (
     Pending,
     Reading,
     Say,
-    Ticket,
     Turn,
 )
+from functions.chat.assistant.handover import ticket_of
 from functions.chat.message import Incoming
 
 SHOUTING = 0.7  # share of capitals from which a text of some length is shouted
@@ -58,7 +57,7 @@ class Assistant:
         if heard.handed_over:
             waiting = self._waiting(conversation, message.at)
             return self._finished(
-                Turn(heard, waiting, ticket=self._ticket(heard, reading, "more was said")), message.at
+                Turn(heard, waiting, ticket=ticket_of(self.book, heard, reading, "more was said")), message.at
             )
         turn = self._answer(heard, message, reading)
         if message.kind == "edit" and turn.says:
@@ -88,9 +87,9 @@ class Assistant:
         text = message.text
         if topic := next((topic for topic in self.book.topics if topic.pattern.search(text)), None):
             return self._handed_over(heard, reading, topic.id, "handover_topic", topic=topic)
-        if self._person.search(text):
+        if self.book.words.found("person", text):
             return self._handed_over(heard, reading, "a person was asked for", "handover")
-        if self._upset.search(text) or _shouted(text):
+        if self.book.words.found("upset", text) or _shouted(text):
             return self._handed_over(heard, reading, "the customer is upset", "handover_upset", priority="high")
         if heard.pending is not None and (turn := self._pending(heard, heard.pending, text)):
             return turn
@@ -108,14 +107,14 @@ class Assistant:
                 return self._ask_which(heard, [match.entry for match in rivals])
             if matches[0].score >= limits.answer:
                 return self._give(heard, matches[0].entry, text)
-        if self._thanks.search(text) and len(text) < BRIEF:
+        if self.book.words.found("thanks", text) and len(text) < BRIEF:
             return Turn(replace(heard, unsure=0), (Say(self.book.says["glad"]),))
-        if self._greeting.search(text) and len(text) < BRIEF:
+        if self.book.words.found("greeting", text) and len(text) < BRIEF:
             return Turn(heard, (Say(self.book.says["greeting"]),))
         routing = reading.routing
         if routing is not None and routing.sure and routing.confidence >= limits.route:
             said = Say(self.book.says["routed"].format(queue=self._called(routing.queue)), (PERSON,))
-            ticket = self._ticket(heard, reading, "no answer is known", handover=False)
+            ticket = ticket_of(self.book, heard, reading, "no answer is known", handover=False)
             return Turn(replace(heard, unsure=0), (said,), ticket=ticket)
         if heard.unsure:
             return self._handed_over(heard, reading, "twice unsure", "handover")
@@ -158,7 +157,7 @@ class Assistant:
                 return self._confirmed(closed, pending, text)
 
     def _confirmed(self, closed: Conversation, pending: Pending, text: str) -> Turn | None:
-        yes, no = self._yes.search(text), self._no.search(text)
+        yes, no = self.book.words.found("yes", text), self.book.words.found("no", text)
         if no and not yes:
             return Turn(closed, (Say(self.book.says["cancelled"]),))
         if yes and not no:
@@ -219,7 +218,7 @@ class Assistant:
     def _foreign(self, heard: Conversation, reading: Reading, language: str) -> Turn:
         """A fixed sentence in that language where there is one; the assistant does not pretend to speak it."""
         text = self.book.languages.get(language, self.book.languages["other"])
-        ticket = self._ticket(heard, reading, f"written in {language}")
+        ticket = ticket_of(self.book, heard, reading, f"written in {language}")
         return Turn(replace(heard, handed_over=True), (Say(text),), ticket=ticket)
 
     def _handed_over(
@@ -232,7 +231,7 @@ class Assistant:
         topic: Topic | None = None,
         priority: str | None = None,
     ) -> Turn:
-        ticket = self._ticket(heard, reading, reason)
+        ticket = ticket_of(self.book, heard, reading, reason)
         if topic is not None:
             ticket = replace(ticket, queue=topic.queue, priority=topic.priority)
         if priority is not None:
@@ -241,22 +240,6 @@ class Assistant:
         first = [Say(topic.say)] if topic is not None and topic.say is not None else []
         said = Say(self.book.says[sentence].format(queue=self._called(ticket.queue)))
         return Turn(done, (*first, said), ticket=ticket)
-
-    def _ticket(self, heard: Conversation, reading: Reading | None, reason: str, *, handover: bool = True) -> Ticket:
-        routing = None if reading is None else reading.routing
-        sure = routing is not None and routing.sure
-        queue = routing.queue if routing is not None and sure else heard.queue if reading is None else None
-        return Ticket(
-            queue=queue or self.book.unsure_queue,
-            priority=routing.priority if routing is not None else "normal",
-            reason=reason,
-            summary=_summary(heard),
-            transcript=heard.turns[-self.book.transcript_turns :],
-            confidence=None if routing is None else routing.confidence,
-            prediction=heard.prediction if routing is None else routing.prediction,
-            handover=handover,
-            comment=heard.handed_over,
-        )
 
     def _called(self, queue: str) -> str:
         return self.book.called.get(queue, queue)
@@ -272,30 +255,6 @@ class Assistant:
         action = self.book.by_id[str(name)]
         assert isinstance(action, Action)
         return action
-
-    @cached_property
-    def _person(self) -> re.Pattern[str]:
-        return words_pattern(self.book.person_words)
-
-    @cached_property
-    def _upset(self) -> re.Pattern[str]:
-        return words_pattern(self.book.upset_words)
-
-    @cached_property
-    def _thanks(self) -> re.Pattern[str]:
-        return words_pattern(self.book.thanks_words)
-
-    @cached_property
-    def _greeting(self) -> re.Pattern[str]:
-        return words_pattern(self.book.greeting_words)
-
-    @cached_property
-    def _yes(self) -> re.Pattern[str]:
-        return words_pattern(self.book.yes_words)
-
-    @cached_property
-    def _no(self) -> re.Pattern[str]:
-        return words_pattern(self.book.no_words)
 
 
 def _yes_no(pending: Pending) -> tuple[Button, Button]:
@@ -329,10 +288,3 @@ def _shouted(text: str) -> bool:
 
 def _last_words(conversation: Conversation) -> str:
     return next((turn.text for turn in reversed(conversation.turns) if turn.who == "customer"), "")
-
-
-def _summary(conversation: Conversation) -> str:
-    """The customer's first and newest words, as they were: nothing is made up."""
-    said = [turn.text for turn in conversation.turns if turn.who == "customer"]
-    parts = [said[0], *([said[-1]] if len(said) > 1 else [])] if said else []
-    return " … ".join(part[:200] for part in parts)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import orjson
 
 from functions.chat.assistant.retrieval import Retrieval
+from functions.chat.assistant.words import Words, words_pattern
 from lastmile.errors import InvalidSpec
 
 STRICT = {"extra": "forbid"}
@@ -132,12 +133,7 @@ class Book:
     called: dict[str, str]
     says: dict[str, str]
     languages: dict[str, str]
-    person_words: tuple[str, ...]
-    upset_words: tuple[str, ...]
-    thanks_words: tuple[str, ...]
-    greeting_words: tuple[str, ...]
-    yes_words: tuple[str, ...]
-    no_words: tuple[str, ...]
+    words: Words
     topics: tuple[Topic, ...]
     actions: tuple[Action, ...]
     questions: tuple[Question, ...]
@@ -196,12 +192,6 @@ def _products(facts: list[Product], catalogue: Path) -> Iterator[dict[str, Any]]
             "variants": [wording.format(name=name) for wording in ASKED_OF_PRODUCTS],
             "answer": f"{name}, {row['price']} euros: {product.facts}",
         }
-
-
-def words_pattern(words: tuple[str, ...]) -> re.Pattern[str]:
-    """One of the words or phrases, whole, in any case; a trailing * stands for any ending."""
-    parts = [re.escape(word).replace(r"\*", r"\w*").replace(r"\ ", r"\s+") for word in words]
-    return re.compile(rf"(?<!\w)(?:{'|'.join(parts)})(?!\w)" if parts else r"(?!)", re.IGNORECASE)
 
 
 def _problems(book: Book) -> Iterator[str]:

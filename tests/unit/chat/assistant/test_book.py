@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.chat.assistant.book import Book, words_pattern
+from functions.chat.assistant.book import Book
 from lastmile.errors import InvalidSpec
 from tests.unit.chat.assistant.conftest import FOLDER
 
@@ -70,21 +70,3 @@ def test_what_is_wrong_is_named(
 def test_a_book_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidSpec, match="faq.toml cannot be read"):
         Book.open(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("a Person please", True),
-        ("personal data", False),
-        ("poisoning", True),
-        ("gas  leak!", True),
-        ("gasleak", False),
-    ],
-)
-def test_words_are_whole_and_in_any_case(text: str, found: bool) -> None:
-    assert bool(words_pattern(("person", "poison*", "gas leak")).search(text)) == found
-
-
-def test_no_words_are_never_found() -> None:
-    assert words_pattern(()).search("anything") is None

@@ -1,6 +1,6 @@
 """What the three functions open when they start."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,14 @@ from functions.chat.queues import DeadLetters, FifoQueue, Switch
 from functions.chat.secrets import Secrets
 
 if TYPE_CHECKING:
+    from functions.chat.keys import Keys
+    from functions.chat.once import Once
     from functions.chat.operations.operator import Operator
+    from functions.chat.records import Records
+    from functions.chat.tickets import Sink
+    from functions.chat.web import Web
     from functions.chat.worker import Worker
+    from lastmile.store import Store
 
 OWN_SECRETS = ("tickets", "shop")  # of the ticket sink's receiver, and of the services that actions call
 
@@ -35,56 +41,40 @@ def open_hook(environ: Mapping[str, str]) -> HookDoor:
 
 
 def open_worker(environ: Mapping[str, str]) -> "Worker":
-    from snapshot_restore_py import register_after_restore, register_before_snapshot
-
     from functions.chat.actions import Actions
     from functions.chat.assistant.assistant import Assistant
     from functions.chat.assistant.book import Book
     from functions.chat.delivery import Delivery
     from functions.chat.inbox import Inbox
+    from functions.chat.keys import Keys
     from functions.chat.lessons import Lessons
     from functions.chat.message import Incoming
-    from functions.chat.once import Once
-    from functions.chat.records import Records
     from functions.chat.team import Team
-    from functions.chat.tickets import All, Announced, Webhook, Zendesk
     from functions.chat.web import Internet
     from functions.chat.worker import Worker
-    from lastmile.bus import Bus
     from lastmile.capture import Capture
     from lastmile.model import threads_for
     from lastmile.predictor import Predictor
     from lastmile.registry import Registry
     from lastmile.settings import Settings
-    from lastmile.store import Store
 
     environment = WorkerEnvironment.from_env(environ)
     settings = Settings.from_env(environ)
     logger = Logger(serialize_stacktrace=False)
-    web = Internet()
+    log = telling(logger)
+    web, sqs = Internet(), Client("sqs")
     secrets = Secrets(Client("secretsmanager"), environment.secrets, names=frozenset((*PLATFORMS, *OWN_SECRETS)))
-
-    def log(event: str, **facts: Any) -> None:
-        logger.info(event, extra=facts)
-
-    def newest(name: str) -> Mapping[str, str] | None:
-        return next(iter(secrets.of(name)), None)
-
+    keys = Keys(secrets.of, secrets.again)
     book = Book.open(Path(environ.get("LAMBDA_TASK_ROOT", ".")) / environment.book)
-    artifacts, data = (Store.open(uri, environ=environ) for uri in (environment.artifacts, environment.data))
-    for store in (artifacts, data):
-        register_after_restore(store.reconnect)
-    registry = Registry(artifacts)
+    artifacts, data = stores(environ, environment.artifacts, environment.data)
     predictor = Predictor(
-        registry,
+        Registry(artifacts),
         threads=threads_for(settings.memory_mb),
         release_seconds=settings.release_seconds,
         capture=Capture() if settings.capture else None,
     )
     team = Team(predictor, book.model, warn=logger.warning)
-    dynamodb, sqs = Client("dynamodb"), Client("sqs")
-    once, records = Once(dynamodb, environment.table), Records(dynamodb, environment.table)
-    register_before_snapshot(once.warm_up)
+    once, records = tables(environment.table)
     return Worker(
         Assistant(book),
         inbox=Inbox(
@@ -97,24 +87,16 @@ def open_worker(environ: Mapping[str, str]) -> "Worker":
         ),
         records=records,
         team=team,
-        actions=Actions(book, web, lambda: newest("shop")),
-        delivery=Delivery(web, secrets.of, doubted=secrets.again),
-        tickets=All(
-            (
-                Announced(Bus(environment.bus, lambda: Client("events"))),
-                Zendesk(web, lambda: newest("zendesk"), groups=environment.groups),
-                Webhook(web, lambda: newest("tickets")),
-            )
-        ),
+        actions=Actions(book, web, lambda: keys.newest("shop")),
+        delivery=Delivery(web, keys),
+        tickets=tickets(web, keys, environment),
         lessons=Lessons(data, book.model, groups=environment.groups, label=team.label, log=log),
     )
 
 
 def open_operator(environ: Mapping[str, str]) -> "Operator":
-    from snapshot_restore_py import register_after_restore, register_before_snapshot
-
     from functions.chat.inbox import Inbox
-    from functions.chat.once import Once
+    from functions.chat.keys import Keys
     from functions.chat.operations.board import Board
     from functions.chat.operations.carrying import Carrying
     from functions.chat.operations.looking import Looking
@@ -122,7 +104,6 @@ def open_operator(environ: Mapping[str, str]) -> "Operator":
     from functions.chat.operations.people import People
     from functions.chat.operations.reviews import Reviews
     from functions.chat.operations.writing import Writing
-    from functions.chat.records import Records
     from functions.chat.tickets import tell
     from functions.chat.web import Internet
     from lastmile.answering import Answering, wake
@@ -130,27 +111,19 @@ def open_operator(environ: Mapping[str, str]) -> "Operator":
     from lastmile.bus import Bus
     from lastmile.executions import described
     from lastmile.registry import Registry
-    from lastmile.store import Store
 
     environment = OperatorEnvironment.from_env(environ)
-    logger = Logger(serialize_stacktrace=False)
+    log = telling(Logger(serialize_stacktrace=False))
     manager, sqs, events, steps = (Client(name) for name in ("secretsmanager", "sqs", "events", "stepfunctions"))
-    artifacts, data = (Store.open(uri, environ=environ) for uri in (environment.artifacts, environment.data))
-    for store in (artifacts, data):
-        register_after_restore(store.reconnect)
+    artifacts, data = stores(environ, environment.artifacts, environment.data)
     registry = Registry(artifacts)
     approvals = Approvals(data)
     bus = Bus(environment.bus, lambda: events)
     secrets = Secrets(manager, environment.secrets, names=frozenset(OPERATED))
-    dynamodb, queue = Client("dynamodb"), FifoQueue(sqs, environment.queue)
-    once, records = Once(dynamodb, environment.table), Records(dynamodb, environment.table)
-    register_before_snapshot(once.warm_up)
-
-    def log(event: str, **facts: Any) -> None:
-        logger.info(event, extra=facts)
-
+    queue = FifoQueue(sqs, environment.queue)
+    once, records = tables(environment.table)
     return Operator(
-        board=Board(Internet(), secrets.of, doubted=secrets.again),
+        board=Board(Internet(), Keys(secrets.of, secrets.again)),
         people=People(manager, environment.secrets),
         writing=Writing(registry),
         carrying=Carrying(
@@ -165,6 +138,51 @@ def open_operator(environ: Mapping[str, str]) -> "Operator":
         inbox=Inbox(queue, read=read, once=once, records=records, dead=DeadLetters(sqs, environment.dead), log=log),
         log=log,
     )
+
+
+def stores(environ: Mapping[str, str], *uris: str) -> "list[Store]":
+    from snapshot_restore_py import register_after_restore
+
+    from lastmile.store import Store
+
+    opened = [Store.open(uri, environ=environ) for uri in uris]
+    for store in opened:
+        register_after_restore(store.reconnect)
+    return opened
+
+
+def tables(name: str) -> "tuple[Once, Records]":
+    """What was done, and what is known of a conversation: both in one table."""
+    from snapshot_restore_py import register_before_snapshot
+
+    from functions.chat.once import Once
+    from functions.chat.records import Records
+
+    dynamodb = Client("dynamodb")
+    once = Once(dynamodb, name)
+    register_before_snapshot(once.warm_up)
+    return once, Records(dynamodb, name)
+
+
+def tickets(web: "Web", keys: "Keys", environment: WorkerEnvironment) -> "Sink":
+    """The event bus gets each of them, and the services that have a secret."""
+    from functions.chat.tickets import All, Announced, Webhook, Zendesk
+    from lastmile.bus import Bus
+
+    return All(
+        (
+            Announced(Bus(environment.bus, lambda: Client("events"))),
+            Zendesk(web, lambda: keys.newest("zendesk"), groups=environment.groups),
+            Webhook(web, lambda: keys.newest("tickets")),
+        )
+    )
+
+
+def telling(logger: Logger) -> Callable[..., None]:
+    def log(event: str, **facts: Any) -> None:
+        logger.info(event, extra=facts)
+
+    return log
 
 
 class Client:

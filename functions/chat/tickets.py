@@ -10,8 +10,9 @@ from urllib.parse import quote
 import orjson
 
 from functions.chat.assistant.conversation import Ticket
-from functions.chat.delivery import Secret, base, member, signed
+from functions.chat.keys import Secret
 from functions.chat.message import Incoming
+from functions.chat.sending import base, member, signed
 from functions.chat.web import Refused, TryLater, Web
 from lastmile.bus import Bus, EventRefused
 

@@ -13,12 +13,13 @@ from typing import Any
 import orjson
 
 from functions.chat.assistant.conversation import Button, Say
-from functions.chat.delivery import (
+from functions.chat.delivery import Delivery
+from functions.chat.keys import Keys, Secret
+from functions.chat.message import Incoming
+from functions.chat.operations.orders import PLATFORMS
+from functions.chat.operations.posts import Post, typed_for
+from functions.chat.sending import (
     LONGEST_FALLBACK,
-    Delivery,
-    Keys,
-    Secret,
-    Secrets,
     accept,
     accept_slack,
     base,
@@ -30,9 +31,6 @@ from functions.chat.delivery import (
     slack_blocks,
     slack_has,
 )
-from functions.chat.message import Incoming
-from functions.chat.operations.orders import PLATFORMS
-from functions.chat.operations.posts import Post, typed_for
 from functions.chat.web import Refused, Web
 
 CHANNEL = "operations"  # the member of a platform's secret that says where posts go: a channel, or a URL
@@ -46,15 +44,13 @@ class Board:
     def __init__(
         self,
         web: Web,
-        secrets: Secrets,
+        keys: Keys,
         *,
-        doubted: Secrets | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`doubted` as of `Keys`."""
         self._web = web
-        self._keys = Keys(secrets, doubted)
-        self._delivery = Delivery(web, secrets, doubted=doubted, clock=clock)
+        self._keys = keys
+        self._delivery = Delivery(web, keys, clock=clock)
         self._clock = clock
 
     def platforms(self) -> list[str]:
@@ -115,7 +111,7 @@ class Board:
             platform="teams", event_id=key, conversation="", kind="message", user="", text="", at=self._clock()
         )
         there = {**secret, "reply_url": member(secret, CHANNEL, "teams")}
-        Delivery(self._web, lambda _: [there]).say(place, [Say(post.plain)], key, again=again)
+        Delivery(self._web, Keys(lambda _: [there])).say(place, [Say(post.plain)], key, again=again)
 
     def _post_standard(self, secret: Secret, post: Post, key: str, again: bool) -> None:
         data = {"text": post.text, "buttons": [{"label": each.label, "value": each.value} for each in post.buttons]}

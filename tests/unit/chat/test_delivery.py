@@ -6,6 +6,7 @@ from standardwebhooks import Webhook
 
 from functions.chat.assistant.conversation import Button, Say
 from functions.chat.delivery import Delivery
+from functions.chat.keys import Keys
 from functions.chat.message import Incoming
 from functions.chat.web import Page, Refused, TryLater
 from tests.unit.chat.conftest import Hook, body_of
@@ -34,7 +35,7 @@ def said(network: Network, hook: Hook, name: str, *, again: bool = False, says: 
         hook.send("standard", body_of(name))
     else:
         hook.recorded(name)
-    delivery = Delivery(network, lambda _: [SECRET])
+    delivery = Delivery(network, Keys(lambda _: [SECRET]))
     delivery.say(hook.queue.taken[-1], says or SAYS, "key-1", again=again)
     return network.requests[-1]
 
@@ -123,14 +124,14 @@ def test_what_slack_cannot_do_for_now_is_later(network: Network, hook: Hook, err
 def test_a_secret_without_what_is_needed_is_named(hook: Hook) -> None:
     hook.recorded("slack/message")
     with pytest.raises(Refused, match="the secret of slack has no bot_token"):
-        Delivery(Network(), lambda _: [{}]).say(hook.queue.taken[0], SAYS, "k", again=False)
+        Delivery(Network(), Keys(lambda _: [{}])).say(hook.queue.taken[0], SAYS, "k", again=False)
     with pytest.raises(Refused, match="there is no secret for slack"):
-        Delivery(Network(), lambda _: []).say(hook.queue.taken[0], SAYS, "k", again=False)
+        Delivery(Network(), Keys(lambda _: [])).say(hook.queue.taken[0], SAYS, "k", again=False)
 
 
 def test_other_addresses_take_the_place_of_the_platforms_own(network: Network, hook: Hook) -> None:
     hook.recorded("slack/message")
-    delivery = Delivery(network, lambda _: [SECRET | {"api_url": "http://127.0.0.1:9/"}])
+    delivery = Delivery(network, Keys(lambda _: [SECRET | {"api_url": "http://127.0.0.1:9/"}]))
     message: Incoming = hook.queue.taken[0]
     delivery.say(message, SAYS, "k", again=False)
     assert network.requests[-1][1] == "http://127.0.0.1:9/api/chat.postMessage"
@@ -147,10 +148,10 @@ def test_a_token_that_was_changed_is_taken_at_once(hook: Hook) -> None:
 
     hook.recorded("slack/message")
     network = Rotated()
-    delivery = Delivery(network, lambda _: [SECRET], doubted=lambda _: [SECRET | {"bot_token": "t-2"}])
+    delivery = Delivery(network, Keys(lambda _: [SECRET], lambda _: [SECRET | {"bot_token": "t-2"}]))
     delivery.say(hook.queue.taken[0], SAYS, "k", again=False)
     assert [headers["authorization"] for _, _, headers, _ in network.requests] == ["Bearer t-1", "Bearer t-2"]
-    unchanged = Delivery(network, lambda _: [SECRET], doubted=lambda _: [SECRET])
+    unchanged = Delivery(network, Keys(lambda _: [SECRET], lambda _: [SECRET]))
     with pytest.raises(Refused, match="token_revoked"):
         unchanged.say(hook.queue.taken[0], SAYS, "k", again=False)
     assert len(network.requests) == 3

@@ -13,6 +13,7 @@ from functions.chat.assistant.book import Book
 from functions.chat.assistant.conversation import Routing
 from functions.chat.delivery import Delivery
 from functions.chat.inbox import Inbox
+from functions.chat.keys import Keys
 from functions.chat.message import Incoming
 from functions.chat.once import Once
 from functions.chat.records import Overtaken, Records
@@ -74,7 +75,7 @@ class Office:
             records=self.records,
             team=self.team,  # type: ignore[arg-type]
             actions=Actions(self.book, self.network, lambda: {"url": "https://shop.example", "token": "t-1"}),
-            delivery=Delivery(self.network, lambda _: [SECRET], clock=lambda: self.clock),
+            delivery=Delivery(self.network, Keys(lambda _: [SECRET]), clock=lambda: self.clock),
             tickets=self.tickets,
             lessons=self.lessons,
         )

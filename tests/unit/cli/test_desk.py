@@ -9,6 +9,7 @@ from cli.desk import OPERATIONS, RESPONSES, Reply, desk, read
 from cli.errors import CommandFailed
 from functions.chat.assistant.conversation import Button, Say
 from functions.chat.delivery import Delivery
+from functions.chat.keys import Keys
 from functions.chat.message import Incoming
 from functions.chat.web import Page
 
@@ -50,7 +51,7 @@ def test_what_the_chat_delivers_is_what_the_desk_reads(platform: str) -> None:
         at=1.0,
         reply=PLACES[platform],
     )
-    Delivery(Wire(), lambda _: [SECRET]).say(message, SAYS, "k", again=False)
+    Delivery(Wire(), Keys(lambda _: [SECRET])).say(message, SAYS, "k", again=False)
     buttons = {} if platform in ("teams", "zendesk") else {"Yes": "confirm:yes", "A person": "person"}
     found = read(*sent[-1])
     assert found is not None

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from functions.chat.inbox import Inbox
+from functions.chat.keys import Keys
 from functions.chat.message import Incoming
 from functions.chat.once import Once
 from functions.chat.operations.board import Board
@@ -111,7 +112,7 @@ class Room:
         self.table = Table(self.fate)
         records = Records(self.table, "chat", clock=now)
         self.operator = Operator(
-            board=Board(self.network, lambda name: [SECRETS[name]] if name in self.connected else [], clock=now),
+            board=Board(self.network, Keys(lambda name: [SECRETS[name]] if name in self.connected else []), clock=now),
             people=People(self.manager, "lastmile/dev/chat"),
             writing=Writing(self.registry),
             carrying=Carrying(

@@ -9,6 +9,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from functions.chat.assistant.conversation import Button
+from functions.chat.keys import Keys
 from functions.chat.message import Incoming
 from functions.chat.operations.board import Board
 from functions.chat.operations.posts import Post
@@ -30,7 +31,7 @@ def network() -> Network:
 
 @pytest.fixture
 def board(network: Network) -> Board:
-    return Board(network, lambda name: [SECRETS[name]] if name in SECRETS else [], clock=lambda: NOW)
+    return Board(network, Keys(lambda name: [SECRETS[name]] if name in SECRETS else []), clock=lambda: NOW)
 
 
 def told(board: Board, network: Network, platform: str, post: Post = QUESTION, *, again: bool = False) -> Any:
@@ -93,7 +94,7 @@ def test_a_receiver_of_webhooks_is_told_with_the_same_id_again(board: Board) -> 
             sent.append((body, headers))
             return Page(200, None)
 
-    wired = Board(Wire(), lambda name: [SECRETS[name]], clock=lambda: NOW)
+    wired = Board(Wire(), Keys(lambda name: [SECRETS[name]]), clock=lambda: NOW)
     for again in (False, True):
         wired.post("standard", QUESTION, "key-1", again=again)
     assert [headers["webhook-id"] for _, headers in sent] == ["msg_key-1", "msg_key-1"]
@@ -155,11 +156,11 @@ def test_a_refusal_says_whose_and_a_missing_member_is_named(board: Board, networ
     with pytest.raises(Refused, match="Discord refuses the answer: 403"):
         told(board, network, "discord")
     with pytest.raises(Refused, match="the secret of telegram has no bot_token"):
-        Board(network, lambda _: [{"operations": "1"}]).post("telegram", DONE, "k", again=False)
+        Board(network, Keys(lambda _: [{"operations": "1"}])).post("telegram", DONE, "k", again=False)
     with pytest.raises(Refused, match="there is no secret for slack"):
-        Board(network, lambda _: []).post("slack", DONE, "k", again=False)
+        Board(network, Keys(lambda _: [])).post("slack", DONE, "k", again=False)
 
 
 def test_only_platforms_with_a_channel_are_told() -> None:
     secrets = {"slack": [{"bot_token": "x"}], "teams": [SECRETS["teams"]]}
-    assert Board(Network(), lambda name: secrets.get(name, [])).platforms() == ["teams"]
+    assert Board(Network(), Keys(lambda name: secrets.get(name, []))).platforms() == ["teams"]

@@ -13,6 +13,12 @@ for (const link of document.querySelectorAll("nav a")) {
   }
 }
 
+// Swagger UI has dark colours and leaves it to the page when to use them.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const paint = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+dark.addEventListener("change", paint);
+paint();
+
 SwaggerUIBundle({
   dom_id: "#swagger",
   url: DOCUMENTS[shown],

@@ -62,6 +62,13 @@ def test_the_page_runs_under_its_own_policy(app: Door) -> None:
     assert not [address for address in page.found if ":" in address or address.startswith("/")]
 
 
+def test_the_page_is_dark_where_the_reader_wants_it(app: Door) -> None:
+    script = app(Sent("GET", "/docs/page.js")).body.decode()
+    (name,) = re.findall(r'classList\.toggle\("([\w-]+)", dark\.matches\)', script)
+    assert 'matchMedia("(prefers-color-scheme: dark)")' in script
+    assert f"html.{name} .swagger-ui" in app(Sent("GET", "/docs/swagger-ui.css")).body.decode()
+
+
 def test_the_page_may_ask_for_a_token_where_tokens_are_given() -> None:
     serving = open_serving({"LASTMILE_TOKEN_URL": "https://id.example:444/oauth2/token"})
     got = through_asgi(create_app(serving))(Sent("GET", "/docs"))

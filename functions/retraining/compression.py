@@ -30,6 +30,8 @@ NAMED_BY = {"classification": "probabilities", "forecast": "quantiles"}
 
 type Feeds = Mapping[str, Array]
 type Measure = Callable[[dict[str, Array]], float | None]
+type Times = Mapping[str, tuple[float, float]]
+type Timed = Callable[[Mapping[str, OnnxModel], Feeds], Times]
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,10 @@ def compress(
     measure: Measure | None = None,
     *,
     tried: Callable[[bytes, ModelSpec, Feeds], Iterator[Candidate]] = candidates,
+    timed: Timed | None = None,
 ) -> Compressed:
-    """`measure` gives the metric of outputs, by default the spec's on the examples."""
+    """`measure` gives the metric of outputs, by default the spec's on the examples; `timed` the seconds of each graph,
+    by default as it takes them here and now."""
     score = measure or partial(_metric, spec=spec, examples=examples)
     feeds = examples.feeds
     found = [Candidate("fp32", onnx), *tried(onnx, spec, _first(feeds, CALIBRATION_ROWS))]
@@ -102,7 +106,7 @@ def compress(
             except LastmileError as error:
                 reasons[candidate.name] = str(error)
                 models.pop(candidate.name, None)
-    times = _times(models, feeds)
+    times = (timed or seconds)(models, feeds)
     scores = {name: score(_outputs(model, feeds)) for name, model in models.items()}
     bytes_of = {candidate.name: candidate.onnx for candidate in found if candidate.onnx is not None}
     rows = [_judged(candidate.name, reasons, bytes_of, times, scores, spec) for candidate in found]
@@ -115,7 +119,7 @@ def _judged(
     name: str,
     reasons: Mapping[str, str],
     sizes: Mapping[str, bytes],
-    times: Mapping[str, tuple[float, float]],
+    times: Times,
     scores: Mapping[str, float | None],
     spec: ModelSpec,
 ) -> Row:
@@ -152,7 +156,7 @@ def _worth(row: Row, first: Row) -> float:
     return float(np.prod([one / other for one, other in parts if one and other]))
 
 
-def _times(models: Mapping[str, OnnxModel], feeds: Feeds) -> dict[str, tuple[float, float]]:
+def seconds(models: Mapping[str, OnnxModel], feeds: Feeds) -> Times:
     """Median seconds of one row alone and of each row in a batch, taken in turns."""
     batch, single = _first(feeds, TIMED_ROWS), _first(feeds, 1)
     rows = max(len(next(iter(batch.values()))), 1)

@@ -18,6 +18,7 @@ from lastmile.errors import NotFound
 from lastmile.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from functions.retraining.compression import Timed
     from functions.retraining.data import Validation
     from functions.retraining.recipes.contract import Examples, Recipe
 
@@ -171,12 +172,13 @@ def _evaluated(job: Job, onnx: bytes, champion: int | None, name: str) -> dict[s
     }
 
 
-def compress(job: Job) -> Outcome:
-    """Try smaller and faster graphs on the held-out rows; leave the adopted one, and all that was measured."""
+def compress(job: Job, *, timed: "Timed | None" = None) -> Outcome:
+    """Try smaller and faster graphs on the held-out rows; leave the adopted one, and all that was measured. `timed` is
+    as compression has it."""
     from functions.retraining.compression import compress as tried
 
     spec, trained = job.spec, read(job, "trained.onnx")
-    found = tried(trained, spec, held_out(job, spec))
+    found = tried(trained, spec, held_out(job, spec), timed=timed)
     evaluated = job.run.found("evaluate")
     adopted, onnx = found.adopted, found.onnx
     if onnx != trained:

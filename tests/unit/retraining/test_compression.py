@@ -1,7 +1,8 @@
 """Candidates are adopted when they are measured better, and only then."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -9,7 +10,16 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from functions.retraining import pruning, rewriting
-from functions.retraining.compression import Candidate, Compressed, candidates, compress
+from functions.retraining.compression import (
+    TIMED_ROWS,
+    Candidate,
+    Compressed,
+    Timed,
+    Times,
+    candidates,
+    compress,
+    seconds,
+)
 from functions.retraining.recipes import load
 from functions.retraining.recipes.contract import Examples
 from lastmile.model import OnnxModel
@@ -76,6 +86,16 @@ def answers(model: bytes, feeds: dict[str, Array]) -> list[Array]:
 
 def only(name: str, onnx: bytes) -> Callable[[bytes, ModelSpec, Mapping[str, Array]], Iterator[Candidate]]:
     return lambda model, wanted, rows: iter([Candidate(name, onnx)])
+
+
+def taking(batch: float, single: float | None = None) -> Timed:
+    """Every graph but fp32 takes so many times as long as that."""
+
+    def timed(models: Mapping[str, OnnxModel], feeds: Mapping[str, Array]) -> Times:
+        factors = (batch if single is None else single, batch)
+        return {name: (1e-4, 1e-5) if name == "fp32" else (1e-4 * factors[0], 1e-5 * factors[1]) for name in models}
+
+    return timed
 
 
 def row(found: Compressed, name: str) -> dict[str, Any]:
@@ -155,12 +175,13 @@ def test_what_a_graph_has_nothing_for_says_so_in_the_table() -> None:
 
 
 def test_a_smaller_graph_within_the_bound_is_adopted_and_the_table_is_kept() -> None:
-    model = dense(hidden=512)
-    found = compress(model, DENSE, asked(model), tried=only("fp16", rewriting.fp16(model)))
+    model = dense()
+    found = compress(model, DENSE, asked(model), tried=only("fp16", rewriting.fp16(model)), timed=taking(1.09))
     assert (found.adopted, len(found.table)) == ("fp16", 2)
     assert len(found.onnx) < len(model)
     assert row(found, "fp32")["adopted"] is False
     assert row(found, "fp16")["loss"] == pytest.approx(0, abs=0.005)
+    assert (row(found, "fp16")["seconds"], row(found, "fp16")["seconds_per_row"]) == (1e-4 * 1.09, 1e-5 * 1.09)
 
 
 def test_an_int8_that_loses_accuracy_is_rejected() -> None:
@@ -169,27 +190,71 @@ def test_an_int8_that_loses_accuracy_is_rejected() -> None:
     for tensor in proto.graph.initializer:
         if tensor.name == "w_step":
             tensor.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(tensor), tensor.name))
-    found = compress(model, DENSE, asked(model), tried=only("int8-dynamic", proto.SerializeToString()))
+    found = compress(
+        model, DENSE, asked(model), tried=only("int8-dynamic", proto.SerializeToString()), timed=taking(0.1)
+    )
     assert (found.adopted, found.onnx) == ("fp32", model)
     assert "it loses" in row(found, "int8-dynamic")["reason"]
 
 
-def test_an_int8_that_is_slower_is_rejected() -> None:
+@pytest.mark.parametrize(
+    ("timed", "adopted", "reason"),
+    [
+        (taking(1.0), "fp32", "it is neither smaller nor faster"),
+        (taking(0.96), "fp32", "it is neither smaller nor faster"),
+        (taking(0.94), "optimised", ""),
+        (taking(1.0, single=0.94), "optimised", ""),
+        (taking(0.5, single=1.2), "fp32", "it takes 1.20 times as long"),
+    ],
+)
+def test_one_of_the_same_size_is_adopted_where_it_is_faster(timed: Timed, adopted: str, reason: str) -> None:
     model = dense()
-    proto = onnx.ModelProto.FromString(rewriting.int8_dynamic(model))
-    slow = [helper.make_node("Sin", ["x"], ["slow_0"])]
-    slow += [helper.make_node("Sin", [f"slow_{number}"], [f"slow_{number + 1}"]) for number in range(200)]
-    slow.append(helper.make_node("Mul", ["slow_200", "nothing"], ["slow_zero"]))
-    slow.append(helper.make_node("Add", ["x", "slow_zero"], ["x_slow"]))
-    for node in proto.graph.node:
-        node.input[:] = ["x_slow" if name == "x" else name for name in node.input]
-    nodes = [*slow, *proto.graph.node]
-    del proto.graph.node[:]
-    proto.graph.node.extend(nodes)
-    proto.graph.initializer.append(numpy_helper.from_array(np.array(0, np.float32), "nothing"))
-    found = compress(model, DENSE, asked(model), tried=only("int8-dynamic", proto.SerializeToString()))
+    found = compress(model, DENSE, asked(model), tried=only("optimised", model), timed=timed)
+    assert (found.adopted, row(found, "optimised")["reason"]) == (adopted, reason)
+
+
+@pytest.mark.parametrize("timed", [taking(1.11), taking(0.9, single=1.11)])
+def test_an_int8_that_is_slower_is_rejected(timed: Timed) -> None:
+    model = dense()
+    found = compress(model, DENSE, asked(model), tried=only("int8-dynamic", rewriting.int8_dynamic(model)), timed=timed)
     assert (found.adopted, found.onnx) == ("fp32", model)
-    assert "times as long" in row(found, "int8-dynamic")["reason"]
+    assert row(found, "int8-dynamic")["reason"] == "it takes 1.11 times as long"
+
+
+def test_of_several_the_one_with_the_smallest_product_of_size_and_time_is_adopted() -> None:
+    model = dense()
+    small = rewriting.fp16(model)
+    found = compress(
+        model,
+        DENSE,
+        asked(model),
+        tried=lambda *_: iter([Candidate("optimised", model), Candidate("fp16", small)]),
+        timed=lambda models, feeds: {"fp32": (1e-4, 1e-5), "optimised": (0.9e-4, 0.9e-5), "fp16": (1e-4, 1e-5)},
+    )
+    assert found.adopted == "fp16"
+
+
+@dataclass
+class Counted:
+    """A graph of which is counted how often it ran."""
+
+    model: OnnxModel
+    rows: list[int] = field(default_factory=list)
+
+    def run(self, names: list[str] | None, feeds: dict[str, Array]) -> list[Array]:
+        self.rows.append(len(feeds["x"]))
+        return self.model.run(names, feeds)
+
+
+def test_every_graph_runs_equally_often_alone_and_in_a_batch() -> None:
+    """What they are measured to take is different each time: of that is asked only that it was measured."""
+    models = {name: Counted(OnnxModel.open(dense(), threads=1)) for name in ("fp32", "fp16", "int8-dynamic")}
+    found = seconds(cast(Any, models), asked(dense(), 300).feeds)
+    assert found.keys() == models.keys()
+    assert all(taken > 0 for each in found.values() for taken in each)
+    one, *others = (sorted(model.rows) for model in models.values())
+    assert all(rows == one for rows in others)
+    assert set(one) == {1, TIMED_ROWS}
 
 
 def test_the_candidates_of_the_spec_are_tried_and_no_others() -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from functions.batch import results
 from functions.batch.files import Csv, Parquet, Slice, opened
-from functions.batch.parted import restored, stored
+from functions.batch.parted import restored, store
 from functions.batch.progress import Parts, Progress
 from functions.batch.results import PREFIX, Format, Layout, Writer
 from functions.batch.scoring import Scorer, check_decides
@@ -171,7 +171,7 @@ class Work:
             return Done(number, found, found.num_rows - found.column(results.ERROR).null_count, slice_.share, False)
         rows = self.table.rows(slice_)
         table, rows = self.scorer.score(rows, self.layout, prefix=self.prefix, first=slice_.first)
-        self.parts.write(number, stored(table, slice_.first), results.errors(rows, slice_.first))
+        self.parts.write(number, partial(store, table, slice_.first), results.errors(rows, slice_.first))
         return Done(number, table, len(rows.problems), slice_.share, True)
 
     def _found(self, path: Path, slice_: Slice) -> pa.Table | None:

@@ -11,14 +11,12 @@ from functions.batch.results import ERROR, NUMBERED
 FIRST = b"lastmile.first"
 
 
-def stored(table: pa.Table, first: int) -> pa.Buffer:
+def store(table: pa.Table, first: int, path: Path) -> None:
     """As Arrow has it in memory: it is written once and seldom read."""
     empty = [ERROR] if table.column(ERROR).null_count == table.num_rows else []
     said = table.drop_columns([*NUMBERED, *empty]).replace_schema_metadata({FIRST: str(first)})
-    file = pa.BufferOutputStream()
-    with pa.ipc.new_file(file, said.schema) as writer:
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, said.schema) as writer:
         writer.write_table(said)
-    return file.getvalue()
 
 
 def restored(path: Path, schema: pa.Schema, *, prefix: str, first: int, rows: int) -> pa.Table | None:

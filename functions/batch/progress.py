@@ -5,7 +5,7 @@ A part is written whole or not at all. Whoever starts the same again finds those
 
 import fcntl
 import shutil
-from collections.abc import Buffer, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -88,7 +88,7 @@ class Parts:
             return None
 
     def begin(self, progress: Progress) -> None:
-        written(self.folder / RECORD, progress.to_bytes())
+        whole(self.folder / RECORD, lambda new: new.write_bytes(progress.to_bytes()))
 
     def part(self, number: int) -> Path:
         return self.folder / f"{number:06d}.arrow"
@@ -96,18 +96,19 @@ class Parts:
     def errors(self, number: int) -> Path:
         return self.folder / f"{number:06d}.errors.jsonl"
 
-    def write(self, number: int, table: Buffer, errors: bytes) -> None:
+    def write(self, number: int, store: Callable[[Path], object], errors: bytes) -> None:
+        """`store` writes the part to the path that it is given."""
         if errors:
-            written(self.errors(number), errors)
-        written(self.part(number), table)
+            whole(self.errors(number), lambda new: new.write_bytes(errors))
+        whole(self.part(number), store)
 
     def clear(self) -> None:
         (self.folder / RECORD).unlink()  # from here on they are leftovers
         shutil.rmtree(self.folder)
 
 
-def written(path: Path, data: Buffer) -> None:
-    """Whole or not at all, whenever the process is killed."""
+def whole(path: Path, store: Callable[[Path], object]) -> None:
+    """Written whole or not at all, whenever the process is killed."""
     new = path.with_name(f"{path.name}.new")
-    new.write_bytes(data)
+    store(new)
     new.replace(path)

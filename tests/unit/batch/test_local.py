@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Buffer, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -248,14 +248,16 @@ def cut_after(parts: int, monkeypatch: pytest.MonkeyPatch) -> None:
     written, lock = [0], threading.Lock()
     whole = Parts.write
 
-    def write(self: Parts, number: int, table: Buffer, errors: bytes) -> None:
+    def write(self: Parts, number: int, store: Callable[[Path], object], errors: bytes) -> None:
         with lock:
             if written[0] == parts:
                 part = self.part(number)
-                part.with_name(f"{part.name}.new").write_bytes(memoryview(table)[:10])
+                new = part.with_name(f"{part.name}.new")
+                store(new)
+                new.write_bytes(new.read_bytes()[:10])
                 raise Cut
             written[0] += 1
-        whole(self, number, table, errors)
+        whole(self, number, store, errors)
 
     monkeypatch.setattr(Parts, "write", write)
 

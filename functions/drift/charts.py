@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 WIDTH, HEIGHT = 320, 120
 LEFT, BOTTOM, TOP = 34, 18, 6
-LONGEST_LABEL = 12
+LONGEST_LABEL = 18
 MOST_NAMED = 6
 CHARACTER = 5.5  # the width of one, about
 CELL, ROW = 14, 45  # the timeline's squares, and how many stand in a row
@@ -45,11 +45,8 @@ def distribution(name: str, labels: Sequence[str], reference: Sequence[float], c
     path.append(f"V{_floor():.1f}")
     drawn.append(f'<path class="current" d="{"".join(path)}"/>')
     drawn += _scale(0.0, most, percent=True)
-    widest = max((len(_short(label)) for label in labels), default=1) * CHARACTER
-    for index, label in _named(labels, most=max(2, min(MOST_NAMED, int((WIDTH - LEFT) / widest)))):
-        middle = LEFT + (index + 0.5) * step
-        anchor = "end" if middle > WIDTH - 30 else "middle"
-        drawn.append(_text(min(middle, WIDTH - 1), HEIGHT - 4, _short(label), anchor))
+    middles = [LEFT + (index + 0.5) * step for index in range(len(labels))]
+    drawn += [_text(x, HEIGHT - 4, escape(label), "middle") for x, label in _apart(labels, middles)]
     told = "; ".join(
         f"{label}: {before:.1%} before, {now:.1%} now"
         for label, before, now in sorted(
@@ -140,13 +137,25 @@ def _named(labels: Sequence[str], *, most: int = MOST_NAMED) -> list[tuple[int, 
     return [(index, labels[index]) for index in chosen]
 
 
+def _apart(labels: Sequence[str], middles: Sequence[float]) -> list[tuple[float, str]]:
+    """Some labels and where their middles go: inside the drawing, and none over another."""
+    placed: list[tuple[float, float, str]] = []  # middle, half of the width, words
+    named = _named([_short(label) for label in labels])
+    for index, label in [named[0], *named[:0:-1]] if named else []:  # the ends first
+        half = max(1, len(label)) * CHARACTER / 2
+        x = min(max(middles[index], half), WIDTH - half)
+        if all(abs(x - other) >= half + room + CHARACTER for other, room, _ in placed):
+            placed.append((x, half, label))
+    return [(x, label) for x, _, label in placed]
+
+
 def _figure_of(point: Point) -> str:
     interval = "" if point.low is None or point.high is None else f" ({point.low:.3g} to {point.high:.3g})"
     return f"{point.value:.4g}{interval}"
 
 
 def _short(label: str) -> str:
-    return escape(label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…")
+    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
 
 
 def _floor() -> int:

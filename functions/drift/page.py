@@ -15,6 +15,12 @@ COLUMNS = (
     *("name", "verdict", "statistic", "value", "p", "effect", "tolerance", "uncertainty from the reference"),
     *("missing before", "missing now"),
 )
+ADVICE = {
+    "drifted": "Where the change is a fault (another unit, a feed that is gone), mend it where the rows come from. "
+    "Where the world has changed, train on newer rows: lastmile train {model} <file>. "
+    "Where it does not matter, allow it: tolerance under [drift] in the spec.",
+    "not enough data": "More rows will tell, or a longer window: lastmile drift {model} --window 7d.",
+}
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 type Document = Mapping[str, Any]
@@ -44,12 +50,12 @@ def page(report: Document) -> str:
 
 
 def _head(report: Document) -> str:
-    window = report["window"]
+    window, advice = report["window"], ADVICE.get(report["verdict"], "").format(model=report["model"])
     return (
         f"<header><h1>{escape(report['model'])}: {verdict(report['verdict'])}</h1>"
         f"<p>{escape(report['summary'])}</p>"
         f'<p class="faint">{time(window["since"])} to {time(window["until"])} (UTC), '
-        f"{escape(report['reference']['sentence'])}</p></header>\n"
+        f"{escape(report['reference']['sentence'])}</p>{f'<p>{escape(advice)}</p>' if advice else ''}</header>\n"
     )
 
 

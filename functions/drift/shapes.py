@@ -9,6 +9,7 @@ from lastmile.tensors import Array
 
 MOST_BARS = 24
 MOST_CATEGORIES = 12
+SMALLEST_NORMAL = float(np.finfo(np.float64).tiny)
 
 
 class Bars(NamedTuple):
@@ -76,15 +77,20 @@ def _intervals(reference: FeatureProfile, current: FeatureProfile) -> tuple[list
 
 
 def _bounded(edges: tuple[float, ...], start: int, end: int | None = None) -> str:
-    """`0.5 to 1` for the bins from `start` to before `end`."""
+    """`0.5 to 1` for the bins from `start` to before `end`, or the value that has a bin to itself."""
     end = start + 1 if end is None else end
     low = None if start == 0 else edges[start - 1]
     high = None if end > len(edges) else edges[end - 1]
     if low is None:
-        return f"≤ {high:.4g}" if high is not None else "all"
+        return f"≤ {_edge(high)}" if high is not None else "all"
     if high is None:
-        return f"> {low:.4g}"
-    return f"{low:.4g} to {high:.4g}"
+        return f"> {_edge(low)}"
+    return _edge(high) if _edge(low) == _edge(high) else f"{_edge(low)} to {_edge(high)}"
+
+
+def _edge(value: float) -> str:
+    """The edge below a value with its own bin is the nearest number to it, and of 0 that is no number for people."""
+    return "0" if abs(value) < SMALLEST_NORMAL else f"{value:.4g}"
 
 
 def _parts(counts: Array) -> Any:

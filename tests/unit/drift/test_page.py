@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from functions.drift.charts import CHARACTER, HEIGHT, WIDTH, distribution
 from functions.drift.page import page
 from lastmile.policies import Feature
 from lastmile.spec import ModelSpec
@@ -87,6 +88,7 @@ def test_the_page_says_what_the_report_says(report: dict[str, Any]) -> None:
     assert "uncertainty from the reference" in said
     assert "p99, ms" in said
     assert "Estimated without labels, within this window" in said
+    assert "train on newer rows: lastmile train fraud <file>" in said
 
 
 def test_the_page_is_well_formed_and_needs_nothing_from_elsewhere(report: dict[str, Any]) -> None:
@@ -105,6 +107,19 @@ def test_every_drawing_has_words(report: dict[str, Any]) -> None:
     for drawing in drawings:
         assert 'role="img"' in drawing
         assert re.search(r"<title>[^<]+</title><desc>[^<]+</desc>", drawing)
+
+
+def test_labels_of_bars_do_not_cover_one_another() -> None:
+    labels = [f"{number}0.25 to {number}1.75" for number in range(1000, 1024)]
+    shares = [1 / len(labels)] * len(labels)
+    drawn = distribution("amount", [*labels, "missing"], [*shares, 0.0], [*shares, 0.0])
+    named = re.findall(rf'<text x="([\d.]+)" y="{HEIGHT - 4:.1f}" text-anchor="middle">([^<]+)<', drawn)
+    ends = sorted((float(x) - len(words) * CHARACTER / 2, float(x) + len(words) * CHARACTER / 2) for x, words in named)
+    assert [words for _, words in named if words == "missing"]
+    assert len(ends) > 2
+    assert all(left[1] < right[0] for left, right in pairwise(ends))
+    assert ends[0][0] > -1
+    assert ends[-1][1] < WIDTH + 1
 
 
 def test_headings_follow_one_another_and_tables_have_heads(report: dict[str, Any]) -> None:

@@ -22,6 +22,12 @@ def test_bins_are_named_by_their_edges() -> None:
     assert found.current == [0, 0.5, 0.5, 0]
 
 
+def test_a_value_with_a_bin_to_itself_is_named_as_people_write_it() -> None:
+    edges = tuple(sorted(edge for value in (0.0, 3.0) for edge in (value, float(np.nextafter(value, -np.inf)))))
+    found = bars(numbers([0, 0, 1, 3, 4], edges), numbers([0], edges))
+    assert found.labels == ["0", "0 to 3", "3", "> 3"]
+
+
 def test_bins_that_nobody_uses_at_the_ends_are_not_drawn() -> None:
     found = bars(numbers([0.5]), numbers([1.5]))
     assert (found.labels, found.reference, found.current) == (["0 to 1", "1 to 2"], [1, 0], [0, 1])

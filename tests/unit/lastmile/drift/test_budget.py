@@ -70,11 +70,12 @@ def test_whenever_it_is_asked_no_more_is_spent_than_was_earned(
 
 
 def test_the_sentence_says_what_is_promised_and_used() -> None:
-    assert "has not been checked" in Budget().sentence(DAILY)
+    assert "has not checked it yet" in Budget().sentence(DAILY)
     budget, _ = Budget().after(report(drifted=True), DAILY, 1e9)
+    assert "0.5 false alarms a year are" in Budget().sentence(Drift(alarms_per_year=0.5))
     assert budget.sentence(DAILY) == (
-        "At most 1 false alarm a year are to be expected of this model; "
-        "since 2001-09-09 the 1 checks were worth 0.001 of one, and 1 alarm began."
+        "At most 1 false alarm a year is to be expected of this model; "
+        "since 2001-09-09 1 check was worth 0.001 of one, and 1 alarm began."
     )
 
 

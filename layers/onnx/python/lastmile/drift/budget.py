@@ -66,15 +66,16 @@ class Budget:
 
     def sentence(self, policy: Drift) -> str:
         """What is promised, and what was used of it."""
+        one = policy.alarms_per_year == 1
         told = (
-            f"At most {policy.alarms_per_year:g} false alarm{'' if policy.alarms_per_year == 1 else 's'} "
-            "a year are to be expected of this model"
+            f"At most {policy.alarms_per_year:g} false alarm{' a year is' if one else 's a year are'} "
+            "to be expected of this model"
         )
         if self.since is None:
-            return f"{told}; it has not been checked yet."
+            return f"{told}; the schedule has not checked it yet."
         day = datetime.fromtimestamp(self.since, UTC).date()
         return (
-            f"{told}; since {day} the {self.checks} checks were worth {self.spent:.2g} of one, "
+            f"{told}; since {day} {self.checks:,} check{' was' if self.checks == 1 else 's were'} worth {self.spent:.2g} of one, "
             f"and {self.alarms} alarm{'' if self.alarms == 1 else 's'} began."
         )
 

@@ -75,8 +75,8 @@ class Budget:
             return f"{told}; the schedule has not checked it yet."
         day = datetime.fromtimestamp(self.since, UTC).date()
         return (
-            f"{told}; since {day} {self.checks:,} check{' was' if self.checks == 1 else 's were'} worth {self.spent:.2g} of one, "
-            f"and {self.alarms} alarm{'' if self.alarms == 1 else 's'} began."
+            f"{told}; since {day} {self.checks:,} check{' was' if self.checks == 1 else 's were'} "
+            f"worth {self.spent:.2g} of one, and {self.alarms} alarm{'' if self.alarms == 1 else 's'} began."
         )
 
     def to_document(self) -> dict[str, Any]:

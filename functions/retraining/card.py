@@ -109,21 +109,24 @@ def _sections(found: Facts) -> Iterator[str]:
             case "Gates":
                 yield _section(grid, rows=[(_passed(word), escape(sentence)) for word, sentence in grid.rows])
             case "Metrics":
-                yield _section(grid, extra=intervals(found.evaluation))
+                yield _section(grid, extra=("interval", intervals(found.evaluation)))
                 yield section("Plots", plots(*figures(found.evaluation)))
             case "Data":
                 assert found.data is not None
-                yield _section(grid, extra=[_plot(column, found.data) for column in found.data["columns"]])
+                drawn = [_plot(column, found.data) for column in found.data["columns"]]
+                yield _section(grid, extra=("distribution", drawn))
             case _:
                 yield _section(grid)
 
 
-def _section(grid: Grid, *, rows: Sequence[Sequence[str]] | None = None, extra: Sequence[str] | None = None) -> str:
-    """`extra` is a last column of HTML."""
+def _section(
+    grid: Grid, *, rows: Sequence[Sequence[str]] | None = None, extra: tuple[str, Sequence[str]] | None = None
+) -> str:
+    """`extra` is a last column of HTML, and its head."""
     cells = [tuple(map(escape, row)) for row in grid.rows] if rows is None else rows
     heads = grid.heads
     if extra is not None:
-        heads, cells = (*heads, ""), [(*row, last) for row, last in zip(cells, extra, strict=True)]
+        heads, cells = (*heads, extra[0]), [(*row, last) for row, last in zip(cells, extra[1], strict=True)]
     drawn = table(heads, cells, numbers=grid.numbers)
     return section(grid.title, paragraph(grid.note) if drawn else "", drawn)
 

@@ -10,6 +10,7 @@ from lastmile.metrics import Measured, find
 from lastmile.spec import ModelSpec
 
 NOTHING = "–"
+HEADS = {"seconds": "ms for one row", "seconds_per_row": "ms a row of a batch", "reason": "why not"}
 ARROWS = {"higher": "↑", "lower": "↓"}
 
 
@@ -61,7 +62,7 @@ def metrics(evaluation: Evaluation) -> Grid:
 
 def gates(outcomes: Sequence[Mapping[str, Any]]) -> Grid:
     rows = tuple(("passed" if each["passed"] else "failed", str(each["sentence"])) for each in outcomes)
-    return Grid("Gates", ("", "what was found"), rows)
+    return Grid("Gates", ("gate", "what was found"), rows)
 
 
 def groups(evaluation: Evaluation) -> Iterator[Grid]:
@@ -111,8 +112,17 @@ def columns(data: Mapping[str, Any]) -> Grid:
 
 def compression(document: Mapping[str, Any]) -> Grid:
     """Of the candidates as they were measured, the adopted one marked."""
-    note = f"Adopted: {document['kind']}." if "kind" in document else ""
-    return _records("Compression", document.get("candidates", ()), note)
+    kind = document.get("kind")
+    note = f"Adopted: {kind}." if kind else ""
+    return _records("Compression", [_candidate(each, kind) for each in document.get("candidates", ())], note)
+
+
+def _candidate(measured: Mapping[str, Any], kind: str | None) -> dict[str, Any]:
+    """With a reason for every one that was not adopted."""
+    reason = measured.get("reason") or ""
+    if not reason and not measured.get("adopted", True) and kind:
+        reason = f"{kind} does better" if measured["name"] != "fp32" else "what the others are compared with"
+    return {HEADS.get(key, key): value for key, value in measured.items()} | {"why not": reason}
 
 
 def certificate(document: Mapping[str, Any]) -> Iterator[Grid]:
@@ -132,7 +142,7 @@ def _records(title: str, records: Sequence[Mapping[str, Any]], note: str = "") -
 
 def _cell(name: str, value: Any) -> str:
     """A time as milliseconds, because what is timed here is short."""
-    return f"{value * 1000:.3g} ms" if name.startswith("seconds") and _is_number(value) else number(value)
+    return f"{value * 1000:.3g}" if name.startswith("ms ") and _is_number(value) else number(value)
 
 
 def _is_number(value: Any) -> bool:

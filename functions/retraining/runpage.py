@@ -15,7 +15,7 @@ LONGEST = 120
 
 
 def page(report: Mapping[str, Any]) -> str:
-    lead = f"{report['key']}, {report['bytes']:,} bytes, uploaded {_plainly(report['uploaded_at'])} UTC."
+    lead = f"{report['key']}, {_size(report['bytes'])}, uploaded {_plainly(report['uploaded_at'])} UTC."
     return sheet(f"{report['model']}: run {report['run']}", escape(lead), _sections(report))
 
 
@@ -49,7 +49,7 @@ def _grids(report: Mapping[str, Any]) -> Iterator[Grid]:
     yield cardtables.compression(measured.get("table", {}))
     began = datetime.fromisoformat(report["started_at"]).timestamp()
     rows = ((name, f"{step['at'] - began:.1f}", _found(step["facts"])) for name, step in report["steps"].items())
-    yield Grid("Steps", ("step", "done after s", "found"), tuple(rows), (1,))
+    yield Grid("Steps", ("step", "after, s", "found"), tuple(rows), (1,))
 
 
 def _found(facts: Mapping[str, Any]) -> str:
@@ -59,6 +59,10 @@ def _found(facts: Mapping[str, Any]) -> str:
         for name, value in plain
         if value is not None
     )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB" if count >= 1e3 else f"{count} bytes"
 
 
 def _plainly(time: str) -> str:

@@ -1,11 +1,15 @@
 """The look of every page that a run leaves behind: one self-contained HTML file, for light and dark, for paper too."""
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Literal
 
 type Tone = Literal["good", "warning", "bad", "plain"]
+
+LONG = 30  # characters of a cell that wants a line's width, so that a phone does not stack its words
+TAGS = re.compile(r"<[^>]*>")
 
 STYLE = Path(__file__).with_name("sheet.css")
 
@@ -16,9 +20,9 @@ def sheet(title: str, lead: str, sections: Iterable[str]) -> str:
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{style}</style></head>\n<body><h1>{escape(title)}</h1><p class='lead'>{lead}</p>\n"
+        f"<style>{style}</style></head>\n<body><main><h1>{escape(title)}</h1><p class='lead'>{lead}</p>\n"
         + "\n".join(section for section in sections if section)
-        + "\n</body></html>\n"
+        + "\n</main></body></html>\n"
     )
 
 
@@ -37,16 +41,28 @@ def section(title: str, *parts: str) -> str:
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[int] = ()) -> str:
     """Cells are HTML; the columns in `numbers` stand to the right. Without a head it is a list of facts."""
-    kinds = [' class="number"' if index in numbers else "" for index in range(len(heads))]
-    head = "".join(f"<th{kind}>{escape(name)}</th>" for kind, name in zip(kinds, heads, strict=True))
+    rows = list(rows)
+    if not rows:
+        return ""
+    kinds = [_kind(index in numbers, [row[index] for row in rows]) for index in range(len(heads))]
+    head = "".join(f'<th scope="col"{kind}>{escape(name)}</th>' for kind, name in zip(kinds, heads, strict=True))
     body = "".join(
         f"<tr>{''.join(f'<td{kind}>{cell}</td>' for kind, cell in zip(kinds, row, strict=True))}</tr>\n" for row in rows
     )
-    if not body:
-        return ""
     if not any(heads):
-        return f'<div class="wide"><table class="facts"><tbody>{body}</tbody></table></div>'
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        return _wide("facts", f'<table class="facts"><tbody>{body}</tbody></table>')
+    return _wide(", ".join(filter(None, heads)), f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+
+
+def _wide(name: str, drawn: str) -> str:
+    """What is wider than the page can be moved, by keys too."""
+    return f'<div class="wide" tabindex="0" role="region" aria-label="Table: {escape(name)}">{drawn}</div>'
+
+
+def _kind(is_number: bool, cells: Sequence[str]) -> str:
+    if is_number:
+        return ' class="number"'
+    return ' class="long"' if any(len(TAGS.sub("", cell)) > LONG for cell in cells) else ""
 
 
 def plots(*figures: str) -> str:

@@ -67,7 +67,7 @@ def _bad_rows(report: Report) -> str:
 
 def _columns(report: Report) -> str:
     return table(
-        ("column", "kind", "missing", "different", "values", ""),
+        ("column", "kind", "missing", "different", "values", "distribution"),
         (
             (
                 f"{_code(each.column.name)}<div class='quiet'>{each.column.role}</div>",

@@ -156,8 +156,9 @@ def test_data_compression_certificate_training_and_lineage_are_told() -> None:
         "march.csv: all 100 rows can be used. CSV separated by commas, UTF-8.",
         "| amount | feature | number | 0 | 7 |",
         "Adopted: int8-dynamic.",
-        "| fp32 | 123,456 | 0.42 ms | no |",
-        "| int8-dynamic | 4,321 | – | yes |",
+        "| name | bytes | ms for one row | adopted | why not |",
+        "| fp32 | 123,456 | 0.42 | no | what the others are compared with |",
+        "| int8-dynamic | 4,321 | – | yes |  |",
         "| tolerance | 0.0001 |",
         "| held-out | label | 100 | 1.5e-07 |",
         "| options.rounds | 7 |",
@@ -166,6 +167,9 @@ def test_data_compression_certificate_training_and_lineage_are_told() -> None:
         assert line in markdown
     well_formed(page)
     assert page.count("<svg") > 10
+    assert '<td class="long">' in page  # words on a phone: a line and not a stack
+    assert page.count('<div class="wide" tabindex="0" role="region" aria-label="Table: ') == page.count("<table")
+    assert "<th></th>" not in page
 
 
 def test_confusions_of_many_classes_are_listed() -> None:

@@ -44,7 +44,7 @@ def test_a_good_end_says_what_serves_and_what_was_measured() -> None:
     assert "f1 is 0.1, at least 0.5 is wanted" in told
     assert "rows 12,000, sha256 0123456789ab<" in told
     assert '<td class="number">2.5</td>' in told
-    assert "training/fraud/&lt;may&gt;.csv, 898,543 bytes" in told
+    assert "training/fraud/&lt;may&gt;.csv, 898.5 kB" in told
 
 
 @pytest.mark.parametrize("state", ["refused", "failed", "rolled back", "superseded"])

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli.control import Document, RegistryOption, open_control, open_registry
-from cli.output import note, percent, print_json, print_table, when
+from cli.output import note, percent, print_json, print_table, print_text, when
 from cli.target import Options
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def show(
                 entry["action"] if entry["outcome"] == "done" else f"{entry['action']} ({entry['outcome']})",
                 entry["version"],
                 change(entry),
-                printable(entry["actor"]),
-                printable(entry["why"]),
+                entry["actor"],
+                entry["why"],
             ]
             for entry in entries
         ],
@@ -99,18 +99,11 @@ def verified(registry: "Registry") -> dict[str, list[str]]:
 
 def print_verdict(model: str, problems: list[str]) -> None:
     if not problems:
-        print(f"{model}: the audit is intact")
+        print_text(f"{model}: the audit is intact")
         return
-    print(f"{model}: the audit was tampered with")
+    print_text(f"{model}: the audit was tampered with")
     for problem in problems:
-        print(f"  {problem}")
-
-
-def printable(text: str) -> str:
-    """On one line, and with nothing in it that a terminal would obey: it is what somebody else has written."""
-    return "".join(
-        one if one.isprintable() else " " if one.isspace() else one.encode("unicode_escape").decode() for one in text
-    )
+        print_text(f"  {problem}")
 
 
 def change(entry: Document) -> str | None:

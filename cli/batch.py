@@ -16,7 +16,7 @@ from cli.child import running
 from cli.control import Document, RegistryOption, store_environ
 from cli.errors import NEXT_STEPS, CommandFailed, Unreachable, sentence
 from cli.learning import located
-from cli.output import console, note, print_fields, print_json
+from cli.output import console, note, print_fields, print_json, printable
 from cli.target import CHECKOUT, Options
 from lastmile.errors import StoreUnavailable
 
@@ -185,11 +185,11 @@ def shown(title: str) -> Iterator[Show]:
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),
                TextColumn("{task.fields[told]}"), TimeRemainingColumn())  # fmt: skip
     started = time.monotonic()
     with Progress(*columns, console=console(sys.stderr), transient=True) as progress:
-        task = progress.add_task(title, total=1.0, told="")
+        task = progress.add_task(printable(title), total=1.0, told="")
 
         def show(seen: Seen) -> None:
             progress.update(task, completed=seen.share, told=told(seen, time.monotonic() - started))

@@ -13,7 +13,7 @@ from cli import discord, letters, people
 from cli.connections import MEMBERS, put
 from cli.desk import HOST, OPERATIONS, RESPONSES, Reply, desk
 from cli.errors import CommandFailed, StackMissing
-from cli.output import note, print_json, print_table
+from cli.output import note, print_json, print_table, print_text
 from cli.platforms import MAKE
 from cli.target import Answer, Options, Target
 from cli.webhooks import SIGN
@@ -194,9 +194,9 @@ def show(reply: Reply | None, *, after: int = 0) -> None:
     if reply is None:
         note("No answer came. See `lastmile logs chat`, `lastmile chat dead`.")
         return
-    sys.stdout.write(f"{reply.text}\n")
+    print_text(reply.text)
     for number, label in enumerate(reply.buttons, after + 1):
-        sys.stdout.write(f"  {number} {label}\n")
+        print_text(f"  {number} {label}")
 
 
 def read_members(words: list[str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import typer
 
 from cli import baselines
 from cli.errors import CommandFailed
-from cli.output import Figure, note, print_json, print_table
+from cli.output import Figure, note, print_json, print_table, print_text
 from cli.target import Options
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def print_report(report: "DriftReport", rows: tuple[int, int], lonely: Mapping[s
             for row in by_urgency(report.by_feature())
         ],
     )
-    print(f"{report.verdict}: {rows[0]:,} reference rows, {rows[1]:,} current ones")
+    print_text(f"{report.verdict}: {rows[0]:,} reference rows, {rows[1]:,} current ones")
     for key, names in lonely.items():
         if names:
             note(f"{key.replace('_', ' ')}: {', '.join(names[:8])}{' …' if len(names) > 8 else ''}")

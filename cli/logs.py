@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.errors import CommandFailed
+from cli.output import readable
 from cli.target import Options
 
 POLL_SECONDS = 1.0
@@ -89,5 +90,5 @@ def write(event: dict[str, Any], *, as_json: bool) -> None:
         document = {"at": at.isoformat(), "stream": event["logStreamName"], "message": event["message"]}
         sys.stdout.write(json.dumps(document) + "\n")
     else:
-        sys.stdout.write(f"{at:%Y-%m-%d %H:%M:%S} {event['message'].rstrip()}\n")
+        sys.stdout.write(f"{at:%Y-%m-%d %H:%M:%S} {readable(event['message'].rstrip())}\n")
     sys.stdout.flush()

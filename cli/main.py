@@ -30,6 +30,7 @@ from cli import (
     watching,
 )
 from cli.errors import NEXT_STEPS, UNREACHABLE, CommandFailed, sentence
+from cli.output import readable
 from cli.target import LOCAL_FOLDER, Options
 from lastmile.errors import (
     LastmileError,
@@ -135,5 +136,5 @@ def is_aws_error(error: Exception) -> bool:
 
 
 def fail(message: str, *, next_step: str | None = None, exit_code: int = 1) -> NoReturn:
-    sys.stderr.write(message + (f"\n→ {next_step}" if next_step else "") + "\n")
+    sys.stderr.write(readable(message + (f"\n→ {next_step}" if next_step else "")) + "\n")
     sys.exit(exit_code)

@@ -1,10 +1,12 @@
 """Two readers: people get tables, programs get one JSON document on standard output.
 
-Colours appear only on a terminal, and not where NO_COLOR is set. rich is imported when something is printed, because
-it takes longer than all else that a command imports.
+Colours appear only on a terminal, and not where NO_COLOR is set. Much of what is printed others have written, so
+nothing in it is markup or a terminal's order. rich is imported when something is printed, because it takes longer than
+all else that a command imports.
 """
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -16,13 +18,15 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 10_000  # a pipe has no width: nothing is folded or cut there
 GAP = 2  # between columns
 NARROWEST = 12  # of a column of words
+# Controls, what turns the direction of writing, and halves of characters: what a terminal would obey or choke on.
+ORDERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 AGES = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (float("inf"), 86_400, "d"))
 
 
 def console(file: TextIO | None = None) -> "Console":
     from rich.console import Console
 
-    made = Console(file=file, soft_wrap=True, highlight=False, markup=False)
+    made = Console(file=file, soft_wrap=True, highlight=False, markup=False, emoji=False)
     if not made.is_terminal:
         made.width = PIPED_WIDTH
     return made
@@ -37,15 +41,16 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     from rich.table import Table
 
     cells = [list(row) for row in rows]
-    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", title=title)
+    heading = None if title is None else readable(title)
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold", title=heading)
     table.title_justify = "left"
     needed = 0
     for index, name in enumerate(columns):
         column = [row[index] for row in cells if row[index] is not None]
         numeric = bool(column) and all(map(is_number, column))
         unbroken = numeric or any(isinstance(cell, Moment) for cell in column)
-        widest = max(len(str(words)) for words in (name, *column))
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=unbroken)
+        widest = max(len(shown(words)) for words in (name, *column))
+        table.add_column(printable(name), justify="right" if numeric else "left", overflow="fold", no_wrap=unbroken)
         needed += GAP + (widest if unbroken else min(widest, NARROWEST))
     for row in cells:
         table.add_row(*map(shown, row))
@@ -58,7 +63,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     """Name and value, one line each, values aligned."""
-    rows = list(fields)
+    rows = [(printable(name), value) for name, value in fields]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         console().print(f"{name:<{width}}  {shown(value)}")
@@ -66,7 +71,25 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
 
 def note(message: str) -> None:
     """For people only, on standard error, so that standard output stays the answer alone."""
-    console(sys.stderr).print(message)
+    console(sys.stderr).print(readable(message))
+
+
+def print_text(text: str) -> None:
+    sys.stdout.write(f"{readable(text)}\n")
+
+
+def printable(text: str) -> str:
+    """On one line, and with nothing in it that a terminal would obey."""
+    return ORDERS.sub(lambda found: " " if found[0].isspace() else _escaped(found[0]), text)
+
+
+def readable(text: str) -> str:
+    """The same of several lines, which may be indented by tabs."""
+    return "\n".join("\t".join(map(printable, one.split("\t"))) for one in text.split("\n"))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def is_number(cell: object) -> bool:
@@ -74,7 +97,7 @@ def is_number(cell: object) -> bool:
 
 
 def shown(cell: object) -> str:
-    return "-" if cell is None else str(cell)
+    return "-" if cell is None else printable(str(cell))
 
 
 class Figure(str):

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from cli.output import console
+from cli.output import console, printable, readable
 
 Tell = Callable[[str], None]
 
@@ -17,17 +17,19 @@ class Progress:
     @contextmanager
     def step(self, title: str) -> Iterator[Tell]:
         """The body may tell what it is at; only a terminal shows that, on the step's own line."""
+        from rich.text import Text  # what is a string there would be markup
+
         started = time.monotonic()
         if self._console.is_terminal:
-            with self._console.status(title) as status:
-                yield lambda text: status.update(f"{title}: {text}"[: self._console.width - 4])
+            with self._console.status(Text(printable(title))) as status:
+                yield lambda text: status.update(Text(printable(f"{title}: {text}")[: self._console.width - 4]))
         else:
             self.say(f"{title} …")
             yield lambda text: None
         self.say(f"✓ {title} ({time.monotonic() - started:.1f} s)")
 
     def say(self, text: str) -> None:
-        self._console.print(text)
+        self._console.print(readable(text))
 
 
 class Silence(Progress):

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from cli.audit import printable
 from cli.control import Document, RegistryOption, RevisionOption, WhyOption, open_control
 from cli.models import challenger
 from cli.output import print_fields, print_json, when
@@ -127,8 +126,8 @@ def say(options: Options, release: Document) -> None:
             ("previous", release["previous"]),
             ("latest", release["latest"]),
             ("revision", release["revision"]),
-            ("last", f"{head['action']} by {printable(head['actor'])}"),
-            ("why", printable(head["why"])),
+            ("last", f"{head['action']} by {head['actor']}"),
+            ("why", head["why"]),
             ("at (UTC)", when(head["at"])),
         ]
     )

@@ -12,7 +12,7 @@ import typer
 
 from cli.answers import refused
 from cli.errors import CommandFailed
-from cli.output import console, note, percent, print_fields, print_json, print_table, when
+from cli.output import console, note, percent, print_fields, print_json, print_table, print_text, readable, when
 from cli.target import Options, Target
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def open_report(
     if options.json:
         print_json({"report": newest, "file": str(file)})
     else:
-        print(file)
+        print_text(str(file))
     if browser and not options.json:
         typer.launch(file.as_uri())
 
@@ -136,7 +136,7 @@ def list_reports(
         print_json({"model": model, "reports": found})
     else:
         for path in found:
-            print(path)
+            print_text(path)
 
 
 def ask(options: Options, event: Mapping[str, Any]) -> Document:
@@ -219,8 +219,8 @@ def send(target: Target, labels: Sequence[Document]) -> Document:
 
 def print_report(report: Document) -> None:
     traffic = report["traffic"]
-    console().print(f"{report['model']}: {report['verdict']}", style="bold")
-    print(report["summary"])
+    console().print(readable(f"{report['model']}: {report['verdict']}"), style="bold")
+    print_text(report["summary"])
     print_fields(
         [
             ("version", f"{report['version']}, {report['reference']['sentence']}"),
@@ -249,7 +249,7 @@ def print_quality(found: Document) -> None:
     covered = "" if labels["coverage"] is None else f", {percent(labels['coverage'])} of the rows"
     print(f"{labels['joined']} of {labels['given']} labels belong to a captured prediction{covered}")
     for text in found["notes"]:
-        print(text)
+        print_text(text)
     if not found["versions"]:
         return
     names = list(dict.fromkeys(name for one in found["versions"] for name in one["metrics"]))[:SHOWN_METRICS]

@@ -3,7 +3,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from cli.output import Figure, age, note, percent, print_fields, print_json, print_table, size, when
+from cli.output import (
+    Figure,
+    age,
+    note,
+    percent,
+    print_fields,
+    print_json,
+    print_table,
+    print_text,
+    readable,
+    size,
+    when,
+)
 
 NOW = datetime(2026, 3, 4, 12, 0, 0, tzinfo=UTC)
 
@@ -93,14 +105,43 @@ def test_colours_are_for_terminals_and_no_color_is_honoured(
     assert ("\x1b[31m" in capsys.readouterr().out) is coloured
 
 
-def test_brackets_in_what_users_wrote_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(["why"], [["[red]fire[/red] [/]"]])
-    print_fields([("why", "[bold]loud")])
-    note("[link=x]")
+def test_brackets_and_colons_in_what_users_wrote_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["why"], [["[red]fire[/red] [/] at 12:100:00"]])
+    print_fields([("why", "[bold]loud :key:")])
+    note("[link=x] :key:")
     printed = capsys.readouterr()
-    assert "[red]fire[/red] [/]" in printed.out
-    assert "why  [bold]loud" in printed.out
-    assert printed.err == "[link=x]\n"
+    assert "[red]fire[/red] [/] at 12:100:00" in printed.out
+    assert "why  [bold]loud :key:" in printed.out
+    assert printed.err == "[link=x] :key:\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [
+        ("a\x1b[31mb", r"a\x1b[31mb"),
+        ("a\x9b31m\x07\x00", r"a\x9b31m\x07\x00"),
+        ("one\r\ntwo\u2028three\x85", "one  two three "),
+        ("\u202egnp.exe", r"\u202egnp.exe"),
+        ("caf\udcff", r"caf\udcff"),
+        ("👩\u200d🔬 日本 é", "👩\u200d🔬 日本 é"),
+    ],
+)
+def test_nothing_that_others_wrote_gives_orders_to_a_terminal(
+    capsys: pytest.CaptureFixture[str], written: str, line: str
+) -> None:
+    print_table([written], [[written]])
+    print_fields([(written, written)])
+    out, err = capsys.readouterr()
+    assert out.count(line.strip()) == 4
+    print_text(written)
+    note(written)
+    out, err = capsys.readouterr()
+    assert out == err == readable(written) + "\n"
+    assert out.split() == line.split()
+
+
+def test_several_lines_stay_several_lines() -> None:
+    assert readable("a\n\tb\x1bc\r\nd") == "a\n\tb\\x1bc \nd"
 
 
 def test_json_is_one_document(capsys: pytest.CaptureFixture[str]) -> None:

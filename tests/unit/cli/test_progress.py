@@ -22,10 +22,12 @@ def test_a_failed_step_is_not_ticked(capsys: pytest.CaptureFixture[str]) -> None
 def test_on_a_terminal_the_line_moves(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    with Progress().step("Deploying") as tell:
-        tell("CREATE_IN_PROGRESS")
+    with Progress().step("Deploying [final]\x1b]0;x") as tell:
+        tell("CREATE_IN_PROGRESS [/]")
     err = capsys.readouterr().err
-    assert "✓ Deploying" in err
+    assert r"✓ Deploying [final]\x1b]0;x" in err
+    assert err.count("[final]") > 1  # on the moving line too
+    assert "\x1b]0;x" not in err
     assert "Deploying …" not in err
 
 

@@ -59,6 +59,8 @@ def _shown(chunk: Chunk, row: int, hidden: frozenset[str]) -> dict[str, Any]:
 
 def _short(value: Any) -> Any:
     plain = value.item() if isinstance(value, np.generic) else value
+    if type(plain) is int and plain.bit_length() > 63:
+        return str(plain)  # which JSON's readers and writers do not have as a number
     if plain is None or type(plain) in (bool, int, float):
         return plain
     return plain[:LONGEST_VALUE] if type(plain) is str else brief(plain, LONGEST_VALUE)

@@ -1,5 +1,6 @@
 """The encodings of Parquet's values, as numpy arrays: https://parquet.apache.org/docs/file-format/data-pages/encodings/"""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from lastmile.tensors import Array
 
 BOOLEAN, INT32, INT64, INT96, FLOAT, DOUBLE, BYTE_ARRAY, FIXED = range(8)
 DTYPES = {INT32: "<i4", INT64: "<i8", FLOAT: "<f4", DOUBLE: "<f8"}
+AT_ONCE = 1 << 16  # numbers that are unpacked together: each of their bits is eight bytes meanwhile
 
 
 def plain(data: memoryview, kind: int, count: int, length: int) -> Array:
@@ -52,6 +54,12 @@ def hybrid(data: memoryview, width: int, count: int) -> Array:
 
 def unpacked(data: memoryview, width: int) -> Array:
     """All numbers of `width` bits, the lowest bit first."""
+    size = AT_ONCE * width // 8
+    parts = [_unpacked(data[start : start + size], width) for start in range(0, len(data), size)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+def _unpacked(data: memoryview, width: int) -> Array:
     bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
     rows = bits[: len(bits) // width * width].reshape(-1, width)
     if width <= 32:
@@ -76,8 +84,8 @@ def deltas(reader: Reader, most: int) -> Array:
                 break
             if width > 64:
                 raise Damaged(f"numbers of {width} bits are impossible")
-            values = unpacked(reader.take(size * width // 8), width) if width else np.zeros(size, np.int64)
-            here = values[: count - at]
+            many = min(size, count - at)
+            here = unpacked(reader.take(size * width // 8), width)[:many] if width else np.zeros(many, np.int64)
             found[at : at + len(here)] = here + np.int64(low)
             at += len(here)
     with np.errstate(over="ignore"):
@@ -92,13 +100,17 @@ def counted_by_deltas(reader: Reader, count: int) -> Array:
     return found
 
 
-def front_coded(reader: Reader, count: int) -> Array:
-    """DELTA_BYTE_ARRAY: how much of the text before is kept, and what follows."""
+def front_coded(reader: Reader, count: int, take: Callable[[int], None]) -> Array:
+    """DELTA_BYTE_ARRAY: how much of the text before is kept, and what follows; `take` is told how many bytes that is
+    before they are, since each text may be all of those before."""
     kept = deltas(reader, count).tolist()
     rest = counted_by_deltas(reader, count).tolist()
+    take(sum(kept))
     found = np.empty(len(rest), object)
     before = b""
     for index, (length, end) in enumerate(zip(kept, rest, strict=True)):
+        if not 0 <= length <= len(before):
+            raise Damaged("a text keeps more of the one before than there is")
         before = found[index] = before[:length] + end
     return found
 
@@ -114,13 +126,15 @@ def split_streams(data: memoryview, kind: int, count: int, length: int) -> Array
 
 def _counted(data: memoryview, count: int) -> Array:
     """Bytes, each after its length of four bytes."""
+    if 4 * count > len(data):
+        raise Damaged("a text ends too early")
     found = np.empty(count, object)
     raw, at = bytes(data), 0
     for index in range(count):
         end = at + 4 + int.from_bytes(raw[at : at + 4], "little")
         found[index] = raw[at + 4 : end]
         at = end
-    if at > len(raw) or (count and at < 4):
+    if at > len(raw):
         raise Damaged("a text ends too early")
     return found
 

@@ -1,7 +1,7 @@
 """One column of one row group: its pages, unpacked and decoded."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,17 @@ import numpy as np
 
 from functions.retraining.data.parquet import encodings
 from functions.retraining.data.parquet.thrift import Damaged, Reader
+from functions.retraining.data.source import too_large
 from lastmile.tensors import Array
 
 LARGEST_PAGE = 1 << 30
 NONE, SNAPPY, GZIP, LZO, BROTLI, LZ4, ZSTD, LZ4_RAW = range(8)
+INTO: dict[int, Any] = {
+    SNAPPY: cramjam.snappy.decompress_raw_into,
+    BROTLI: cramjam.brotli.decompress_into,
+    ZSTD: cramjam.zstd.decompress_into,
+    LZ4_RAW: cramjam.lz4.decompress_block_into,
+}
 DATA, INDEX, DICTIONARY, DATA_V2 = range(4)
 PLAIN, RLE, DELTA, DELTA_LENGTH, DELTA_BYTES, STREAMS = 0, 3, 5, 6, 7, 9
 OF_DICTIONARY = (2, 8)
@@ -32,18 +39,33 @@ class Leaf:
     logical: dict[int, Any]
 
 
-def column(data: memoryview, meta: dict[int, Any], leaf: Leaf) -> tuple[Array, Array | None]:
+@dataclass
+class Allowance:
+    """How many bytes may come out of a file's pages, whatever it says of itself; raises DataRefused."""
+
+    limit: int | None
+    taken: int = 0
+
+    def take(self, size: int) -> None:
+        self.taken += size
+        if self.limit is not None and self.taken > self.limit:
+            raise too_large(self.limit)
+
+
+def column(data: memoryview, meta: dict[int, Any], leaf: Leaf, allowance: Allowance) -> tuple[Array, Array | None]:
     """The values that are there, and the mask of the rows that have one (None: all)."""
     values: list[Array] = []
     masks: list[Array] = []
     dictionary: Array | None = None
-    for page in _pages(data, meta):
+    for page in _pages(data, meta, allowance):
         if page.kind == DICTIONARY:
             dictionary = encodings.plain(page.body, leaf.kind, page.count, leaf.length)
             continue
         mask = page.mask(leaf)
         masks.append(mask)
-        values.append(_decoded(page, leaf, int(mask.sum()), dictionary))
+        values.append(_decoded(page, leaf, int(mask.sum()), dictionary, allowance))
+        if len(values[-1]) != mask.sum():
+            raise Damaged(f"a page of the column {leaf.name} has {len(values[-1])} values for {mask.sum()} rows")
     mask = np.concatenate(masks) if masks else np.zeros(0, bool)
     found = np.concatenate(values) if values else np.zeros(0)
     if len(mask) != meta[5]:
@@ -73,12 +95,17 @@ class _Page:
         return encodings.hybrid(levels, 1, self.count).astype(bool)
 
 
-def _pages(data: memoryview, meta: dict[int, Any]) -> Iterator[_Page]:
+def _pages(data: memoryview, meta: dict[int, Any], allowance: Allowance) -> Iterator[_Page]:
+    if not meta[5]:
+        return
     start = min(offset for offset in (meta.get(11), meta[9]) if offset)
     reader, left = Reader(data, start), meta[5]
     while left > 0:
         head = reader.struct()
         body = reader.take(head[3])
+        if not 0 <= head[2] <= LARGEST_PAGE:
+            raise Damaged(f"a page says that it has {head[2]} bytes")
+        allowance.take(head[2])
         if head[1] in (DATA, DATA_V2) and not 0 < head[5 if head[1] == DATA else 8][1] <= left:
             raise Damaged("a page has no values, or more than its column")
         match head[1]:
@@ -99,13 +126,15 @@ def _second(head: dict[int, Any], body: memoryview, codec: int) -> _Page:
     about = head[8]
     levels, repetitions = about[5], about[6]
     before = levels + repetitions
+    if not 0 <= repetitions <= before <= min(len(body), head[2]):
+        raise Damaged("a page has more levels than bytes")
     packed = body[before:]
     if about.get(7, True):
         packed = _unpacked(packed, codec, head[2] - before)
     return _Page(DATA_V2, about[1], about[4], packed, body[repetitions:before])
 
 
-def _decoded(page: _Page, leaf: Leaf, count: int, dictionary: Array | None) -> Array:
+def _decoded(page: _Page, leaf: Leaf, count: int, dictionary: Array | None, allowance: Allowance) -> Array:
     body = page.body
     if page.encoding in OF_DICTIONARY:
         if dictionary is None:
@@ -125,7 +154,7 @@ def _decoded(page: _Page, leaf: Leaf, count: int, dictionary: Array | None) -> A
         case 6:
             return encodings.counted_by_deltas(Reader(body), count)
         case 7:
-            return _as_kind(encodings.front_coded(Reader(body), count), leaf)
+            return _as_kind(encodings.front_coded(Reader(body), count, allowance.take), leaf)
         case 9:
             return encodings.split_streams(body, leaf.kind, count, leaf.length)
         case other:
@@ -139,44 +168,40 @@ def _as_kind(values: Array, leaf: Leaf) -> Array:
 
 
 def _unpacked(body: memoryview, codec: int, size: int) -> memoryview:
-    if not 0 <= size <= LARGEST_PAGE:
-        raise Damaged(f"a page says that it has {size} bytes")
+    """So many bytes and no more, whatever has been packed."""
     if codec == NONE or not size:
         return body
-    raw = bytes(body)
-    match codec:
-        case 1:
-            if cramjam.snappy.decompress_raw_len(raw) != size:
-                raise Damaged("a page has another size than it says")
-            found: Any = cramjam.snappy.decompress_raw(raw)
-        case 2:
-            found = zlib.decompressobj(47).decompress(raw, size)
-        case 4:
-            found = cramjam.brotli.decompress(raw, size)
-        case 6:
-            found = cramjam.zstd.decompress(raw, size)
-        case 7:
-            found = cramjam.lz4.decompress_block(raw, size)
-        case 5:
-            found = _hadoop_lz4(raw, size)
-        case _:
-            raise Damaged(f"it is packed by the unknown codec {codec}")
-    view = memoryview(bytes(found))
-    if len(view) < size:
-        raise Damaged("a page is smaller than it says")
-    return view[:size]
+    if codec == GZIP:
+        return _whole(zlib.decompressobj(47).decompress(body, size), size)
+    if codec == LZ4:
+        return _whole(_hadoop_lz4(body, size), size)
+    if codec not in INTO:
+        raise Damaged(f"it is packed by the unknown codec {codec}")
+    return _whole(_into(INTO[codec], body, size), size)
 
 
-def _hadoop_lz4(raw: bytes, size: int) -> bytes:
+def _into(unpack: Callable[[memoryview, Array], int], body: memoryview, size: int) -> memoryview:
+    found = np.empty(size, np.uint8)
+    return found.data[: unpack(body, found)]
+
+
+def _whole(found: bytes | memoryview, size: int) -> memoryview:
+    if len(found) != size:
+        raise Damaged("a page has another size than it says")
+    return memoryview(found)
+
+
+def _hadoop_lz4(body: memoryview, size: int) -> bytes | memoryview:
     """Blocks, each after its two sizes, as Hadoop writes them; or else one bare block."""
-    parts, at = [], 0
+    parts: list[memoryview] = []
+    at, left = 0, size
     try:
-        while at < len(raw):
-            whole, packed = (int.from_bytes(raw[at + i : at + i + 4], "big") for i in (0, 4))
-            if whole > size or at + 8 + packed > len(raw):
-                return bytes(cramjam.lz4.decompress_block(raw, size))
-            parts.append(bytes(cramjam.lz4.decompress_block(raw[at + 8 : at + 8 + packed], whole)))
-            at += 8 + packed
+        while at < len(body):
+            whole, packed = (int.from_bytes(body[at + i : at + i + 4], "big") for i in (0, 4))
+            if whole > left or at + 8 + packed > len(body):
+                return _into(INTO[LZ4_RAW], body, size)
+            parts.append(_into(INTO[LZ4_RAW], body[at + 8 : at + 8 + packed], whole))
+            at, left = at + 8 + packed, left - whole
     except cramjam.DecompressionError:
-        return bytes(cramjam.lz4.decompress_block(raw, size))
+        return _into(INTO[LZ4_RAW], body, size)
     return b"".join(parts)

@@ -69,6 +69,8 @@ class Reader:
                 raise Damaged(f"it holds a value of the unknown kind {kind}")
 
     def _list(self, depth: int) -> list[Any]:
+        if depth > DEEPEST:
+            raise Damaged("it is nested too deeply")
         head = self._byte()
         size, kind = head >> 4, head & 0x0F
         if size == 15:

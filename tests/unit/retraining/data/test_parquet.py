@@ -182,3 +182,32 @@ def test_runs_and_packed_numbers_of_the_specification() -> None:
     assert hybrid(memoryview(b""), 0, 3).tolist() == [0, 0, 0]
     with pytest.raises(Damaged):
         hybrid(memoryview(bytes([0])), 3, 4)
+
+
+def test_long_whole_numbers_keep_their_last_digits_where_one_is_missing() -> None:
+    long = (1 << 62) + 1
+    assert read(written({"id": Array([long, None], type=DataType.int64())})) == {"id": [long, None]}
+    wide = Array(np.array([(1 << 64) - 1, 1], np.uint64))
+    assert read(written({"id": wide})) == {"id": [(1 << 64) - 1, 1]}
+
+
+def test_a_column_that_is_there_twice_is_named_twice() -> None:
+    table = Table.from_arrays([Array(np.arange(2)), Array(np.arange(2))], names=["x", "x"])
+    file = io.BytesIO()
+    write_parquet(table, file)
+    assert reader.opened(Source(io.BytesIO(file.getvalue()))).names == ("x", "x")
+
+
+def test_days_that_no_calendar_has_do_not_keep_the_others_from_being_read() -> None:
+    days = Array([2**31 - 1, 0], type=DataType.int32()).cast(DataType.date32())
+    forever, first = read(written({"day": days}))["day"]
+    assert first == datetime(1970, 1, 1)
+    assert not hasattr(forever, "year")  # beyond 9999 there is none
+
+
+def test_a_group_of_many_rows_comes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MOST_VALUES", 8)
+    data = written({"x": Array(np.arange(10)), "y": Array(np.arange(10))})
+    chunks = list(reader.opened(Source(io.BytesIO(data))).chunks(["x", "y"]))
+    assert [list(chunk.lines) for chunk in chunks] == [[1, 2, 3, 4], [5, 6, 7, 8], [9, 10]]
+    assert [chunk.columns["y"][0] for chunk in chunks] == [0, 4, 8]

@@ -160,11 +160,11 @@ def fit(training: Table, spec: ModelSpec) -> Forecast:
     step = step_of(_series(training, options), training[str(plan.time)])
     seasons = options.seasons or next((found for least, found in SEASONS.items() if step >= least), (24,))
     width = feeds["history"].shape[1]
-    lags = Lags.of(width=width, horizon=options.horizon, seasons=seasons, step=step, level=float(target.mean()))
+    lags = Lags.of(width=width, horizon=options.horizon, seasons=seasons, step=step, level=float(np.abs(target).mean()))
     encoding = Encoding.of(feeds, _others(spec).inputs, options.derived)
     matrix, level = _matrix(encoding, lags, feeds)
     times = training[str(plan.time)][known]
-    rows = boosting.Rows(matrix, target / level[:, 0], np.abs(level[:, 0]), times, None)
+    rows = boosting.Rows(matrix, target / level[:, 0], level[:, 0], times, None)
     levels = _levels(spec)
     models = []
     for quantile in levels:
@@ -210,7 +210,7 @@ def _feeds(rows: Table, spec: ModelSpec, *, earlier: Table) -> dict[str, Array]:
 
 
 def _series(table: Table, options: Options) -> Array:
-    return np.full(table.rows, "") if options.series is None else table[options.series].astype(str)
+    return np.zeros(table.rows) if options.series is None else table[options.series]
 
 
 def _others(spec: ModelSpec) -> ModelSpec:

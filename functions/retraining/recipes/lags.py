@@ -1,7 +1,8 @@
 """What a forecast sees of a series and of the calendar: the same in numpy and in the graph.
 
-Values count relative to the mean of the history (their level), so that what is learnt from one series holds for
-another; a history without any value has the level of the training rows.
+Values count relative to the mean size of those in the history (their level), so that what is learnt from one series
+holds for another, and a level is never negative, which would turn quantiles round. A history without any value has the
+level of the training rows.
 """
 
 from dataclasses import dataclass
@@ -34,13 +35,13 @@ class Lags:
             back |= {season * number for number in range(first, first + SEASONS)}
         places = sorted({width - 1 - (lag - horizon) for lag in back if lag - horizon < width})
         spans = sorted({min(span, width) for span in (*seasons, width)})
-        return cls(tuple(places), tuple(spans), step < DAY, max(abs(level), 1e-6))
+        return cls(tuple(places), tuple(spans), step < DAY, max(level, 1e-6))
 
     def features(self, history: Array, time: Array) -> tuple[Array, Array]:
         """float32 [rows, columns], and the level of each row as float64 [rows, 1]."""
         known = history.astype(float)
-        level = _mean(known)
-        level = np.where(np.isnan(level) | (np.abs(level) < 1e-6), self.level, level)
+        level = _mean(np.abs(known))
+        level = np.where(np.isnan(level) | (level < 1e-6), self.level, level)
         means = [_mean(known[:, -span:]) / level for span in self.spans]
         shown = [known[:, list(self.places)] / level, *means, level]
         return np.concatenate([*shown, *self._calendar(time.astype(float)[:, None])], axis=1).astype(np.float32), level
@@ -80,8 +81,8 @@ class Lags:
         return found
 
     def _add_level(self, graph: Graph, known: str) -> str:
-        level = _add_mean(graph, known)
-        tiny = graph.add("Less", graph.add("Abs", level), graph.constant(1e-6, np.float64))
+        level = _add_mean(graph, graph.add("Abs", known))
+        tiny = graph.add("Less", level, graph.constant(1e-6, np.float64))
         unknown = graph.add("Or", graph.add("IsNaN", level), tiny)
         return graph.add("Where", unknown, graph.constant(self.level, np.float64), level)
 

@@ -5,34 +5,46 @@ from typing import Self
 
 import numpy as np
 
+from functions.retraining.data.factorising import factorised
 from lastmile.tensors import Array
+
+UNEVEN = 0.12  # of a step: months are 28 to 31 days long
+NOISE = 0.0025  # of a step: a day on which clocks are set, among others
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """The values of all series behind each other, NaN where there is none; each begins with room for a window."""
+    """All series behind each other, of which only those places are kept that have a value: most of a grid is empty
+    where rows are few and far between. Each series begins with room for a window."""
 
-    values: Array
+    known: Array  # places, ascending
+    values: Array  # there
     places: Array  # of every row
 
     @classmethod
     def of(cls, series: Array, times: Array, values: Array, *, step: float, room: int) -> Self:
-        _, number = np.unique(series, return_inverse=True)
+        number, _ = factorised(series)
         moments = np.round((times - times.min(initial=np.inf)) / step).astype(np.int64)
-        count, length = int(number.max(initial=-1)) + 1, int(moments.max(initial=0)) + 1 + room
-        grid = np.full(count * length, np.nan)
-        places = number * length + room + moments
-        grid[places] = values
-        return cls(grid, places)
+        places = number * (int(moments.max(initial=0)) + 1 + room) + room + moments
+        order = np.argsort(places, kind="stable")
+        last = np.diff(places[order], append=-1) != 0  # of several rows in one place the last one counts
+        kept = order[last]
+        return cls(places[kept], values[kept], places)
 
     def before(self, horizon: int, width: int) -> Array:
         """The `width` values that end `horizon` steps before each row, oldest first: [rows, width]."""
-        return np.asarray(self.values[self.places[:, None] + np.arange(1 - width, 1) - horizon])
+        wanted = self.places[:, None] + np.arange(1 - width, 1) - horizon
+        nearest = np.searchsorted(self.known, wanted)  # inside, since a row itself lies behind what it wants
+        return np.where(self.known[nearest] == wanted, self.values[nearest], np.nan)
 
 
 def step_of(series: Array, times: Array) -> float:
-    """The usual time between two rows of a series, in seconds."""
-    order = np.lexsort((times, series))
+    """The usual time between two rows of a series, in seconds: the median, unless gaps like it have another mean, as
+    those of months have."""
+    number, _ = factorised(series)
+    order = np.lexsort((times, number))
     gaps = np.diff(times[order])
-    gaps = gaps[(series[order][1:] == series[order][:-1]) & (gaps > 0)]
-    return float(np.median(gaps)) if len(gaps) else 1.0
+    gaps = gaps[(number[order][1:] == number[order][:-1]) & (gaps > 0)]
+    usual = float(np.median(gaps)) if len(gaps) else 1.0
+    mean = float(gaps[np.abs(gaps - usual) <= UNEVEN * usual].mean()) if len(gaps) else usual
+    return mean if abs(mean - usual) > NOISE * usual else usual

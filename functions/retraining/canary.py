@@ -129,7 +129,8 @@ def _judged(job: Job, begun: dict[str, Any], known: dict[str, Any], now: float) 
         figures = f"too little traffic to judge (the canary had {seen}; each needs {policy.min_requests:,})"
         return {"worse": False, "figures": figures, **counted}, known.get("latency")
     latency = _latency(job, begun, known, its, mine)
-    signs = signals(its, mine, policy, tolerance=job.spec.drift.tolerance, latency=latency)
+    tolerance, captured = job.spec.drift.tolerance, job.spec.capture.rate
+    signs = signals(its, mine, policy, tolerance=tolerance, latency=latency, captured=captured)
     found = verdict(signs, false_alarm=policy.false_alarm)
     return {"worse": found.worse, "figures": _figures(found, counted), **counted}, latency.to_document()
 

@@ -16,9 +16,10 @@ SLOW = (0.9, 0.99)  # quantiles of the champion's latency
 
 
 def signals(
-    champion: Profile, canary: Profile, policy: Canary, *, tolerance: float, latency: "Latency"
+    champion: Profile, canary: Profile, policy: Canary, *, tolerance: float, latency: "Latency", captured: float = 1.0
 ) -> list[Signal]:
-    """`tolerance` is how far the share of any prediction may move; profiles hold what came since the canary began."""
+    """`tolerance` is how far the share of any prediction may move; profiles hold what came since the canary began, and
+    the answers to the share `captured` of the requests."""
     errors = Signal(
         "errors",
         Count(champion.errors, champion.requests),
@@ -27,7 +28,7 @@ def signals(
         ERRORS,
     )
     slow = latency.signals(champion.latency, canary.latency, policy.max_latency_ratio)
-    return [errors, *slow, *_disagreement(champion, canary, tolerance)]
+    return [errors, *slow, *_disagreement(champion, canary, tolerance, captured)]
 
 
 class Latency:
@@ -84,7 +85,7 @@ def _slow_edges(latency: Array) -> tuple[int, ...]:
     return tuple(sorted({min(int(np.searchsorted(reached, share)), last) for share in SLOW}))
 
 
-def _disagreement(champion: Profile, canary: Profile, tolerance: float) -> list[Signal]:
+def _disagreement(champion: Profile, canary: Profile, tolerance: float, captured: float) -> list[Signal]:
     pairs: list[tuple[str, Count, Count]] = []
     for name in sorted(champion.outputs.keys() & canary.outputs.keys()):
         its, mine = champion.outputs[name], canary.outputs[name]
@@ -92,7 +93,18 @@ def _disagreement(champion: Profile, canary: Profile, tolerance: float) -> list[
             continue
         pairs += _classes(name, its, mine) if its.layout.kind == "category" else _numbers(name, its, mine)
     weight = DISAGREEMENT / len(pairs) if pairs else 0.0
-    return [Signal(name, its, mine, tolerance, weight) for name, its, mine in pairs]
+    its_most, mine_most = (round((side.requests - side.errors) * captured) for side in (champion, canary))
+    return [
+        Signal(name, _at_most(its_most, its), _at_most(mine_most, mine), tolerance, weight) for name, its, mine in pairs
+    ]
+
+
+def _at_most(requests: int, count: Count) -> Count:
+    """What is answered to one request is seldom independent, so all of it weighs as one case. Its share of bad ones
+    does for the test what one bad or good case does: the quotient of two likelihoods is convex in it."""
+    if count.of <= requests:
+        return count
+    return Count(round(count.bad * requests / count.of), requests)
 
 
 def _classes(name: str, champion: FeatureProfile, canary: FeatureProfile) -> Iterator[tuple[str, Count, Count]]:

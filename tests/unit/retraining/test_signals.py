@@ -64,6 +64,16 @@ def test_more_of_a_class_and_fewer_of_it_both_count(share: float) -> None:
     assert worse(judged(profiled(half()), canary, tolerance=0.4)) is None
 
 
+@pytest.mark.parametrize(("captured", "cases"), [(1.0, 10), (0.5, 5)])
+def test_all_rows_of_a_request_weigh_as_one_case(captured: float, cases: int) -> None:
+    champion, canary = (replace(profiled(values), requests=10) for values in (half(), half() * 0))
+    latency = Latency.settle(None, champion, canary, before=champion, least=20)
+    found = signals(champion, canary, Canary(), tolerance=0.1, latency=latency, captured=captured)
+    (signal,) = [one for one in found if one.name == "label 0 answered"]
+    assert (*signal.champion, *signal.canary) == (round(cases / 2), cases, cases, cases)
+    assert worse(found) is None
+
+
 def test_a_class_that_nobody_knew_counts_as_another() -> None:
     champion, canary = profiled(half()), profiled(np.where(np.arange(1000) < 300, 7, half()))
     (signal,) = [one for one in judged(champion, canary) if one.name == "label unseen answered"]

@@ -144,6 +144,12 @@ def test_a_table_in_any_encoding_is_the_same(encoding: str, end: str) -> None:
     assert found.table.rows == 100
 
 
+@pytest.mark.parametrize("name", ["ORCID", "BZh", "GIF8", "ARROW1"])
+def test_a_column_may_begin_as_the_content_of_other_files_does(name: str) -> None:
+    found = validation(csv([("x", *row) for row in ROWS], header=f"{name},amount,country,label"))
+    assert (found.refusal, found.report.ignored) == (None, (name,))
+
+
 def test_bad_rows_are_counted_with_line_reason_and_row() -> None:
     rows = [*ROWS, ("-1", "XX", "7"), ("", "DE", "1"), ("1", "DE"), ("inf", "DE", "0"), ("1e39", "DE", "0")]
     model = spec(training={"recipe": "tabular", "target": "label", "max_bad_share": 0.2})

@@ -4,6 +4,8 @@ import csv
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import StringIO
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +15,8 @@ DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SOME_LINES = 50
 LONGEST_FIELD = 1 << 26
 WITH_COMMA = re.compile(r"\s*[-+]?(\d+|\d{1,3}(\.\d{3})+),\d+\s*")
+WITH_BOTH = re.compile(r"\s*[-+]?\d{1,3}(\.\d{3})+,\d+\s*")
+WITH_THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(\.\d{3})+\s*")
 WITH_POINT = re.compile(r"\s*[-+]?\d*\.\d+\s*")
 
 
@@ -46,11 +50,19 @@ def sniff(text: str, wanted: Collection[str]) -> Dialect:
     return max(found, key=lambda dialect: _fit(dialect, text, wanted))
 
 
-def decimal(rows: Sequence[Sequence[str]]) -> str:
-    """What stands before the fraction of the numbers in these fields: a comma only if no point ever does."""
-    fields = [field for row in rows for field in row]
-    commas = sum(WITH_COMMA.fullmatch(field) is not None for field in fields)
-    return "," if commas and not any(map(WITH_POINT.fullmatch, fields)) else "."
+def lines(text: str) -> list[str]:
+    """With their ends; only a line feed is one."""
+    return list(StringIO(text))
+
+
+def decimal(fields: Sequence[str]) -> str:
+    """What stands before the fraction of the numbers in these fields: a comma only if no point ever does. Points
+    between thousands are none, once a number has such points and a comma."""
+    if not any(map(WITH_COMMA.fullmatch, fields)):
+        return "."
+    if any(map(WITH_BOTH.fullmatch, fields)):
+        fields = [field for field in fields if not WITH_THOUSANDS.fullmatch(field)]
+    return "." if any(map(WITH_POINT.fullmatch, fields)) else ","
 
 
 def _fit(dialect: Dialect, text: str, wanted: Collection[str]) -> tuple[int, float, int]:
@@ -63,7 +75,7 @@ def _fit(dialect: Dialect, text: str, wanted: Collection[str]) -> tuple[int, flo
 
 
 def _first(dialect: Dialect, text: str) -> Iterator[list[str]]:
-    rows = dialect.read(text.splitlines(keepends=True)[:SOME_LINES])
+    rows = dialect.read(islice(StringIO(text), SOME_LINES))
     while True:
         try:
             yield next(rows)

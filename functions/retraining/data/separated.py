@@ -8,22 +8,25 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from functions.retraining.data.chunk import Chunk, Opened, Raw, Torn
-from functions.retraining.data.dialect import SOME_LINES, Dialect, decimal, sniff
+from functions.retraining.data.dialect import SOME_LINES, Dialect, decimal, lines, sniff
 from functions.retraining.data.source import HEAD, LONGEST_LINE, Source, as_utf8, blocks
 from lastmile.errors import DataRefused
 
 FEW_LINES = 5
+LONE_RETURN = "new-line character seen in unquoted field"  # Python's words
 NAMES = {"utf-8": "UTF-8", "cp1252": "Windows-1252", "latin-1": "Latin-1"}
 
 
-def opened(source: Source, wanted: Collection[str]) -> Opened:
+def opened(source: Source, wanted: Collection[str], numbers: Collection[str] | None = None) -> Opened:
+    """`numbers` are those of the wanted columns that tell how numbers are written, by default all."""
     source, encoding = as_utf8(source)
-    lines = _head(source).decode(encoding, "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    skipped = next((number for number, line in enumerate(lines) if not _is_no_header(line)), 0)
-    text = "\n".join(lines[skipped:])
+    head = lines(_head(source).decode(encoding, "replace").replace("\r\n", "\n").replace("\r", "\n"))
+    skipped = next((number for number, line in enumerate(head) if not _is_no_header(line)), 0)
+    text = "".join(head[skipped:])
     dialect = sniff(text, wanted)
     names = _header(dialect, text)
-    point = "." if dialect.delimiter == "," else decimal(_sample(dialect, text))
+    telling = [at for at, name in enumerate(names) if name in (wanted if numbers is None else numbers)]
+    point = "." if dialect.delimiter == "," else decimal(_sample(dialect, text, telling))
     file = File(dialect, encoding, names, skipped)
     decimals = ", with decimal commas" if point == "," else ""
     return Opened(f"{dialect}, {NAMES[encoding]}{decimals}", names, lambda of: file.chunks(blocks(source), of), point)
@@ -80,28 +83,31 @@ class File:
         pulled = _Lines(text, self._blocks, self._text)
         reader = self.dialect.read(pulled)
         rows: list[list[str]] = []
-        lines: list[int] = []
+        places: list[int] = []
         torn: list[Torn] = []
         skip, width, start = header * self.skipped, len(self.names), self.line
         line = start
-        try:
-            while pulled.is_in_block:
-                line = start + reader.line_num
+        while pulled.is_in_block:
+            line = start + reader.line_num
+            try:
                 row: list[str] = next(reader, [])
-                if skip or header:
-                    header, skip = (header, skip - 1) if skip else (0, 0)
-                elif len(row) == width and _is_text(row):
-                    rows.append(row)
-                    lines.append(line)
-                elif row:
-                    torn.append(Torn(line, _why(row, width, self.encoding)))
-        except csv.Error as error:
-            raise _unreadable(line, str(error)) from error
+            except csv.Error as error:
+                if LONE_RETURN not in str(error):
+                    raise _unreadable(line, str(error)) from error
+                torn.append(Torn(line, "has a carriage return in the middle, which is no line end here"))
+                continue
+            if skip or header:
+                header, skip = (header, skip - 1) if skip else (0, 0)
+            elif len(row) == width and _is_text(row):
+                rows.append(row)
+                places.append(line)
+            elif len(row) > 1 or "".join(row).strip():
+                torn.append(Torn(line, _why(row, width, self.encoding)))
         if pulled.has_ended_early:
             raise _unreadable(line, "a quotation mark is opened and never closed")
         self.line += reader.line_num
         columns = list(zip(*rows, strict=True)) or [()] * width
-        return Chunk(lines, {name: list(columns[at]) for name, at in positions.items()}, tuple(torn))
+        return Chunk(places, {name: list(columns[at]) for name, at in positions.items()}, tuple(torn))
 
 
 class _Lines:
@@ -160,20 +166,22 @@ def _is_no_header(line: str) -> bool:
 
 def _header(dialect: Dialect, text: str) -> tuple[str, ...]:
     try:
-        names = tuple(name.strip() for name in next(dialect.read(text.splitlines(keepends=True)), []))
+        names = tuple(name.strip() for name in next(dialect.read(lines(text)), []))
     except csv.Error as error:
         raise DataRefused(f"line 1: the header cannot be read ({error})", "Upload a CSV with a header line.") from error
     return names
 
 
-def _sample(dialect: Dialect, text: str) -> list[list[str]]:
-    lines = text.splitlines(keepends=True)[1:]
+def _sample(dialect: Dialect, text: str, positions: Sequence[int]) -> list[str]:
+    """Some values of the columns at these positions."""
+    some = lines(text)[1:]
     if len(text) >= HEAD // 2:
-        lines = lines[:-1]  # the last one may have been cut
+        some = some[:-1]  # it may have been cut
     try:
-        return list(dialect.read(lines[: 20 * SOME_LINES]))
+        rows = list(dialect.read(some[: 20 * SOME_LINES]))
     except csv.Error:
         return []
+    return [row[position] for row in rows for position in positions if position < len(row)]
 
 
 def _unreadable(line: int, why: str) -> DataRefused:

@@ -83,7 +83,8 @@ def opened(source: Source, columns: Sequence[Column], limit: int | None = None) 
         case "json":
             file = jsonlines.opened(source, names)
         case "text":
-            file = separated.opened(source, names)
+            numbers = [column.name for column in columns if column.kind in ("number", "integer")]
+            file = separated.opened(source, names, numbers)
     return Opened(f"{file.form}, gzipped", file.names, file.chunks, file.decimal) if packed else file
 
 

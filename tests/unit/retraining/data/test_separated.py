@@ -75,6 +75,9 @@ def test_a_dialect_is_known_by_its_first_lines(text: str, dialect: Dialect) -> N
     [
         (["1,5", "2"], ","),
         (["1.234,56"], ","),
+        (["1.234,56", "1.234", "7"], ","),
+        (["1.234,56", "1.23"], "."),
+        (["1,5", "1.234"], "."),
         (["1,5", "2.5"], "."),
         (["1.5"], "."),
         (["x, y", "2"], "."),
@@ -82,15 +85,29 @@ def test_a_dialect_is_known_by_its_first_lines(text: str, dialect: Dialect) -> N
     ],
 )
 def test_a_decimal_comma_is_one_where_no_point_is(fields: list[str], point: str) -> None:
-    assert decimal([fields]) == point
+    assert decimal(fields) == point
 
 
 def test_lines_are_those_of_the_file() -> None:
-    data = b'\nsep=,\na,b,c\n1,2,3\n\n4,"5\n5",6\n7,8\n9,9,9\n'
+    data = b'\nsep=,\na,b,c\n1,2,3\n\n4,"5\n5",6\n7,8\n9,9,9\n   \n1,2\r3,4,5\n6,7,8\n'
     columns, lines, torn = read(data)
-    assert lines == [4, 6, 9]
-    assert columns["b"] == ["2", "5\n5", "9"]
-    assert torn == [Torn(8, "has 2 fields, and the header has 3")]
+    assert lines == [4, 6, 9, 12]
+    assert columns["b"] == ["2", "5\n5", "9", "7"]
+    assert torn == [
+        Torn(8, "has 2 fields, and the header has 3"),
+        Torn(11, "has a carriage return in the middle, which is no line end here"),
+    ]
+
+
+def test_only_line_feeds_end_a_header() -> None:
+    columns, _, _ = read("a\x0c,b\u2028x,b,c\n1,2,3,4\n".encode())
+    assert columns == {"a": ["1"], "b": ["3"], "c": ["4"]}
+
+
+def test_how_numbers_are_written_is_told_by_the_columns_that_hold_them() -> None:
+    data = b"a;b;c;version\n1,5;2.0;3;4.1\n"
+    points = {wanted: separated.opened(Source(io.BytesIO(data)), WANTED, wanted).decimal for wanted in ("a", "ab", "c")}
+    assert points == {"a": ",", "ab": ".", "c": "."}
 
 
 def test_lines_are_right_over_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

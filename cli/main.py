@@ -1,5 +1,6 @@
 """The `lastmile` command: registers commands and turns expected errors into one sentence and a next step."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from cli import (
     push,
     release,
     runs,
+    streams,
     train,
     up,
     watching,
@@ -96,13 +98,20 @@ def options(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The one edge of the command line: what went wrong is said here, whatever went wrong below."""
+    streams.prepare()
     try:
-        app(hoisted(sys.argv[1:] if arguments is None else arguments), prog_name="lastmile")
+        try:
+            app(hoisted(sys.argv[1:] if arguments is None else arguments), prog_name="lastmile")
+        finally:
+            streams.flush()
     except CommandFailed as error:
         fail(str(error), next_step=error.next_step, exit_code=error.exit_code)
     except LastmileError as error:
         step = next((step for kind, step in NEXT_STEPS if isinstance(error, kind)), None)
         fail(sentence(str(error)), next_step=step, exit_code=UNREACHABLE if isinstance(error, StoreUnavailable) else 1)
+    except OSError as error:
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        fail(f"{where}{error.strerror or error}.")
     except Exception as error:
         if not is_aws_error(error):
             raise

@@ -6,6 +6,7 @@ CommandFailed
 """
 
 from lastmile.errors import (
+    Damaged,
     InvalidArtefact,
     InvalidSpec,
     LastmileError,
@@ -23,6 +24,7 @@ NEXT_STEPS: tuple[tuple[type[LastmileError], str], ...] = (
     (VersionRejected, "See `lastmile versions <model>`."),
     (ReleaseConflict, "See `lastmile release show <model>`, then decide again."),
     (InvalidSpec, "Nothing was registered: mend the spec and push again."),
+    (Damaged, "Bring back the object's version before; docs/registry.md says how."),
     (InvalidArtefact, "Nothing was registered: mend the model and push again."),
     (StoreUnavailable, "Run `lastmile doctor`."),
 )

@@ -39,7 +39,10 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     403: {"model": documents.Refusal | documents.GatewayRefusal, "description": "The token lacks the scope."},
     404: {"model": documents.Refusal, "description": "There is no such model, version or entry."},
     422: {"model": documents.Refusal, "description": "A field is wrong; the message names it."},
-    500: {"model": documents.Incident | documents.GatewayRefusal, "description": "Something nobody foresaw."},
+    500: {
+        "model": documents.Incident | documents.Refusal | documents.GatewayRefusal,
+        "description": "Something nobody foresaw, or an object of the registry that somebody has changed or removed.",
+    },
     503: {"model": documents.Refusal | documents.GatewayRefusal, "description": "The registry does not answer."},
 }
 CONFLICT: dict[int | str, dict[str, Any]] = {

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from functions.control.caller import Forbidden, Unauthorized
 from lastmile.errors import (
+    Damaged,
     InvalidArtefact,
     InvalidFeedback,
     InvalidInput,
@@ -41,6 +42,7 @@ STATUSES: dict[type[Exception], int] = {
     InvalidFeedback: 422,
     InvalidSpec: 422,
     InvalidArtefact: 422,
+    Damaged: 500,
     StoreUnavailable: 503,
 }
 

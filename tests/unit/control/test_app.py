@@ -219,6 +219,14 @@ def test_a_dead_store_is_a_503_that_gives_no_addresses_away(
     assert [vars(record).get("reason") for record in caplog.records] == ["s3://our-secret-bucket does not answer", None]
 
 
+def test_what_somebody_has_done_to_the_registry_is_a_500_that_names_the_object(call: Call, registry: Registry) -> None:
+    registry._store.put("models/fraud/release.json", b"{")
+    for path in ("", "/fraud", "/fraud/audit", "/fraud/versions"):
+        answer = call("GET", f"/control/models{path}")
+        assert answer.status == 500
+        assert answer.body["error"].startswith("models/fraud/release.json is no release: JSONDecodeError: ")
+
+
 def test_what_nobody_foresaw_is_a_500_with_an_id_that_the_log_knows(
     call: Call, registry: Registry, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

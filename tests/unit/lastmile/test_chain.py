@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from lastmile.audit import AuditEntry
-from lastmile.errors import ModelNotFound
+from lastmile.errors import ModelNotFound, NotFound
 from lastmile.registry import Registry
 from lastmile.store import Store
 
@@ -182,10 +182,14 @@ def test_an_entry_that_leads_nowhere_is_found(
 @pytest.mark.parametrize(
     ("path", "part", "said"),
     [
-        ("head", {"id": "x"}, "the head of models/fraud/release.json is no audit entry"),
-        ("head", {"previous": {"key": 3, "sha256": "x"}}, "the head of models/fraud/release.json is no audit entry"),
-        ("head", {"colour": "red"}, "models/fraud/release.json is no release"),
-        ("gaps", None, "models/fraud/release.json is no release"),
+        ("head", {"id": "x"}, "is no release: ValueError: 'x' is no ULID"),
+        (
+            "head",
+            {"previous": {"key": 3, "sha256": "x"}},
+            "is no release: TypeError: 'id', 'model' and 'prev",
+        ),
+        ("head", {"colour": "red"}, "is no release: TypeError: "),
+        ("gaps", None, "is no release: TypeError: "),
     ],
 )
 def test_a_release_that_leads_nowhere_is_found(
@@ -194,7 +198,22 @@ def test_a_release_that_leads_nowhere_is_found(
     release = orjson.loads((tmp_path / "models/fraud/release.json").read_bytes())
     release[path] = None if part is None else release[path] | part
     (tmp_path / "models/fraud/release.json").write_bytes(orjson.dumps(release))
-    assert registry.verify_audit("fraud") == [said]
+    (problem,) = registry.verify_audit("fraud")
+    assert problem.startswith(f"models/fraud/release.json {said}")
+
+
+def test_what_is_listed_and_cannot_be_read_is_found(untouched: Path, watched: Callable[[Store], Any]) -> None:
+    """As the marks are by which a console makes folders of S3."""
+    store = Store.open(untouched.as_uri(), environ={})
+    (first,) = Registry(store).audit("other")[-1:]
+    marked = watched(store)
+
+    def hide(method: str, path: str) -> None:
+        if (method, path) == ("get", first.key):
+            raise NotFound(path)
+
+    marked.before = hide
+    assert Registry(marked).verify_audit("fraud") == [f"{first.key} is no audit entry"]
 
 
 def test_an_audit_can_be_verified_while_it_grows(store: Store, push: Push) -> None:

@@ -35,7 +35,9 @@ class World:
     """A model with a version that has a reference and one that has none, and a place for captures."""
 
     def __init__(self) -> None:
-        self.registry = Registry(Store.open("memory://", environ={}))
+        store = Store.open("memory://", environ={})
+        store.put("models/broken/release.json", b"{")
+        self.registry = Registry(store)
         self.data = Store.open("memory://", environ={})
         known = {"x": np.random.default_rng(0).normal(size=(500, 2)), "name": texts(*"ab" * 250)}
         self.reference = reference(SIGNATURE, "classification", known, {"label": np.arange(500) % 2})
@@ -172,6 +174,7 @@ def test_other_lines_of_the_log_are_passed_over(world: World, message: str) -> N
         (lambda line: line[:200], "no JSON"),
         (lambda line: line.replace('"version":1', '"version":9'), "no version 9"),
         (lambda line: line.replace('"fraud"', '"unheard-of"'), "'unheard-of' does not exist"),
+        (lambda line: line.replace('"fraud"', '"broken"'), "models/broken/release.json is no release"),
         (lambda line: line.replace('"version":1', '"version":-1'), "'version'"),
         (lambda line: line.replace(f'"at":{NOON}', '"at":1.0'), "more than a day"),
         (lambda line: line.replace('"label"', '"mark"'), "'outputs.mark' is none of the version's: label"),

@@ -498,7 +498,7 @@ def test_a_release_of_which_nothing_can_be_made_takes_no_other_model_along(
     world.push(1.0, "broken-too")
     world.store.put("models/broken-too/versions/1/manifest.json", written)
     assert world.predictor.preload() == ["lin"]
-    assert "cannot preload model 'broken': unexpected " in capsys.readouterr().err
+    assert "cannot preload model 'broken': models/broken/release.json is no release: " in capsys.readouterr().err
 
 
 def test_a_release_of_which_nothing_can_be_made_leaves_the_one_at_hand(

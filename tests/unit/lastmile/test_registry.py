@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from lastmile.errors import (
+    Damaged,
     InvalidArtefact,
     InvalidInput,
     InvalidSpec,
@@ -491,8 +492,55 @@ def test_an_artefact_that_is_not_the_registered_one_is_refused(
     with pytest.raises(InvalidArtefact, match=r"model.onnx of version 1 of model 'fraud' is not the file"):
         registry.artefact(manifest)
     path.unlink()
-    with pytest.raises(NotFound):
+    with pytest.raises(Damaged, match=r"model.onnx of version 1 of model 'fraud' is missing"):
         registry.artefact(manifest)
+
+
+@pytest.mark.parametrize(
+    ("path", "change", "said"),
+    [
+        ("release.json", lambda data: data[:50], "models/fraud/release.json is no release: JSONDecodeError"),
+        ("release.json", {"champion": "1"}, "models/fraud/release.json is no release: .*'champion' is '1', which is"),
+        ("release.json", {"shadow": 9}, "models/fraud/release.json is no release: .*'shadow' is 9, which is no"),
+        ("release.json", {"weight": 1.5}, "models/fraud/release.json is no release: .*'weight' is 1.5, a number"),
+        ("release.json", {"latest": "2"}, "models/fraud/release.json is no release: .*'latest' is '2', an integer"),
+        ("release.json", {"model": "other"}, "models/fraud/release.json is the release of model 'other'"),
+        ("spec.json", lambda data: b"{}", "models/fraud/spec.json is no spec: KeyError"),
+        ("spec.json", None, "the spec of model 'fraud' is missing"),
+        ("versions/1/manifest.json", lambda data: b"{}", "versions/1/manifest.json is no manifest: KeyError: 'model'"),
+        ("versions/1/manifest.json", None, "models/fraud/versions/1/manifest.json is missing"),
+        ("versions/1/model.onnx", None, "model.onnx of version 1 of model 'fraud' is missing"),
+        ("versions/1/rejected.json", lambda data: b"{}", "versions/1/rejected.json is no audit entry: KeyError"),
+        ("audit", lambda data: b"{}", "json is no audit entry: KeyError: 'previous'"),
+        ("audit", None, "json is missing, audit/.*json follows it"),
+    ],
+)
+def test_an_object_that_somebody_has_been_at_is_named(
+    tmp_path: Path, push: Push, path: str, change: Callable[[bytes], bytes] | dict[str, Any] | None, said: str
+) -> None:
+    registry = Registry(Store.open(tmp_path.as_uri(), environ={}))
+    push(registry)
+    oldest = registry.audit("fraud")[-1].key
+    file = tmp_path / (oldest if path == "audit" else f"models/fraud/{path}")
+    data = file.read_bytes() if file.exists() else b""
+    if change is None:
+        file.unlink()
+    else:
+        file.write_bytes(orjson.dumps(orjson.loads(data) | change) if isinstance(change, dict) else change(data))
+    with pytest.raises(Damaged, match=said):
+        registry.spec("fraud")
+        registry.rejection("fraud", 1)
+        registry.audit("fraud")
+        list(registry.fetch("fraud", 1, release=registry.release("fraud"))[1])
+
+
+def test_a_push_puts_a_spec_that_is_broken_right(memory: Store, push: Push) -> None:
+    registry = Registry(memory)
+    push(registry)
+    memory.put("models/fraud/spec.json", b"{")
+    memory.put("models/fraud/versions/2/claim.json", b"{")
+    assert push(registry, b"another").version == 3
+    assert registry.spec("fraud") == SPEC
 
 
 @pytest.mark.parametrize("size", [8, 5 * PIECE + 17])

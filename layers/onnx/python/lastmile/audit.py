@@ -92,15 +92,14 @@ class AuditEntry:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "AuditEntry":
-        previous = document["previous"]
-        return cls(
-            **{
-                **document,
-                "before": Serving(**document["before"]),
-                "after": Serving(**document["after"]),
-                "previous": None if previous is None else Link(**previous),
-            }
-        )
+        """Raises ValueError, TypeError, KeyError or AttributeError for what is none, or leads nowhere."""
+        link = None if document["previous"] is None else Link(**document["previous"])
+        states = {"before": Serving(**document["before"]), "after": Serving(**document["after"])}
+        entry = cls(**{**document, **states, "previous": link})
+        texts = (entry.id, entry.model, *(() if link is None else (link.key, link.sha256)))
+        if not (all(type(text) is str for text in texts) and entry.key):
+            raise TypeError("'id', 'model' and 'previous' must be texts")
+        return entry
 
 
 def new_entry(

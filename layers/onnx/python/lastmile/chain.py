@@ -4,13 +4,12 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from lastmile.audit import AuditEntry
-from lastmile.errors import ModelNotFound, NotFound
+from lastmile.errors import UNREADABLE, Damaged, ModelNotFound, NotFound
 from lastmile.ledger import Ledger, release_path
 from lastmile.release import Release
 from lastmile.store import Store
 
 READS_AT_ONCE = 16
-UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)  # raised by documents that are not what they should be
 
 
 def verify_chain(store: Store, ledger: Ledger, model: str) -> list[str]:
@@ -27,10 +26,8 @@ def verify_chain(store: Store, ledger: Ledger, model: str) -> list[str]:
         if not left:
             raise
         return [f"{release_path(model)} is missing, and the audit holds {left} entries of the model"]
-    except UNREADABLE:
-        return [f"{release_path(model)} is no release"]
-    if _parsed(release.head.to_bytes()) is None:
-        return [f"the head of {release_path(model)} is no audit entry"]
+    except Damaged as damage:
+        return [str(damage)]
     chain = _Chain(store, release)
     problems = list(chain.walk())
     problems.extend(_strangers(store, model, [key for key in listed if key not in chain.keys]))
@@ -107,7 +104,10 @@ def _strangers(store: Store, model: str, keys: list[str]) -> Iterator[str]:
 
 def _read(store: Store, keys: Iterable[str]) -> Iterator[tuple[str, AuditEntry | None]]:
     def read(key: str) -> tuple[str, AuditEntry | None]:
-        return key, _parsed(store.get(key).data)
+        try:
+            return key, _parsed(store.get(key).data)
+        except NotFound:  # the marks by which consoles make folders of S3 are listed, and cannot be read
+            return key, None
 
     from concurrent.futures import ThreadPoolExecutor  # 10 ms that no other use of the registry need spend
 
@@ -116,16 +116,7 @@ def _read(store: Store, keys: Iterable[str]) -> Iterator[tuple[str, AuditEntry |
 
 
 def _parsed(data: bytes) -> AuditEntry | None:
-    """None for what cannot be followed: without the id of an entry, or with a link that is none."""
     try:
-        entry = AuditEntry.from_bytes(data)
-        link = entry.previous
-        if entry.key and _is_text(entry.model, *(() if link is None else (link.key, link.sha256))):
-            return entry
+        return AuditEntry.from_bytes(data)
     except UNREADABLE:
-        pass
-    return None
-
-
-def _is_text(*values: object) -> bool:
-    return all(type(value) is str for value in values)
+        return None

@@ -13,6 +13,7 @@ LastmileError
 ├── DataRefused             an upload that no model can be trained on
 ├── InvalidCapture          a line that should be the record of a prediction
 ├── InvalidArtefact         a model file, or a stored artefact whose digest does not match
+│   └── Damaged             an object of the registry that is gone, or is not what was written there
 ├── ProfileMismatch         two profiles do not count the same, or a document is no profile
 ├── ModelFailed             the runtime failed on input that fits the signature
 ├── StoreUnavailable        the object store does not answer
@@ -21,8 +22,10 @@ LastmileError
 └── MissingSettings         environment variables, all that are missing at once
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError)  # raised by documents that are not what they should be
 
 
 class LastmileError(Exception):
@@ -86,6 +89,10 @@ class InvalidArtefact(LastmileError):
     """The model file is not acceptable, or is not the one that was registered."""
 
 
+class Damaged(InvalidArtefact):
+    """Somebody else than the registry has changed or removed one of its objects."""
+
+
 class ProfileMismatch(LastmileError):
     """Two profiles do not count the same, or what was read is no profile that can be."""
 
@@ -123,3 +130,11 @@ class MissingSettings(LastmileError):
     def __init__(self, names: Iterable[str]) -> None:
         self.names = tuple(sorted(names))
         super().__init__(f"missing environment variables: {', '.join(self.names)}")
+
+
+def parsed[T](read: Callable[[bytes], T], data: bytes, path: str, what: str) -> T:
+    """What `read` makes of the bytes of an object; raises Damaged where that is nothing."""
+    try:
+        return read(data)
+    except UNREADABLE as error:
+        raise Damaged(f"{path} is no {what}: {type(error).__name__}: {error}") from error

@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 
 from lastmile.capture import MARKER, Record, read_line
-from lastmile.errors import InvalidArtefact, InvalidCapture, NotFound, ProfileMismatch
+from lastmile.errors import Damaged, InvalidArtefact, InvalidCapture, NotFound, ProfileMismatch
 from lastmile.manifest import Manifest
 from lastmile.profile import Layout, Profile
 from lastmile.profiles import HOUR, ProfileStore, Span, captures_path, count
@@ -82,7 +82,7 @@ class Keeper:
                     continue
                 record = read_line(text)
                 self._check(record, line)
-            except (InvalidCapture, NotFound) as error:
+            except (InvalidCapture, NotFound, Damaged) as error:
                 refused.append((line, str(error)))
                 continue
             good.setdefault((record.id, record.role, record.version), _Good(line, record, text))

@@ -11,7 +11,15 @@ from dataclasses import replace
 from typing import Never
 
 from lastmile.audit import CONFLICT, DONE, REJECT, AuditEntry, Order, Serving, entry_key, new_entry
-from lastmile.errors import ModelNotFound, NotFound, ReleaseConflict, StoreUnavailable, VersionNotFound
+from lastmile.errors import (
+    Damaged,
+    ModelNotFound,
+    NotFound,
+    ReleaseConflict,
+    StoreUnavailable,
+    VersionNotFound,
+    parsed,
+)
 from lastmile.release import Release
 from lastmile.store import AlreadyExists, Conflict, Store
 
@@ -26,19 +34,19 @@ class Ledger:
         self._store = store
 
     def read(self, model: str) -> tuple[Release, str]:
-        """The release and its etag; raises ModelNotFound."""
+        """The release and its etag; raises ModelNotFound or Damaged."""
         try:
             stored = self._store.get(release_path(model))
         except NotFound:
             raise ModelNotFound(model) from None
-        return Release.from_bytes(stored.data), stored.etag
+        return _release(model, stored.data), stored.etag
 
     def read_if_changed(self, model: str, etag: str) -> tuple[Release, str] | None:
         try:
             stored = self._store.get_if_changed(release_path(model), etag)
         except NotFound:
             raise ModelNotFound(model) from None
-        return None if stored is None else (Release.from_bytes(stored.data), stored.etag)
+        return None if stored is None else (_release(model, stored.data), stored.etag)
 
     def open(self, model: str, order: Order) -> Release:
         """The release of a model, which is created with nothing serving if there is none."""
@@ -101,7 +109,11 @@ class Ledger:
         else:
             entry = self._named(model, before)
         while entry.previous is not None:
-            entry = AuditEntry.from_bytes(self._store.get(entry.previous.key).data)
+            try:
+                data = self._store.get(entry.previous.key).data
+            except NotFound:
+                raise Damaged(f"{entry.previous.key} is missing, {entry.key} follows it") from None
+            entry = parsed(AuditEntry.from_bytes, data, entry.previous.key, "audit entry")
             yield entry
 
     def _named(self, model: str, entry_id: str) -> AuditEntry:
@@ -111,7 +123,8 @@ class Ledger:
             return head
         missing = NotFound(f"model '{model}' has no audit entry '{entry_id}'")
         try:
-            entry = AuditEntry.from_bytes(self._store.get(entry_key(entry_id)).data)
+            key = entry_key(entry_id)
+            entry = parsed(AuditEntry.from_bytes, self._store.get(key).data, key, "audit entry")
         except (NotFound, ValueError):
             raise missing from None
         if entry.model != model:
@@ -176,6 +189,13 @@ def release_path(model: str) -> str:
 
 def rejection_path(model: str, version: int | None) -> str:
     return f"models/{model}/versions/{version}/rejected.json"
+
+
+def _release(model: str, data: bytes) -> Release:
+    release = parsed(Release.from_bytes, data, release_path(model), "release")
+    if release.model != model:
+        raise Damaged(f"{release_path(model)} is the release of model '{release.model}'")
+    return release
 
 
 def _wait(attempt: int) -> None:

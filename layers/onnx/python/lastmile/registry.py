@@ -12,6 +12,7 @@ import orjson
 
 from lastmile.audit import REJECT, AuditEntry, Order, rfc3339
 from lastmile.errors import (
+    Damaged,
     InvalidArtefact,
     InvalidInput,
     InvalidSpec,
@@ -19,6 +20,7 @@ from lastmile.errors import (
     NotFound,
     VersionNotFound,
     VersionRejected,
+    parsed,
 )
 from lastmile.ledger import Change, Ledger, rejection_path
 from lastmile.manifest import MODEL_NAME, Artefact, Manifest
@@ -42,7 +44,8 @@ OWN_FILES = (MODEL_FILE, "manifest.json", "claim.json", "rejected.json")
 
 
 class Registry:
-    """Every method raises ModelNotFound or VersionNotFound for what is not there, however odd its name.
+    """Every method raises ModelNotFound or VersionNotFound for what is not there, however odd its name, and Damaged
+    where somebody else has been at the objects.
 
     The number of requests of a method does not grow with the number of models, versions or audit entries, except
     where it lists them.
@@ -65,7 +68,8 @@ class Registry:
         try:
             return self._shelf.spec(_named(model))
         except NotFound:
-            self.release(model)
+            if self.release(model).latest:
+                raise Damaged(f"the spec of model '{model}' is missing") from None
             raise NotFound(f"model '{model}' has no version yet, and so no spec") from None
 
     def manifest(self, model: str, version: int, *, release: Release | None = None) -> Manifest:
@@ -235,9 +239,10 @@ class Registry:
             entry = release.head
         else:
             try:
-                entry = AuditEntry.from_bytes(self._store.get(rejection_path(model, version)).data)
+                data = self._store.get(path := rejection_path(model, version)).data
             except NotFound:
                 return None
+            entry = parsed(AuditEntry.from_bytes, data, path, "audit entry")
         return {"at": entry.at, "actor": entry.actor, "why": entry.why, "entry": entry.id}
 
     def rejections(

@@ -42,8 +42,25 @@ class Release:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Release":
+        """Raises ValueError, TypeError, KeyError or AttributeError for what is none."""
         document: Mapping[str, Any] = orjson.loads(data)
-        return cls(**{**document, "head": AuditEntry.from_document(document["head"]), "gaps": tuple(document["gaps"])})
+        head = AuditEntry.from_document(document["head"])
+        release = cls(**{**document, "head": head, "gaps": tuple(document["gaps"])})
+        _check(release)
+        return release
+
+
+def _check(release: Release) -> None:
+    """Somebody may have written it by hand."""
+    for name in ("revision", "latest"):
+        if type(getattr(release, name)) is not int:
+            raise TypeError(f"'{name}' is {getattr(release, name)!r}, an integer is wanted")
+    for name in ("champion", "challenger", "shadow", "previous"):
+        version = getattr(release, name)
+        if not (version is None or release.has(version)):
+            raise ValueError(f"'{name}' is {version!r}, which is no version of the model")
+    if not (type(release.weight) in (int, float) and 0 <= release.weight <= 1):
+        raise ValueError(f"'weight' is {release.weight!r}, a number from 0 to 1 is wanted")
 
 
 def serve(release: Release, serving: Serving) -> Release:
@@ -111,4 +128,4 @@ def _check_beside_champion(release: Release, version: int, what: str) -> None:
     if release.champion is None:
         raise ReleaseConflict(f"model '{release.model}' has no champion: promote a version before {what}")
     if version == release.champion:
-        raise ReleaseConflict(f"version {version} is the champion of model '{release.model}' not {what}")
+        raise ReleaseConflict(f"version {version} is the champion of model '{release.model}', not {what}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from lastmile.errors import InvalidArtefact, InvalidSpec, NotFound, StoreUnavailable
+from lastmile.errors import Damaged, InvalidArtefact, InvalidSpec, NotFound, StoreUnavailable, parsed
 from lastmile.manifest import Artefact, Manifest
 from lastmile.store import AlreadyExists, Conflict, Store
 
@@ -35,16 +35,26 @@ class Shelf:
     def spec(self, model: str) -> "ModelSpec":
         from lastmile.spec import ModelSpec  # nobody who predicts asks
 
-        document = self._read(_spec_path(model))
-        try:
-            return ModelSpec.from_document(document)
-        except TypeError as error:  # a key that this code has no place for
-            raise InvalidSpec(
-                f"the spec of model '{model}' was written by another version of Lastmile than this one: {error}"
-            ) from None
+        def read(data: bytes) -> ModelSpec:
+            document = orjson.loads(data)
+            try:
+                return ModelSpec.from_document(document)
+            except TypeError as error:  # a key that this code has no place for
+                raise InvalidSpec(
+                    f"the spec of model '{model}' was written by another version of Lastmile than this one: {error}"
+                ) from None
+
+        path = _spec_path(model)
+        return parsed(read, self._store.get(path).data, path, "spec")
 
     def manifest(self, model: str, version: int) -> Manifest:
-        return Manifest.from_document(self._read(_version_path(model, version, "manifest.json")))
+        """Raises Damaged where there is none: whoever calls knows that there was."""
+        path = _version_path(model, version, "manifest.json")
+        try:
+            data = self._store.get(path).data
+        except NotFound:
+            raise Damaged(f"{path} is missing") from None
+        return _manifest(path, data)
 
     def fetch(self, model: str, version: int) -> "tuple[Manifest, Iterator[Buffer]]":
         """The manifest, and the model file as it arrives; the file is asked for without waiting for the manifest.
@@ -83,19 +93,18 @@ class Shelf:
                     with suppress(AlreadyExists):  # by this push, when it was cut short
                         self._store.create(_version_path(draft.model, version, path), data)
                 path = _version_path(draft.model, version, "manifest.json")
-                found = Manifest.from_document(self._create_or_read(path, manifest.to_document()))
+                found = _manifest(path, self._create_or_get(path, _json(manifest.to_document())))
                 if found == replace(manifest, created_at=found.created_at):
                     return found
             version += 1
 
     def write_spec(self, spec: "ModelSpec") -> None:
-        document = orjson.loads(orjson.dumps(spec.to_document()))
-        path = _spec_path(spec.name)
-        if self._create_or_read(path, document) == document:
+        data, path = _json(spec.to_document()), _spec_path(spec.name)
+        if self._create_or_get(path, data) == data:
             return
         for _ in range(SPEC_ATTEMPTS):
             with suppress(Conflict):
-                self._store.replace(path, _json(document), self._store.get(path).etag)
+                self._store.replace(path, data, self._store.get(path).etag)
                 return
         raise StoreUnavailable(f"the spec of model '{spec.name}' is written by too many at once; try again")
 
@@ -114,20 +123,20 @@ class Shelf:
 
     def _claim(self, manifest: Manifest) -> bool:
         """Whether the number is for this file. The claim comes before the artefact, so that no upload is in vain."""
-        claim = {file.path: file.sha256 for file in (manifest.artefact, *manifest.files)}
-        return self._create_or_read(_version_path(manifest.model, manifest.version, "claim.json"), claim) == claim
+        claim = _json({file.path: file.sha256 for file in (manifest.artefact, *manifest.files)})
+        return self._create_or_get(_version_path(manifest.model, manifest.version, "claim.json"), claim) == claim
 
-    def _create_or_read(self, path: str, document: dict[str, Any]) -> dict[str, Any]:
-        """The document, or the one that is there already."""
+    def _create_or_get(self, path: str, data: bytes) -> bytes:
+        """What is at the path now: these bytes, or those that were there already."""
         try:
-            self._store.create(path, _json(document))
+            self._store.create(path, data)
         except AlreadyExists:
-            return self._read(path)
-        return document
+            return self._store.get(path).data
+        return data
 
-    def _read(self, path: str) -> dict[str, Any]:
-        document: dict[str, Any] = orjson.loads(self._store.get(path).data)
-        return document
+
+def _manifest(path: str, data: bytes) -> Manifest:
+    return parsed(lambda data: Manifest.from_document(orjson.loads(data)), data, path, "manifest")
 
 
 def _key_path(model: str) -> str:
@@ -164,7 +173,10 @@ def _continued(beginning: _Soon, rest: "Iterator[Buffer]") -> "Iterator[Buffer]"
 
 def _checked(manifest: Manifest, file: Artefact, pieces: "Iterator[Buffer]") -> "Iterator[Buffer]":
     """The pieces; of several the digest is taken beside whoever uses them."""
-    first = next(pieces, b"")
+    try:
+        first = next(pieces, b"")
+    except NotFound:
+        raise Damaged(f"{file.path} of version {manifest.version} of model '{manifest.model}' is missing") from None
     digest = hashlib.sha256()
     if memoryview(first).nbytes >= file.bytes:
         for piece in chain((first,), pieces):  # the others would be too much, and make the digest another

@@ -122,7 +122,9 @@ def test_a_feature_is_a_column_or_a_tensor_without_columns() -> None:
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"features": {"amout": {}}}, "features.amout: no input has such a column"),
+        ({"features": {"amout": {}}}, "features.amout: no input has such a column .*; did you mean 'amount'"),
+        ({"features": {"country": {"minimum": 1}}}, "features.country: minimum, maximum and monotonic are of numbers"),
+        ({"features": {"age": {"categories": ["a"]}}}, "features.age: categories are of texts, and it is a number"),
         ({"features": {"amount": {"minimum": 2, "maximum": 1}}}, "features.amount: minimum 2.0 is above maximum 1.0"),
         ({"features": {"country": {"categories": ["a"], "minimum": 1}}}, "categories are of texts"),
         ({"features": {"country": {"categories": ["a", "a"]}}}, "more than once"),
@@ -135,6 +137,9 @@ def test_a_feature_is_a_column_or_a_tensor_without_columns() -> None:
         ({"gates": [{"metric": "acuracy", "at_least": 1}]}, r"gates\[0\].metric: there is no metric 'acuracy'"),
         ({"gates": [{"metric": "mae", "at_most": 1}]}, r"gates\[0\].metric: mae is no metric of classification"),
         ({"gates": [{"metric": "auc", "group_gap_at_most": 1}]}, r"gates\[0\]: group_gap_at_most needs a feature"),
+        ({"gates": [{"metric": "auc", "train_gap_at_most": -1}]}, r"gates\[0\]: train_gap_at_most: -1.0 must not be"),
+        ({"gates": [{"metric": "auc", "at_least": 95}]}, r"gates\[0\].at_least: 95 is above 1, the most that auc"),
+        ({"gates": [{"metric": "auc", "at_most": -1}]}, r"gates\[0\].at_most: -1 is below all that auc"),
         ({"compression": {"metric": "rmse"}}, "compression.metric: rmse is no metric of classification"),
         ({"compression": {"max_loss": -1}}, "compression.max_loss"),
         ({"certificate": {"tolerance": -1}}, "certificate.tolerance"),
@@ -143,6 +148,7 @@ def test_a_feature_is_a_column_or_a_tensor_without_columns() -> None:
         ({"canary": {"steps": [0.5, 0.1]}}, r"canary.steps: \[0.5, 0.1\] must rise"),
         ({"canary": {"steps": [0]}}, "canary.steps"),
         ({"canary": {"bake_seconds": -1}}, "canary.bake_seconds"),
+        ({"canary": {"bake_seconds": 16e6}}, "canary.bake_seconds: 1.6e.07 must not be negative, nor all steps longer"),
         ({"canary": {"min_requests": 0}}, "canary.min_requests"),
         ({"canary": {"max_error_increase": 1}}, "canary.max_error_increase"),
         ({"canary": {"max_latency_ratio": 0.5}}, "canary.max_latency_ratio"),
@@ -153,6 +159,7 @@ def test_a_feature_is_a_column_or_a_tensor_without_columns() -> None:
         ({"drift": {"tolerance": 1}}, "drift.tolerance"),
         ({"drift": {"alarms_per_year": 0}}, "drift.alarms_per_year"),
         ({"retrain": {"cooldown_hours": -1}}, "retrain.cooldown_hours"),
+        ({"retrain": {"cooldown_hours": 1e6}}, "retrain.cooldown_hours: 1e.06 must be from 0 to 87672, ten years"),
         ({"retrain": {"feedback_rows": -1}}, "retrain.feedback_rows"),
         ({"decision": {"kind": "dice"}}, "decision.kind: Input should be"),
         ({"backend": "sagemaker"}, r'"sagemaker" and the section \[heavy\] go together'),
@@ -180,8 +187,9 @@ def test_a_sensitive_column_may_be_none_of_the_inputs() -> None:
     assert validate(spec(features={"sex": {"sensitive": True}})).features["sex"].sensitive
 
 
-def test_two_inputs_cannot_share_a_column_that_is_trained_on() -> None:
-    doubled = spec(training={"recipe": "text"})
+@pytest.mark.parametrize("section", ["training", "decision"])
+def test_two_inputs_cannot_share_a_column_that_is_trained_on_or_decided_by(section: str) -> None:
+    doubled = spec(**{section: FULL[section]})
     doubled["inputs"][1]["name"] = "age"
     with pytest.raises(InvalidSpec, match="inputs: 'age' is there more than once"):
         validate(doubled)

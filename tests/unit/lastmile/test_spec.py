@@ -1,5 +1,7 @@
+import math
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +76,9 @@ def test_the_declared_models_are_valid_and_bear_the_name_of_their_folder(path: P
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.update(nam="x"), "nam: unknown key"),
-        (lambda d: d["inputs"][1].update(colums=["a"]), r"inputs\[1\].colums: unknown key"),
-        (lambda d: d["outputs"][0].update(threshold=1), r"outputs\[0\].threshold: unknown key"),
+        (lambda d: d.update(nam="x"), "nam: unknown key; did you mean 'name'"),
+        (lambda d: d["inputs"][1].update(colums=["a"]), r"inputs\[1\].colums: unknown key; did you mean 'columns'"),
+        (lambda d: d["outputs"][0].update(threshold=1), r"outputs\[0\].threshold: unknown key$"),
         (lambda d: d.pop("task"), "task: missing"),
         (lambda d: d["inputs"][0].pop("shape"), r"inputs\[0\].shape: missing"),
         (lambda d: d.update(task="magic"), "task: Input should be 'classification'"),
@@ -110,7 +112,10 @@ def test_the_declared_models_are_valid_and_bear_the_name_of_their_folder(path: P
         (lambda d: d["inputs"][1].update(datatype="BOOL", pii="hash"), r"inputs\[1\].pii: BOOL cannot be hashed"),
         (lambda d: d["outputs"][0].update(pii="drop"), r"outputs\[0\].pii: only an input"),
         (lambda d: d["outputs"][0].update(nullable=True), r"outputs\[0\].nullable: only an input"),
-        (lambda d: d.update(description=1 << 70), "a value cannot be used"),
+        (lambda d: d.update(description=1 << 70), "description: the number is beyond 64 bits"),
+        (lambda d: d.update(description="\ud800"), "a value cannot be used"),
+        (lambda d: d.update(description=date(2026, 1, 1)), "description: 2026-01-01 is a date or time"),
+        (lambda d: d.update(features={"text": {"minimum": math.nan}}), "features.text.minimum: nan is no finite"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_key(change: Callable[[Document], object], message: str) -> None:
@@ -170,7 +175,13 @@ def test_toml_files_are_named_in_errors(tmp_path: Path) -> None:
     path.write_bytes(b"name = '\xff'")
     with pytest.raises(InvalidSpec, match=r"spec.toml is no TOML: "):
         ModelSpec.from_toml(path)
-    path.write_text("nam = 'x'")
+    path.write_text(f"x = {'9' * 5000}")
+    with pytest.raises(InvalidSpec, match=r"spec.toml is no TOML: "):
+        ModelSpec.from_toml(path)
+    path.write_text(f"x = {'[' * 9999}")
+    with pytest.raises(InvalidSpec, match=r"spec.toml is nested too deep"):
+        ModelSpec.from_toml(path)
+    path.write_text("nam = 'x'", encoding="utf-8-sig")
     with pytest.raises(InvalidSpec, match=r"spec.toml: .*nam: unknown key"):
         ModelSpec.from_toml(path)
 
@@ -197,6 +208,7 @@ def test_the_served_signature_knows_what_the_spec_and_the_graph_know() -> None:
         (X, replace(X, shape=(-1, 4)), r"input 'x' has shape \[-1, 4\] in the model and \[-1, 3\] in the spec"),
         (X, replace(X, shape=(-1,)), r"input 'x' has shape \[-1\]"),
         (X, replace(X, shape=(1, 3)), r"input 'x' has shape \[1, 3\] in the model and \[-1, 3\] in the spec"),
+        (replace(X, shape=(-1, 1 << 31)), replace(X, shape=()), r"input 'x' has shape .* 2,147,483,648 elements"),
     ],
 )
 def test_a_graph_that_contradicts_the_spec_is_refused(wanted: TensorSpec, graph: TensorSpec, message: str) -> None:

@@ -12,6 +12,7 @@ class Options:
 
     def __init__(self, document: Mapping[str, Any], where: str = "decision.options") -> None:
         self._left = dict(document)
+        self._known: list[str] = []
         self._where = where
 
     def number(
@@ -75,9 +76,13 @@ class Options:
     def close(self, kind: str) -> None:
         """Raise InvalidSpec for keys that nobody took."""
         if self._left:
-            raise self.wrong(next(iter(self._left)), f"unknown key of '{kind}'")
+            from lastmile.declared import nearest  # who serves has no misspelt keys
+
+            key = next(iter(self._left))
+            raise self.wrong(key, f"unknown key of '{kind}'{nearest(key, self._known)}")
 
     def _take(self, key: str, otherwise: Any) -> Any:
+        self._known.append(key)
         if key in self._left:
             return self._left.pop(key)
         if otherwise is None:

@@ -23,10 +23,14 @@ class Feature:
     monotonic: Literal["increasing", "decreasing"] | None = None
     sensitive: bool = False
 
+    @property
+    def is_of_numbers(self) -> bool:
+        return self.minimum is not None or self.maximum is not None or self.monotonic is not None
+
     def problems(self) -> Iterator[str]:
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             yield f"minimum {self.minimum} is above maximum {self.maximum}"
-        if self.categories and (self.minimum is not None or self.maximum is not None or self.monotonic):
+        if self.categories and self.is_of_numbers:
             yield "categories are of texts; minimum, maximum and monotonic are of numbers"
         if len(set(self.categories)) != len(self.categories):
             yield "a category is there more than once"
@@ -81,6 +85,10 @@ class Gate:
     def problems(self) -> Iterator[str]:
         if sum(getattr(self, kind) is not None for kind in BOUNDS) != 1:
             yield f"exactly one of {', '.join(BOUNDS)} is needed"
+        for kind in ("train_gap_at_most", "group_gap_at_most"):
+            gap = getattr(self, kind)
+            if gap is not None and gap < 0:
+                yield f"{kind}: {gap} must not be negative"
 
 
 @dataclass(frozen=True)

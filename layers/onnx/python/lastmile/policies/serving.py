@@ -7,6 +7,10 @@ from typing import Any, ClassVar, Literal
 
 from lastmile.policies.learning import STRICT
 
+# A run may last a year: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html
+LONGEST_HOURS = 24 * 364
+LONGEST_COOLDOWN = 24 * 3653
+
 
 @dataclass(frozen=True)
 class Approval:
@@ -18,7 +22,7 @@ class Approval:
     expires_hours: float = 72.0
 
     def problems(self) -> Iterator[str]:
-        if not 0 < self.expires_hours <= 24 * 364:
+        if not 0 < self.expires_hours <= LONGEST_HOURS:
             yield f"expires_hours: {self.expires_hours} must be above 0 and at most 364 days"
 
 
@@ -42,8 +46,8 @@ class Canary:
     def problems(self) -> Iterator[str]:
         if any(not 0 < share <= 1 for share in self.steps) or any(a >= b for a, b in pairwise(self.steps)):
             yield f"steps: {list(self.steps)} must rise between 0 and 1"
-        if self.bake_seconds < 0:
-            yield f"bake_seconds: {self.bake_seconds} must not be negative"
+        if not 0 <= self.bake_seconds * max(1, len(self.steps)) <= LONGEST_HOURS * 3600:
+            yield f"bake_seconds: {self.bake_seconds:g} must not be negative, nor all steps longer than 364 days"
         if self.min_requests < 1:
             yield f"min_requests: {self.min_requests} must be at least 1"
         if not 0 <= self.max_error_increase < 1:
@@ -103,8 +107,8 @@ class Retrain:
     feedback_rows: int = 0
 
     def problems(self) -> Iterator[str]:
-        if self.cooldown_hours < 0:
-            yield f"cooldown_hours: {self.cooldown_hours} must not be negative"
+        if not 0 <= self.cooldown_hours <= LONGEST_COOLDOWN:
+            yield f"cooldown_hours: {self.cooldown_hours:g} must be from 0 to {LONGEST_COOLDOWN}, ten years"
         if self.feedback_rows < 0:
             yield f"feedback_rows: {self.feedback_rows} must not be negative"
 

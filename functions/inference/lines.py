@@ -5,7 +5,8 @@ from collections.abc import Callable
 from threading import Event, Lock, Thread
 
 PAUSE_SECONDS = 0.05  # the longest that a line is kept back: what comes meanwhile is one write
-MOST_WAITING = 50_000  # when the reader has stopped, whoever adds a line waits for it too
+MOST_WAITING = 50_000  # when the reader has stopped, whoever adds a line waits for it too; one may have 250 kB
+MOST_BYTES = 64 << 20
 
 
 def write_bytes(data: bytes) -> None:
@@ -19,6 +20,7 @@ class Lines:
     def __init__(self, write: Callable[[bytes], object] = write_bytes) -> None:
         self._write = write
         self._waiting: list[bytes] = []
+        self._bytes = 0  # of them, or a little less: threads that add at once may count one of their lines alone
         self._some = Event()
         self._closing = Event()
         self._writing = Lock()
@@ -28,9 +30,10 @@ class Lines:
     def __call__(self, line: bytes) -> None:
         waiting = self._waiting
         waiting.append(line)
+        self._bytes += len(line)
         if len(waiting) == 1:
             self._some.set()
-        elif len(waiting) > MOST_WAITING:
+        elif len(waiting) > MOST_WAITING or self._bytes > MOST_BYTES:
             self._write_all()
 
     def close(self) -> None:
@@ -48,7 +51,7 @@ class Lines:
 
     def _write_all(self) -> None:
         with self._writing:
-            count = len(self._waiting)
+            count, self._bytes = len(self._waiting), 0
             data = b"".join(self._waiting[:count])
             del self._waiting[:count]  # others append meanwhile
             try:

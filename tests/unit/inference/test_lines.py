@@ -44,8 +44,11 @@ def test_a_line_is_written_soon_without_anything_after_it() -> None:
     lines.close()
 
 
-def test_a_reader_that_stops_holds_nobody_up_until_too_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_WAITING", 10)
+@pytest.mark.parametrize(("name", "most"), [("MOST_WAITING", 10), ("MOST_BYTES", 21)])
+def test_a_reader_that_stops_holds_nobody_up_until_too_much_waits(
+    monkeypatch: pytest.MonkeyPatch, name: str, most: int
+) -> None:
+    monkeypatch.setattr(module, name, most)
     go_on, written = threading.Event(), []
 
     def write(data: bytes) -> None:

@@ -116,8 +116,8 @@ def test_more_service_never_orders_less_and_more_stock_never_orders_more(
         ({"service_level": 0.9, "pack_size": 0}, "pack_size: 0 is not a number from 1 to 1e+15"),
         ({"service_level": 0.9, "pack_size": 2.5}, "pack_size: 2.5 is not a whole number"),
         ({"service_level": 0.9, "correlation": 2}, "correlation: 2 is not a number from 0 to 1"),
-        ({"service_level": 0.9, "horizon": 2}, "horizon: unknown key of 'order'$"),
-        ({"service_level": 0.9, "leadtime": 2}, "leadtime: unknown key of 'order'; did you mean 'lead_time'"),
+        ({"service_level": 0.9, "horizon": 2}, "horizon: unknown key of 'order'"),
+        ({"service_level": 0.9, "leadtime": 2}, "leadtime: unknown key of 'order'; did you mean 'lead_time'?"),
     ],
 )
 def test_what_is_wrong_with_the_options_has_its_key(options: Any, said: str) -> None:

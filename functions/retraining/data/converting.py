@@ -19,6 +19,7 @@ NO_TIME = "is no time (ISO 8601, or seconds since 1970)"
 KEPT_ONCE = 1 << 16
 THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(\.\d{3})+(,\d*)?\s*")
 EXACT = 2.0**53  # beyond it, floats skip whole numbers
+LONGEST = 2.0**64  # beyond it, whole numbers of JSON are read as floats
 
 
 class Problem(NamedTuple):
@@ -60,10 +61,12 @@ class Converter:
             with np.errstate(invalid="ignore"):
                 fractions = np.flatnonzero(np.isfinite(values) & (values % 1 != 0))
             problems += self._each(raw, fractions, "is no whole number")
+        if self.column.categories:
+            digits = str if whole is not None else _plain
+            problems += self._categories(raw, list(map(digits, values.tolist())), problems)
+        if whole is None:
             values = _whole_if_all(values, {problem.row for problem in problems})
-        if not self.column.categories:
-            return values, problems
-        return values, problems + self._categories(list(map(str, values.tolist())), problems)
+        return values, problems
 
     def _text(self, raw: Raw) -> tuple[Array, list[Problem]]:
         problems: list[Problem] = []
@@ -76,7 +79,7 @@ class Converter:
             problems += [Problem(row, "is missing", f"{self.column.name} is missing") for row in missing]
         values = np.empty(len(texts), object)
         values[:] = texts
-        return values, problems + self._categories(texts, problems)
+        return values, problems + self._categories(raw, texts, problems)
 
     def _time(self, raw: Raw) -> tuple[Array, list[Problem]]:
         if not isinstance(raw, list) and raw.dtype.kind == "M":
@@ -154,18 +157,18 @@ class Converter:
         rows = np.flatnonzero(np.isnan(values)).tolist()
         return [Problem(row, "is missing", f"{self.column.name} is missing") for row in rows if row not in known]
 
-    def _categories(self, texts: list[str], problems: list[Problem]) -> list[Problem]:
+    def _categories(self, raw: Raw, texts: list[str], problems: list[Problem]) -> list[Problem]:
         allowed = frozenset(self.column.categories)
         if not allowed or set(texts) <= allowed:
             return []
         known = {problem.row for problem in problems}
         strangers = [row for row, text in enumerate(texts) if text and text not in allowed and row not in known]
-        return [self._problem(row, texts[row], _none_of(self.column.categories)) for row in strangers]
+        return [self._problem(row, raw[row], _none_of(self.column.categories)) for row in strangers]
 
     def _texts(self, raw: Raw, problems: list[Problem]) -> Iterator[str]:
         for row, value in enumerate(raw if isinstance(raw, list) else raw.tolist()):
             try:
-                yield "" if value is None or value != value else value if type(value) is str else _plain(value)
+                yield "" if value is None or value != value else value if type(value) is str else _named(value)
             except NoValue:
                 problems.append(self._problem(row, value, "is no text"))
                 yield ""
@@ -243,6 +246,13 @@ def _number(text: str) -> float:
         raise NoValue
     truth = TRUTHS.get(text.lower())
     return float(text) if truth is None else truth
+
+
+def _named(value: Any) -> str:
+    """A number as a text. One with more digits than JSON's readers keep is not told from its neighbours."""
+    if isinstance(value, float) and abs(value) >= LONGEST:
+        raise NoValue
+    return _plain(value)
 
 
 def _plain(value: Any) -> str:

@@ -10,15 +10,25 @@ from functions.retraining.data.chunk import Chunk, Opened, Torn
 from functions.retraining.data.source import Source, as_utf8, blocks
 from lastmile.errors import DataRefused
 
+MOST_HELD = 16  # blocks, of some millions of bytes each, that are looked through for keys that are wanted
+
 
 def opened(source: Source, wanted: Collection[str]) -> Opened:
+    """The columns are the keys of the first block, and those of the next ones until all that are wanted are there."""
     source, encoding = as_utf8(source)
     pieces = blocks(source)
-    first = next(pieces)
-    names = tuple(dict.fromkeys(chain.from_iterable(row for _, row in _rows(first, encoding, 1) if type(row) is dict)))
+    names: dict[str, None] = {}
+    held: list[bytes] = []
+    while not names.keys() >= set(wanted) and len(held) < MOST_HELD and (block := next(pieces, b"")):
+        held.append(block)
+        names.update(dict.fromkeys(chain.from_iterable(_objects(block, encoding))))
     if not names:
         raise DataRefused("no line is a JSON object", 'Write one object per line, such as {"amount": 12.5}.')
-    return Opened("JSON lines", names, lambda of: _chunks(chain((first,), pieces), encoding, of))
+    return Opened("JSON lines", tuple(names), lambda of: _chunks(chain(held, pieces), encoding, of))
+
+
+def _objects(block: bytes, encoding: str) -> Iterator[dict[str, Any]]:
+    return (row for _, row in _rows(block, encoding, 1) if type(row) is dict)
 
 
 def _chunks(pieces: Iterator[bytes], encoding: str, wanted: Sequence[str]) -> Iterator[Chunk]:

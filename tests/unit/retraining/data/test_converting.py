@@ -74,6 +74,8 @@ BAD = [
     (INTEGER, ["", "2"], ["x is missing"]),
     (INTEGER, [1.5, 2], ["x: 1.5 is no whole number"]),
     (Column("x", "integer", categories=("0", "1")), ["0", "2"], ["x: '2' is none of 0, 1"]),
+    (Column("x", "integer", categories=("0", "1")), ["0", "1" * 30], ["x: '" + "1" * 30 + "' is none of 0, 1"]),
+    (TEXT, ["a", 1e25], ["x: 1e+25 is no text"]),
     (COLOUR, ["red", "green", ""], ["x: 'green' is none of red, blue"]),
     (TEXT, ["a", ["b"]], ["x: ['b'] is no text"]),
     (Column("x", "text"), ["a", ""], ["x is missing"]),

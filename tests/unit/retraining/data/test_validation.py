@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 import pytest
 
-from functions.retraining.data import Column, validate
+from functions.retraining.data import Column, source, validate
 from functions.retraining.data.badrows import KEPT
 from lastmile.errors import DataRefused
 from tests.unit.retraining.data.files import ROWS, csv, spec, validation
@@ -148,6 +148,16 @@ def test_a_table_in_any_encoding_is_the_same(encoding: str, end: str) -> None:
 def test_a_column_may_begin_as_the_content_of_other_files_does(name: str) -> None:
     found = validation(csv([("x", *row) for row in ROWS], header=f"{name},amount,country,label"))
     assert (found.refusal, found.report.ignored) == (None, (name,))
+
+
+def test_a_key_may_first_be_there_in_a_later_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "BLOCK", 4000)
+    lines = [orjson.dumps({"amount": 1.5, "label": row % 2} | ({"country": "DE"} if row > 900 else {})) + b"\n"
+             for row in range(1000)]  # fmt: skip
+    found = validation(b"".join(lines), spec(features={}))
+    assert found.report.rows == 1000
+    assert found.table["country"].tolist() == [""] * 901 + ["DE"] * 99
+    assert "the column country (feature) is missing" in validation(b"".join(lines[:900])).report.summary
 
 
 def test_bad_rows_are_counted_with_line_reason_and_row() -> None:

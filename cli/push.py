@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.control import RegistryOption, identity, open_control, open_registry
-from cli.errors import CommandFailed
+from cli.errors import CommandFailed, sentence
 from cli.output import note, print_fields, print_json, size
 from cli.progress import Progress
+from cli.specimen import check_is_onnx, disagreement, missing_spec
 from cli.target import Options
 
 if TYPE_CHECKING:
@@ -79,7 +80,10 @@ def push(
     rows: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="CSV or JSON rows that certify --heavy's fp16.")
     ] = None,
-    spec: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The model's spec.toml.")],
+    spec: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="The model's spec.toml; without it one is proposed."),
+    ] = None,
     why: Annotated[str | None, typer.Option(help="The reason, for the audit.")] = None,
     metrics: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="JSON: metrics, or a training report.")
@@ -95,6 +99,8 @@ def push(
     options: Options = context.obj
     progress = Progress()
     name = " and ".join(path.name for path in (model, heavy) if path is not None)
+    if spec is None:
+        raise without_spec(model or heavy)
     with progress.step(f"Checking {name or spec.name}"):
         candidate = check(model, spec, heavy=heavy, rows=rows)
     report = read_report(metrics, candidate.sha256)
@@ -140,9 +146,13 @@ def check(model: Path | None, spec: Path, *, heavy: Path | None = None, rows: Pa
         assert heavy is not None
         side = pack(heavy, declared, rows)
         return Candidate(declared, side.package, side.signature, hashlib.sha256(heavy.read_bytes()).hexdigest(), side)
+    check_is_onnx(model)
     data = inspect(model)
     opened = OnnxModel.open(data, threads=1)
-    signature = declared.signature(opened.signature)
+    try:
+        signature = declared.signature(opened.signature)
+    except InvalidArtefact as error:
+        raise disagreement(sentence(str(error)), opened.signature) from None
     try_out(opened, signature)
     beside = None if heavy is None else pack(heavy, declared, rows)
     if beside is not None and declared.signature(beside.signature) != signature:
@@ -150,6 +160,17 @@ def check(model: Path | None, spec: Path, *, heavy: Path | None = None, rows: Pa
             f"{model} and {heavy} differ in the lengths of their tensors: one version has one signature"
         )
     return Candidate(declared, data, opened.signature, hashlib.sha256(data).hexdigest(), beside)
+
+
+def without_spec(model: Path | None) -> CommandFailed:
+    """With a spec to begin with, as far as the file tells."""
+    from lastmile.artefact import inspect
+    from lastmile.model import OnnxModel
+
+    if model is None:
+        return CommandFailed("There is no model to push.", next_step="Name an ONNX file, and its spec with --spec.")
+    check_is_onnx(model)
+    return missing_spec(model, OnnxModel.open(inspect(model), threads=1).signature)
 
 
 def check_sides(spec: "ModelSpec", model: Path | None, heavy: Path | None, rows: Path | None) -> None:

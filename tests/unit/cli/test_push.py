@@ -87,6 +87,44 @@ def test_a_push_killed_at_any_request_is_repeated_and_shows_no_half_version(
     assert requests > 10
 
 
+def proposed(said: str) -> str:
+    """The spec that an error shows."""
+    return said.partition("\n\n")[2]
+
+
+def test_without_a_spec_one_is_proposed_that_can_be_pushed_with(lastmile: Any, workspace: Any) -> None:
+    model, folder = workspace.model(), workspace.registry_folder
+    refused = lastmile("push", model, "--registry", folder)
+    assert (refused.code, folder.exists()) == (1, False)
+    assert "A model needs a spec" in refused.err
+    spec = workspace.write("proposed.toml", proposed(refused.err))
+    assert lastmile("push", model, "--spec", spec, "--registry", folder).code == 0
+    assert workspace.registry.models() == ["model"]
+
+
+def test_a_spec_that_names_other_tensors_is_told_what_the_file_has(lastmile: Any, workspace: Any) -> None:
+    wrong = workspace.spec.read_text().replace('name = "x"', 'name = "features"')
+    assert wrong != workspace.spec.read_text()
+    spec = workspace.write("wrong.toml", wrong)
+    refused = lastmile("push", workspace.model(), "--spec", spec, "--registry", workspace.registry_folder)
+    assert (refused.code, workspace.registry_folder.exists()) == (1, False)
+    assert "The model's inputs are x; the spec says features." in refused.err
+    assert '[[inputs]]\nname = "x"\ndatatype = "FP32"' in refused.err
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("model.pkl", "skl2onnx.to_onnx"), ("model.PT", "torch.onnx.export"), ("model.ubj", "onnxmltools")],
+)
+def test_another_frameworks_file_is_told_how_it_becomes_onnx(
+    lastmile: Any, workspace: Any, name: str, said: str
+) -> None:
+    refused = lastmile("push", workspace.write(name, "?"), "--spec", workspace.spec)
+    assert refused.code == 1
+    assert f"{name} is no ONNX file" in refused.err
+    assert said in refused.err
+
+
 def test_a_push_into_s3_takes_the_environments_credentials(
     lastmile: Any, workspace: Any, s3_uri: str, s3_environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

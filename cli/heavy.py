@@ -52,6 +52,8 @@ def list_(context: typer.Context, versions: Versions = None) -> None:
         return
     rows = [(one.id, one.why, size(one.package_bytes), one.settings["instance"]) for one in found]
     print_table(("version", "because", "package", "instance"), rows)
+    if not rows:
+        note("No released version has a heavy side. Next: lastmile push light.onnx --heavy heavy.onnx --spec spec.toml")
 
 
 @app.command()

@@ -15,7 +15,9 @@ from cli.watching import PATIENCE
 
 def invoke(
     context: typer.Context,
-    function: Annotated[str, typer.Argument(help="inference, control, or a function's full name.")],
+    function: Annotated[
+        str, typer.Argument(help="inference, control, retraining, capture, drift, batch, hook, chat or operations.")
+    ],
     event: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON file, as those in events/.")],
 ) -> None:
     """Invoke a deployed function (alias live) with a recorded event and print what it returns."""

@@ -24,7 +24,9 @@ UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 def logs(
     context: typer.Context,
-    function: Annotated[str, typer.Argument(help="inference, control, or a function's full name.")],
+    function: Annotated[
+        str, typer.Argument(help="inference, control, retraining, capture, drift, batch, hook, chat or operations.")
+    ],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing what comes, until Ctrl-C.")] = False,
     since: Annotated[str, typer.Option(help="How far back: 90s, 10m, 2h, 1d.")] = "10m",
 ) -> None:

@@ -25,7 +25,7 @@ def weight_of(text: str) -> float:
     except ValueError:
         raise typer.BadParameter(f"'{text}' is no share; say 5% or 0.05") from None
     if not 0 <= share <= 1:  # NaN fails too
-        hint = f"; for {bare} percent say {bare}%" if share > 1 and not bare.endswith("%") else ""
+        hint = f"; for {bare} percent say {bare}%" if 1 < share <= 100 and not bare.endswith("%") else ""
         raise typer.BadParameter(f"'{text}' is not between 0 and 1, or 0% and 100%{hint}")
     return share
 

@@ -23,6 +23,8 @@ AT_ONCE = 500  # labels of one request
 SHOWN_METRICS = 6
 LARGEST = 24.0 * 366
 PATIENCE = 920.0  # seconds: the function has 900
+KINDS = ("drift", "data", "run")  # of reports that are pages
+ID = re.compile(r"[0-9A-Za-z]{26}")
 NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<part>(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
 
 report_app = typer.Typer(help="Open or list the reports on a model.", no_args_is_help=True)
@@ -78,6 +80,10 @@ def feedback(
     """Say what was right for a prediction, or for all in a file."""
     if (file is None) == (prediction_id is None) or (prediction_id is None) != (label is None):
         raise typer.BadParameter("give an id and a label, or --file", param_hint="PREDICTION_ID")
+    if prediction_id is not None and ID.fullmatch(prediction_id) is None:
+        raise typer.BadParameter(
+            f"'{prediction_id}' is no prediction id; one has 26 letters and digits", param_hint="PREDICTION_ID"
+        )
     options: Options = context.obj
     known = {"model": model, "source": source, "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
     labels: list[Document]
@@ -93,7 +99,7 @@ def feedback(
     if options.json:
         print_json(total)
     else:
-        print(f"{total['accepted']} labels taken, {total['new']} of them new")
+        print(f"{total['accepted']} label{'' if total['accepted'] == 1 else 's'} taken, {total['new']} of them new")
 
 
 @report_app.command("open")
@@ -172,6 +178,8 @@ def data_store(target: Target) -> "Store":
 
 
 def pages(store: "Store", model: str, kind: str) -> Iterator[str]:
+    if kind not in KINDS:
+        raise typer.BadParameter(f"'{kind}' is none of {', '.join(KINDS)}", param_hint="--kind")
     return (path for path in store.list(f"reports/{model}/{kind}") if path.endswith(".html"))
 
 
@@ -213,8 +221,7 @@ def send(target: Target, labels: Sequence[Document]) -> Document:
     )
     if answer.status != 202:
         raise refused(answer)
-    document: Document = answer.json()
-    return document
+    return answer.document("accepted", "new")
 
 
 def print_report(report: Document) -> None:

@@ -79,7 +79,7 @@ def run(job: Job, registry: Registry, *, uri: str, tell: Tell) -> State:
     if not job.input.is_file():
         raise InvalidInput(f"there is no file {job.input}")
     if job.output.exists() and not (parts.folder / "progress.json").exists():
-        raise InvalidInput(f"{job.output} exists already")
+        raise InvalidInput(f"{job.output} exists already: name another --output, or remove it")
     with parts.alone(), pa.OSFile(str(job.input)) as file:  # Arrow reads its own files without asking Python
         begun = parts.begun()
         if begun is not None and (difference := begun.differs(asked(job, uri, begun))) is not None:

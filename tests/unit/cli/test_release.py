@@ -18,6 +18,7 @@ def test_a_share_is_a_percent_or_a_fraction(text: str, share: float) -> None:
     ("text", "said"),
     [
         ("5", "for 5 percent say 5%"),
+        ("500", "or 0% and 100%"),
         ("101%", "not between"),
         ("-0.1", "not between"),
         ("nan", "not between"),

@@ -128,11 +128,26 @@ ID = "01KKPAB4R05E703WS51CQRM4ZP"
 
 def test_a_label_is_sent_with_the_scope_it_needs(lastmile: Lastmile, api: Api) -> None:
     outcome = lastmile("feedback", "fraud", ID, "1", "--row", "2")
-    assert outcome.out == "1 labels taken, 1 of them new\n", outcome.err
+    assert outcome.out == "1 label taken, 1 of them new\n", outcome.err
     (call,) = api.calls
     assert call.headers["authorization"] == "Bearer lastmile/feedback"
     (sent,) = json.loads(call.body)
     assert (sent["prediction_id"], sent["label"], sent["row"], sent["source"]) == (ID, 1, 2, "lastmile")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("feedback", "fraud", "nonsense", 1), "'nonsense' is no prediction id; one has 26 letters and digits"),
+        (("report", "list", "fraud", "--kind", "banana"), "'banana' is none of drift, data, run"),
+    ],
+)
+def test_what_cannot_be_meant_is_wrong_usage(
+    lastmile: Lastmile, reports: Path, words: tuple[Any, ...], said: str
+) -> None:
+    outcome = lastmile(*words)
+    assert outcome.code == 2
+    assert said in outcome.err
 
 
 def test_a_file_of_labels_is_sent_in_batches(lastmile: Lastmile, api: Api, tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_after_it_has_expired_the_answer_is_a_conflict(call: Call, data: Store) 
 
 def test_nobody_can_say_yes_unasked(call: Call) -> None:
     status, body = call("POST", "/control/models/fraud/versions/1/approve", BECAUSE)
-    assert (status, body["error"]) == (404, "nobody asks about version 1 of model 'fraud'")
+    assert (status, body["error"]) == (404, "no run waits for an answer about version 1 of model 'fraud'")
 
 
 def test_a_rejection_is_the_answer_to_the_run_that_asks(

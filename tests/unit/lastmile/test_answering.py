@@ -63,7 +63,7 @@ def test_a_version_that_nobody_asks_about_can_be_rejected_but_not_approved(
     answering: Answering, registry: Registry, push: Any, woken: list[str]
 ) -> None:
     push(registry, b"another")
-    with pytest.raises(NotFound, match="nobody asks"):
+    with pytest.raises(NotFound, match="no run waits"):
         answering.approve("fraud", 2, **ANN)
     answering.reject("fraud", 2, **ANN)
     assert woken == []

@@ -97,7 +97,7 @@ class Approvals:
         try:
             stored = self._store.get(_path(model, version))
         except NotFound:
-            raise NotFound(f"nobody asks about version {version} of model '{model[:200]}'") from None
+            raise NotFound(f"no run waits for an answer about version {version} of model '{model[:200]}'") from None
         return Approval.from_document(orjson.loads(stored.data)), stored.etag
 
 

@@ -1,11 +1,12 @@
 """What the API said against a request, as the sentence a command ends with."""
 
+import json
 import time
 from collections.abc import Callable
 
 from cli.errors import CommandFailed
 from cli.output import note
-from cli.target import Answer
+from cli.wire import Answer
 
 LATER_SECONDS = 1800.0  # endpoints wake within minutes
 
@@ -27,9 +28,9 @@ def refused(answer: Answer, *, where: str | None = None) -> CommandFailed:
 def sentence(answer: Answer) -> str:
     """The API's own words, whichever protocol's error form they came in."""
     try:
-        document = answer.json()
+        document = json.loads(answer.body)
         said = next(filter(None, map(document.get, ("error", "message", "detail", "errorMessage"))), None)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         said = None
     return str(said or answer.body.decode(errors="replace").strip()[:300] or "no reason given").rstrip(".")
 

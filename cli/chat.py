@@ -15,8 +15,9 @@ from cli.desk import HOST, OPERATIONS, RESPONSES, Reply, desk
 from cli.errors import CommandFailed, StackMissing
 from cli.output import note, print_json, print_table, print_text
 from cli.platforms import MAKE
-from cli.target import Answer, Options, Target
+from cli.target import Options, Target, local_document
 from cli.webhooks import SIGN
+from cli.wire import Answer
 
 BUTTONLESS = ("zendesk",)
 ANSWER_SECONDS = 60.0  # the worker's first call loads a model
@@ -131,10 +132,9 @@ def connections(options: Options) -> tuple[Target, dict[str, Any]]:
     """The local AWS and the platforms connected to it, from local.json; a real platform sends by itself."""
     if not options.is_local:
         raise CommandFailed("Only the local AWS can be talked to from here.", next_step="Use the platform itself.")
-    try:
-        found: dict[str, Any] = json.loads((options.local / "local.json").read_bytes())["chat"]
-    except (FileNotFoundError, KeyError):  # without "chat": somebody is still bringing it up
-        raise StackMissing("The local AWS is not up.", next_step="Run `make up`.") from None
+    found = local_document(options.local).get("chat")
+    if found is None:  # somebody is still bringing it up
+        raise StackMissing("The local AWS is not up.", next_step="Run `make up`.")
     return Target.local(options.local), found
 
 

@@ -14,7 +14,8 @@ import typer
 
 from cli.answers import refused
 from cli.errors import CommandFailed
-from cli.target import Access, Answer, Options, Target
+from cli.target import Access, Options, Target
+from cli.wire import Answer
 
 if TYPE_CHECKING:
     from lastmile.registry import Registry
@@ -158,8 +159,7 @@ class ApiControl:
     def _read(self, answer: Answer) -> Document:
         if answer.status != 200:
             raise refused(answer)
-        document: Document = answer.json()
-        return document
+        return answer.document()
 
     def _newest(self, path: str, key: str, *, mark: str, limit: int) -> list[Document]:
         """The newest `limit` entries of a list that comes in pages; `mark` is the field that a page begins before."""

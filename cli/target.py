@@ -2,16 +2,15 @@
 
 import json
 import os
-import ssl
-import urllib.error
-import urllib.parse
-import urllib.request
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlencode
 
 from cli.errors import CommandFailed, StackMissing, Unreachable
+from cli.wire import Answer, send
 
 if TYPE_CHECKING:
     from lastmile.registry import Registry
@@ -20,6 +19,9 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 LOCAL_FOLDER = CHECKOUT / ".lastmile"
 STACKS = ("Storage", "Layers", "Identity", "Chat", "Serving", "Watching", "Learning", "Batch")
 SCOPES = ("infer", "feedback", "read", "operate", "approve")
+TOKEN_MARGIN = 120.0  # seconds before its end from which a token is not used any more
+
+type Tokens = dict[tuple[str, ...], tuple[str, float]]  # by scopes, each with the time until which it serves
 
 
 @dataclass(frozen=True)
@@ -112,18 +114,6 @@ class Access:
         return outputs
 
 
-@dataclass(frozen=True)
-class Answer:
-    """An HTTP answer as it came; header names are lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Target:
     stage: str
@@ -140,14 +130,12 @@ class Target:
     functions: Mapping[str, str]
     learning_state_machine_arn: str | None = None
     batch_state_machine_arn: str | None = None
+    _tokens: Tokens = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def local(cls, folder: Path = LOCAL_FOLDER) -> Self:
         """The stack that `lastmile up` deployed and described in `<folder>/local.json`."""
-        try:
-            document = json.loads((folder / "local.json").read_bytes())
-        except FileNotFoundError:
-            raise StackMissing("The local AWS is not up.", next_step="Run `make up`.") from None
+        document = local_document(folder)
         access = Access(
             region=document["region"],
             credentials=Credentials(document["aws_access_key_id"], document["aws_secret_access_key"]),
@@ -184,7 +172,8 @@ class Target:
 
     def to_document(self) -> dict[str, Any]:
         """What `local.json` says; other tools read it too."""
-        document = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "access"}
+        told = self.__dataclass_fields__.keys() - {"access", "_tokens"}
+        document = {name: getattr(self, name) for name in self.__dataclass_fields__ if name in told}
         return document | {
             "region": self.access.region,
             "aws_endpoint_url": self.access.endpoint_url,
@@ -220,20 +209,30 @@ class Target:
         return Registry(Store.open(self.artifacts, environ=self.environ))
 
     def token(self, scopes: Iterable[str] = SCOPES) -> str:
-        """A client-credentials access token; scopes without the `lastmile/` prefix."""
+        """A client-credentials access token; scopes without the `lastmile/` prefix.
+
+        It is kept while it serves: Cognito bills each one that it gives.
+        """
+        wanted = tuple(scopes)
+        kept, until = self._tokens.get(wanted, ("", 0.0))
+        if time.time() < until:
+            return kept
         form = {
             "grant_type": "client_credentials",
             "client_id": self.client_id,
             "client_secret": self.client_secret,
-            "scope": " ".join(f"lastmile/{scope}" for scope in scopes),
+            "scope": " ".join(f"lastmile/{scope}" for scope in wanted),
         }
         headers = {"content-type": "application/x-www-form-urlencoded"}
-        answer = self._send("POST", self.token_url, body=urllib.parse.urlencode(form).encode(), headers=headers)
+        answer = self._send("POST", self.token_url, body=urlencode(form).encode(), headers=headers)
         if answer.status != 200:
             raise Unreachable(
                 f"The token endpoint {self.token_url} answered {answer.status}.", next_step="Run `lastmile doctor`."
             )
-        return str(answer.json()["access_token"])
+        document = answer.document("access_token")
+        token, seconds = str(document["access_token"]), float(document.get("expires_in", 0))
+        self._tokens[wanted] = token, time.time() + seconds - TOKEN_MARGIN
+        return token
 
     def call(
         self,
@@ -253,23 +252,22 @@ class Target:
     def _send(
         self, method: str, url: str, *, body: bytes | None, headers: Mapping[str, str], timeout: float = 60
     ) -> Answer:
-        context = ssl.create_default_context(cafile=self.access.ca_bundle)
-        handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
-        if self.is_local:  # a proxy cannot reach this machine's loopback address
-            handlers.append(urllib.request.ProxyHandler({}))
-        request = urllib.request.Request(url, data=body, method=method, headers=dict(headers))  # noqa: S310
-        try:
-            with urllib.request.build_opener(*handlers).open(request, timeout=timeout) as answer:
-                return Answer(answer.status, lower(answer.headers.items()), answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return Answer(error.code, lower(error.headers.items()), error.read())
-        except OSError as error:
-            raise Unreachable(f"{url} does not answer ({error}).", next_step="Run `lastmile doctor`.") from error
+        """A proxy cannot reach this machine's loopback address."""
+        trusted, proxied = self.access.ca_bundle, not self.is_local
+        return send(method, url, body=body, headers=headers, timeout=timeout, ca_bundle=trusted, proxied=proxied)
 
 
-def lower(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers}
+def local_document(folder: Path) -> dict[str, Any]:
+    """What `lastmile up` has written about the stack that it deployed."""
+    try:
+        document = json.loads((folder / "local.json").read_bytes())
+        if document.keys() >= {"region", "aws_endpoint_url", "api_url"}:
+            return dict(document)
+    except (FileNotFoundError, NotADirectoryError):
+        raise StackMissing("The local AWS is not up.", next_step="Run `make up`.") from None
+    except (ValueError, AttributeError, RecursionError):
+        pass
+    raise StackMissing(f"{folder / 'local.json'} does not describe a stack.", next_step="Run `make up`.")
 
 
 @dataclass(frozen=True)
@@ -287,6 +285,10 @@ class Options:
         return self.profile is None and self.stage is None
 
     def target(self) -> Target:
+        if self.is_local and self.region is not None:
+            raise CommandFailed(
+                "--region is for an account, and the local AWS is meant.", next_step="Add --profile or --stage."
+            )
         if self.is_local:
             return Target.local(self.local)
         return Target.of_stage(self.stage or "dev", Access.from_profile(self.profile, region=self.region))

@@ -17,9 +17,10 @@ from cli.learning import ApiLearning
 from cli.letters import received
 from cli.local import LocalAws
 from cli.platforms import MAKE
-from cli.target import Answer, Target
+from cli.target import Target
 from cli.training import upload
 from cli.webhooks import SIGN
+from cli.wire import Answer
 from lastmile.ulid import new_ulid
 from tests.e2e import valves
 

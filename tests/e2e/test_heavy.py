@@ -17,7 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cli.batches import begun, followed, job_of, store_of
 from cli.local import LocalAws
-from cli.target import Answer, Target
+from cli.target import Target
+from cli.wire import Answer
 from lastmile.heavy.packaging import Repository, packed
 from lastmile.heavy.triton import config
 from lastmile.model import OnnxModel

@@ -14,7 +14,8 @@ import onnxruntime as ort
 import pytest
 from sklearn.datasets import load_digits
 
-from cli.target import Answer, Target
+from cli.target import Target
+from cli.wire import Answer
 
 ROW = load_digits().data[-1:].astype(np.float32)
 BODY = json.dumps({"instances": ROW.tolist()}).encode()

@@ -6,7 +6,7 @@ import pytest
 
 from cli.answers import awaited
 from cli.errors import CommandFailed
-from cli.target import Answer
+from cli.wire import Answer
 
 WHERE = "/v1/predictions/01KAJ4Y5N8V3W6Q2T9XZ7RMBDC"
 

@@ -1,6 +1,9 @@
+import json
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -9,6 +12,7 @@ from moto import mock_aws
 from cli.errors import CommandFailed, StackMissing, Unreachable
 from cli.target import Access, Credentials, Options, Target
 from lastmile.protocols.messages import Request, Response
+from tests.unit.cli.conftest import Api
 
 ACCESS = Access(region="eu-west-1", credentials=Credentials("key", "hidden", "passing"))
 
@@ -43,6 +47,22 @@ def test_without_local_json_the_next_step_is_up(tmp_path: Path) -> None:
     assert missing.value.next_step == "Run `make up`."
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "[" * 100_000, '{"region": "eu-west-1"}'])
+def test_a_local_json_that_was_half_written_is_a_missing_stack(tmp_path: Path, text: str) -> None:
+    (tmp_path / "local.json").write_text(text)
+    with pytest.raises(StackMissing, match=r"local\.json does not describe a stack") as missing:
+        Options(local=tmp_path).target()
+    assert missing.value.next_step == "Run `make up`."
+    with pytest.raises(StackMissing, match="not up"):
+        Options(local=tmp_path / "local.json").target()
+
+
+def test_a_region_alone_is_no_account() -> None:
+    with pytest.raises(CommandFailed, match="--region is for an account") as failure:
+        Options(region="eu-west-1").target()
+    assert failure.value.next_step == "Add --profile or --stage."
+
+
 def test_a_named_stage_or_profile_means_an_account() -> None:
     assert Options().is_local
     assert not Options(stage="prod").is_local
@@ -74,7 +94,6 @@ def test_missing_credentials_and_region_are_one_sentence_each(monkeypatch: pytes
 @pytest.fixture
 def target(serve: Callable[..., Any], tmp_path: Path) -> Target:
     """An API that answers with what it was asked."""
-    from tests.unit.cli.conftest import Api
 
     def echo(request: Request) -> Response:
         return Response(418 if request.method == "POST" else 200, {"X-Asked": request.path}, request.body)
@@ -85,6 +104,51 @@ def target(serve: Callable[..., Any], tmp_path: Path) -> Target:
 
 def test_a_token_has_the_scopes_that_were_asked_for(target: Target) -> None:
     assert target.token(["infer", "read"]) == "lastmile/infer lastmile/read"
+
+
+@pytest.mark.parametrize(("seconds", "given"), [(3600, 2), (100, 4), (None, 4)])
+def test_a_token_is_asked_for_again_when_it_is_about_to_end(
+    serve: Callable[..., Any], tmp_path: Path, seconds: int | None, given: int
+) -> None:
+    asked: list[str] = []
+
+    class Billed(Api):
+        def answer(self, request: Request) -> Response:
+            asked.append(request.body.decode())
+            ends = {} if seconds is None else {"expires_in": seconds}
+            return Response(200, {}, json.dumps({"access_token": f"token {len(asked)}", **ends}).encode())
+
+    serve(Billed([]))
+    target = Target.local(tmp_path / "stack")
+    tokens = [target.token([scope]) for scope in ("read", "infer", "read", "infer")]
+    assert len(asked) == len(set(tokens)) == given
+    assert not target.to_document().keys() & {"_tokens", "access"}
+
+
+@pytest.mark.parametrize(("body", "said"), [(b"<html>", "no JSON"), (b"[" * 100_000, "no JSON"), (b"[]", "another")])
+def test_who_answers_otherwise_than_the_api_is_named(
+    serve: Callable[..., Any], tmp_path: Path, body: bytes, said: str
+) -> None:
+    serve(Api([("/", "", lambda request: Response(200, {}, body))]))
+    target = Target.local(tmp_path / "stack")
+    with pytest.raises(Unreachable, match=f"/control/models answers 200 with {said}"):
+        target.call("GET", "/control/models", token="any").document("models")
+
+
+@pytest.mark.parametrize("sent", [b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", b"\x00\xff\r\n\r\n", b""])
+def test_half_an_answer_is_none(target: Target, sent: bytes) -> None:
+    def answer(server: socket.socket) -> None:
+        with server.accept()[0] as connection:
+            connection.recv(65536)
+            connection.sendall(sent)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = Thread(target=answer, args=[server])
+        thread.start()
+        broken = replace(target, api_url=f"http://127.0.0.1:{server.getsockname()[1]}")
+        with pytest.raises(Unreachable, match="/health does not answer"):
+            broken.call("GET", "/health")
+        thread.join()
 
 
 def test_a_refusal_is_an_answer(target: Target) -> None:

@@ -74,8 +74,11 @@ def check_key(key: str | None) -> None:
 
 
 def read_text(data: str) -> str:
+    """A CSV has commas afterwards, whatever stood between its cells."""
+    from cli.rows import with_commas
+
     try:
-        return sys.stdin.read() if data == "-" else Path(data).read_text(encoding="utf-8")
+        return with_commas(sys.stdin.read() if data == "-" else Path(data).read_text(encoding="utf-8"))
     except OSError as error:
         raise CommandFailed(f"{data} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:

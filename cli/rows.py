@@ -11,6 +11,7 @@ from typing import Any
 from cli.errors import CommandFailed
 from lastmile.tensors import TensorSpec
 
+OTHER_DELIMITERS = (";", "\t", "|")
 LONGEST_LIST = 10  # of what is wrong; the rest is counted
 BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
@@ -62,6 +63,20 @@ def ignored_columns(text: str, specs: Sequence[TensorSpec]) -> list[str]:
     header = next(csv.reader(io.StringIO(text.removeprefix("\ufeff"))), [])
     taken_columns = {name for spec in specs for name in (*spec.columns, spec.name)}
     return [] if text.lstrip()[:1] in ("[", "{") else [name for name in header if name not in taken_columns]
+
+
+def with_commas(text: str) -> str:
+    """A CSV whose header has semicolons, tabs or bars and no comma, as spreadsheets write it, with commas instead."""
+    header = text.partition("\n")[0]
+    found = max(OTHER_DELIMITERS, key=header.count)
+    if "," in header or found not in header or text.lstrip("\ufeff \t\r\n")[:1] in ("[", "{"):
+        return text
+    written = io.StringIO(newline="")
+    try:
+        csv.writer(written).writerows(csv.reader(io.StringIO(text, newline=""), delimiter=found, strict=True))
+    except csv.Error:
+        return text  # who reads it says what is wrong
+    return written.getvalue()
 
 
 def from_csv(text: str, specs: Sequence[TensorSpec]) -> Iterator[tuple[str, Record]]:

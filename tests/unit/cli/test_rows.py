@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from cli.errors import CommandFailed
-from cli.rows import Row, batches, ignored_columns, read
+from cli.rows import Row, batches, ignored_columns, read, with_commas
 from lastmile.tensors import TensorSpec
 
 X = TensorSpec("x", "FP32", (-1, 3), ("a", "b", "c"))
@@ -109,3 +109,16 @@ def test_batches_hold_equal_shapes_and_are_no_longer_than_allowed() -> None:
     most = 3 * len(json.dumps({"t": [0] * 100}))
     assert [len(batch) for batch in batches(wide, most_bytes=most, most_rows=500)] == [3, 3, 3, 1]
     assert [len(batch) for batch in batches(wide, most_bytes=1, most_rows=500)] == [1] * 10
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|", ","])
+def test_cells_may_be_separated_as_spreadsheets_do(delimiter: str) -> None:
+    text = f'a{delimiter}b\n1{delimiter}"x, y"\n\n2{delimiter}z\n'
+    specs = (TensorSpec("a", "INT64", (-1,)), TensorSpec("b", "BYTES", (-1,)))
+    found = [(row.where, dict(row.inputs)) for row in read(with_commas(text), specs)]
+    assert found == [("line 2", {"a": 1, "b": "x, y"}), ("line 4", {"a": 2, "b": "z"})]
+
+
+@pytest.mark.parametrize("text", ['[{"a": "x;y"}]', "a,b;c\n1,2\n", "a\n1;2\n", "", 'a;b\n"'])
+def test_what_needs_no_commas_stays_as_it_is(text: str) -> None:
+    assert with_commas(text) == text

@@ -22,6 +22,7 @@ HALF_LIVES = (3.0, 10.0, 30.0, 120.0, np.inf)  # days
 SHARES = (0.02, 0.1, 0.3, 1.0, 3.0)  # of popularity in a score
 LINKED = 1500  # items that are linked to others, the most popular ones
 CHOSEN_BY = 1000  # users
+CELLS = 10_000_000  # scores at once
 REMEMBERED = 50  # items of a user that the graph knows by itself
 ASIDE = 0.2
 SEEN = np.float32(-1e30)
@@ -59,8 +60,8 @@ class Events(NamedTuple):
 
     @classmethod
     def of(cls, table: Table, options: Options, time: str | None) -> "Events":
-        users, row = np.unique(table[options.user].astype(str), return_inverse=True)
-        names, place = np.unique(table[options.item].astype(str), return_inverse=True)
+        users, row = _sorted(table[options.user])
+        names, place = _sorted(table[options.item])
         at = np.zeros(table.rows) if time is None else table[time].astype(float)
         latest = np.lexsort((at, place, row))  # of one user's rows with an item the last counts
         last = np.append((np.diff(row[latest]) != 0) | (np.diff(place[latest]) != 0), True)[: len(latest)]
@@ -98,8 +99,17 @@ class Events(NamedTuple):
         return csr_matrix((ones, (self.row[some], self.place[some])), shape=(len(self.users), count))
 
 
+def _sorted(texts: Array) -> tuple[Array, Array]:
+    """The different texts, and the place of each row's among them. They stay objects: as numpy's own texts all would be
+    as long as the longest."""
+    column = texts.tolist()
+    names = sorted(set(column))
+    places = {name: place for place, name in enumerate(names)}
+    return np.array([*names, ""], object)[:-1], np.fromiter(map(places.__getitem__, column), np.int64, len(column))
+
+
 def linked(events: Events, options: Options) -> tuple[Array, Array]:
-    """The strongest links of each item, and a last row for the unknown one: places int64 and strengths float32."""
+    """The strongest links of each linked item, and a last row for any other: places int64 and strengths float32."""
     count = min(LINKED, len(events.items))
     together = events.matrix(count)
     with threadpool_limits(1):
@@ -110,11 +120,17 @@ def linked(events: Events, options: Options) -> tuple[Array, Array]:
     strength[np.diag_indices(count)] = 0
     width = min(options.links, count)
     strongest = np.sort(np.argsort(-np.abs(strength), axis=1, kind="stable")[:, :width], axis=1)
-    links = np.full((len(events.items) + 1, width), len(events.items), np.int64)
+    links = np.full((count + 1, width), len(events.items), np.int64)
     strengths = np.zeros(links.shape, np.float32)
     links[:count] = strongest
     strengths[:count] = np.take_along_axis(strength, strongest, axis=1)
     return links, strengths
+
+
+def spoken(seen: Array, links: Array, strengths: Array, scores: Array) -> None:
+    """Add to the scores what the items seen speak for."""
+    rows = np.minimum(seen, len(links) - 1)
+    np.add.at(scores, links[rows], strengths[rows])
 
 
 def chosen(training: Table, spec: ModelSpec, options: Options, wanted: int) -> tuple[float, float]:
@@ -127,16 +143,18 @@ def chosen(training: Table, spec: ModelSpec, options: Options, wanted: int) -> t
     events = Events.of(known, options, plan.time)
     links, strengths = linked(events, options)
     history, wants = _later(events, training.take(aside), options, plan.seed)
-    scores = np.zeros((len(history), len(events.items) + 1), np.float32)
-    for row, places in enumerate(history):
-        np.add.at(scores[row], links[places], strengths[places])
-    best = (-1.0, HALF_LIVES[-1], SHARES[1])
-    for half_life in HALF_LIVES if plan.time else HALF_LIVES[-1:]:
-        popularity = np.append(events.popularity(half_life), 0).astype(np.float32)
-        for share in SHARES:
-            recall = _recall(scores + np.float32(share) * popularity, history, wants, wanted)
-            best = max(best, (recall, half_life, share))
-    return best[1], best[2]
+    half_lives = HALF_LIVES if plan.time else HALF_LIVES[-1:]
+    popularity = {half_life: np.append(events.popularity(half_life), 0).astype(np.float32) for half_life in half_lives}
+    recalls: dict[tuple[float, float], list[float]] = {(one, share): [] for one in half_lives for share in SHARES}
+    block = max(1, CELLS // len(events.items))
+    for start in range(0, len(history), block):
+        known_to, wanting = history[start : start + block], wants[start : start + block]
+        scores = np.zeros((len(known_to), len(events.items) + 1), np.float32)
+        for row, places in enumerate(known_to):
+            spoken(places, links, strengths, scores[row])
+        for (half_life, share), found in recalls.items():
+            found += _recalls(scores + np.float32(share) * popularity[half_life], known_to, wanting, wanted)
+    return max(recalls, key=lambda setting: (float(np.mean(recalls[setting] or [0.0])), *setting))
 
 
 def _later(events: Events, rows: Table, options: Options, seed: int) -> tuple[list[Array], list[set[int]]]:
@@ -155,12 +173,11 @@ def _later(events: Events, rows: Table, options: Options, seed: int) -> tuple[li
     return history, [wants[user] - set(seen.tolist()) for user, seen in zip(users, history, strict=True)]
 
 
-def _recall(scores: Array, history: list[Array], wants: list[set[int]], wanted: int) -> float:
-    """At `wanted` places, over the rows that want something; changes `scores`."""
+def _recalls(scores: Array, history: list[Array], wants: list[set[int]], wanted: int) -> list[float]:
+    """At `wanted` places, of each row that wants something; changes `scores`."""
     scores = scores[:, :-1]
     for row, places in enumerate(history):
         scores[row, places] = SEEN
     count = min(wanted, scores.shape[1])
     best = np.argpartition(-scores, count - 1, axis=1)[:, :count].tolist()
-    shares = [len(want & set(found)) / len(want) for want, found in zip(wants, best, strict=True) if want]
-    return float(np.mean(shares)) if shares else 0.0
+    return [len(want & set(found)) / len(want) for want, found in zip(wants, best, strict=True) if want]

@@ -13,7 +13,7 @@ from functions.retraining.data.columns import Column
 from functions.retraining.recipes import tensors
 from functions.retraining.recipes.contract import Examples
 from functions.retraining.recipes.graph import Graph, encoder
-from functions.retraining.recipes.preferences import SEEN, Events, Options, chosen, linked
+from functions.retraining.recipes.preferences import SEEN, Events, Options, chosen, linked, spoken
 from functions.retraining.recipes.probing import ODD_TEXTS
 from functions.retraining.recipes.split import default as split
 from functions.retraining.recipes.split import training_of
@@ -72,8 +72,8 @@ def examples(rows: Table, spec: ModelSpec, *, training: Table) -> Examples:
 
 @dataclass(frozen=True, eq=False)
 class Recommender:
-    """`links[i]` are the places of the items that item i speaks for, `strengths[i]` how much; the last row, of an
-    unknown item, speaks for none. `users` have the places of their own latest training items."""
+    """`links[i]` are the places of the items that item i speaks for, `strengths[i]` how much; the last row, of any item
+    beyond, speaks for none. `users` have the places of their own latest training items."""
 
     spec: ModelSpec
     items: tuple[str, ...]
@@ -93,18 +93,10 @@ class Recommender:
         if self._by_user:
             row = encoder(graph, "user", self.users, np.int64, len(self.users))
             seen = graph.add("Concat", seen, graph.add("Gather", graph.constant(self._own), row), axis=1)
-        # One more row, so that there always is one.
-        width = graph.add("Concat", graph.integers(1), graph.add("Shape", seen, start=1, end=2), axis=0)
-        seen = graph.add("Concat", seen, graph.add("Expand", graph.constant(count, np.int64), width), axis=0)
-        scores = graph.slice(graph.slice(self._add_scores(graph, seen), 0, -1, 0), 0, count, 1)
-        lacking = self.wanted - count
-        if lacking > 0:
-            padding = graph.integers(0, 0, 0, lacking)
-            scores = graph.add("Pad", scores, padding, graph.constant(SEEN))
-        best, places = graph.several("TopK", scores, graph.integers(self.wanted), count=2, axis=1)
+        best, places = self._add_best(graph, seen)
         is_left = graph.add("Greater", best, graph.constant(SEEN / 2))
         graph.named("scores", "Where", is_left, best, graph.constant(0.0, np.float32))
-        names = graph.constant([*self.items, *[""] * max(lacking, 0)], object)
+        names = graph.constant([*self.items, *[""] * max(self.wanted - count, 1)], object)
         named = graph.add("Gather", names, places)
         graph.named("items", "Where", is_left, named, graph.constant("", object))
         return graph.model(self.spec.inputs, self.spec.outputs, "recommender")
@@ -136,27 +128,39 @@ class Recommender:
         feeds = {"history": history, "user": users[random.integers(0, len(users), len(lists))]}
         return {tensor.name: feeds[tensor.name] for tensor in self.spec.inputs}
 
-    def _add_scores(self, graph: Graph, seen: str) -> str:
-        """One row at a time, whatever the batch: together the links would take gigabytes."""
-        start = graph.constant(np.append(self.popularity, np.float32(0)))
+    def _add_best(self, graph: Graph, seen: str) -> list[str]:
+        """Scores and places, best first. One row at a time, whatever the batch: together they would take gigabytes."""
+        count = len(self.items)
+        start = graph.constant(np.append(self.popularity, SEEN))  # what is unknown is never recommended, either
         links, strengths = graph.constant(self.links), graph.constant(self.strengths)
         flat, never = graph.integers(-1), graph.constant(SEEN)
         inner = Graph("each_")
-        where = inner.add("Reshape", inner.add("Gather", links, "each_seen"), flat)
-        strength = inner.add("Reshape", inner.add("Gather", strengths, "each_seen"), flat)
+        its = rows = inner.add("Gather", seen, "each_row", axis=0)
+        if len(self.links) <= count:
+            rows = inner.add("Min", rows, inner.constant(len(self.links) - 1, np.int64))
+        where = inner.add("Reshape", inner.add("Gather", links, rows), flat)
+        strength = inner.add("Reshape", inner.add("Gather", strengths, rows), flat)
         scores = inner.add("ScatterElements", start, where, strength, axis=0, reduction="add")
-        blocked = inner.add("Expand", never, inner.add("Shape", "each_seen"))
-        inner.named("each_scores", "ScatterElements", scores, "each_seen", blocked, axis=0)
-        inputs = [TensorSpec("each_seen", "INT64", (-1,))]
-        body = inner.body(inputs, [TensorSpec("each_scores", "FP32", (-1,))], "each")
-        return graph.add("Scan", seen, body=body, num_scan_inputs=1)
+        blocked = inner.add("Expand", never, inner.add("Shape", its))
+        left = inner.add("ScatterElements", scores, its, blocked, axis=0)
+        if self.wanted > count + 1:
+            left = inner.add("Pad", left, inner.integers(0, self.wanted - count - 1), never)
+        best, places = inner.several("TopK", left, inner.integers(self.wanted), count=2, axis=0)
+        inner.named("each_on", "Identity", "each_more")
+        inner.named("each_best", "Identity", best)
+        inner.named("each_places", "Identity", places)
+        more = TensorSpec("each_more", "BOOL", ()), TensorSpec("each_on", "BOOL", ())
+        outputs = [TensorSpec("each_best", "FP32", (self.wanted,)), TensorSpec("each_places", "INT64", (self.wanted,))]
+        body = inner.body([TensorSpec("each_row", "INT64", ()), more[0]], [more[1], *outputs], "each")
+        count_of = graph.add("Squeeze", graph.add("Shape", seen, start=0, end=1))
+        return graph.several("Loop", count_of, graph.constant(True), count=2, body=body)
 
     def _best(self, user: str, history: list[str]) -> tuple[Array, Array]:
         """Places and scores, best first."""
         seen = [self._places[item] for item in history if item in self._places]
         seen += self.users[user].tolist() if user in self.users else []
         scores = np.append(self.popularity, 0).astype(float)
-        np.add.at(scores, self.links[seen], self.strengths[seen])
+        spoken(np.array(seen, np.int64), self.links, self.strengths, scores)
         left = np.setdiff1d(np.arange(len(self.items)), seen)
         best = left[np.lexsort((left, -scores[left]))][: self.wanted]
         return best, scores[best]

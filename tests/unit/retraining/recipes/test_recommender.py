@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from functions.retraining.certificate import certify
+from functions.retraining.recipes import load, preferences
+from functions.retraining.recipes.recommender import Recommender
+from functions.retraining.table import Table
+from tests.unit.retraining.recipes.examples import purchases, shop
+
+
+def fitted(table: Table) -> Recommender:
+    found = load(shop()).fit(table, shop())
+    assert isinstance(found, Recommender)
+    return found
+
+
+def test_items_beyond_the_linked_ones_speak_for_none_and_take_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preferences, "LINKED", 3)
+    model = fitted(purchases())
+    assert (len(model.items), len(model.links), len(model.strengths)) == (5, 4, 4)
+    history = np.array([[model.items[4]], [""]], object)
+    answers = model.predict({"history": history})
+    assert answers["scores"][0].tolist() == answers["scores"][1].tolist()
+    certify(model, model.onnx, {"history": history}, shop())
+
+
+def test_the_settings_are_the_same_however_few_users_are_looked_at_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = fitted(purchases()).onnx
+    monkeypatch.setattr(preferences, "CELLS", 7)
+    assert fitted(purchases()).onnx == at_once
+
+
+def test_one_long_name_does_not_make_all_of_them_long() -> None:
+    table = purchases()
+    table["user"][0] = "u" * 10_000_000  # as long as that in every row they would take 15 GB
+    assert len(fitted(table).items) == 5

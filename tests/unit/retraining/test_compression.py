@@ -257,6 +257,37 @@ def test_every_graph_runs_equally_often_alone_and_in_a_batch() -> None:
     assert set(one) == {1, TIMED_ROWS}
 
 
+@dataclass
+class Clock:
+    """Stands still but for what runs take."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Interrupted:
+    """Takes so many seconds for each row, and two of three runs are interrupted besides."""
+
+    clock: Clock
+    pace: float
+    runs: int = 0
+
+    def run(self, names: list[str] | None, feeds: dict[str, Array]) -> list[Array]:
+        self.runs += 1
+        self.clock.now += self.pace * len(feeds["x"]) + bool(self.runs % 3) * self.runs
+        return []
+
+
+def test_interruptions_change_nothing_of_what_is_measured() -> None:
+    clock = Clock()
+    models = {"fp32": Interrupted(clock, 0.5), "fp16": Interrupted(clock, 0.25)}
+    found = seconds(cast(Any, models), asked(dense(), 300).feeds, clock=clock)
+    assert found == {"fp32": (0.5, 0.5), "fp16": (0.25, 0.25)}
+
+
 def test_the_candidates_of_the_spec_are_tried_and_no_others() -> None:
     model = dense()
     wanted = spec(

@@ -2,10 +2,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
-from lastmile.errors import InvalidArtefact, InvalidInput
+from lastmile.errors import InvalidArtefact, InvalidInput, ModelFailed
 from lastmile.model import OnnxModel, threads_for
 from lastmile.tensors import DATATYPES, Signature, TensorSpec
 
@@ -100,9 +101,29 @@ def test_every_datatype_passes_through_a_graph(name: str, identity: Callable[...
     assert answer.tolist() == array.tolist()
 
 
-def test_what_is_no_model_is_refused() -> None:
+def test_what_is_no_model_is_refused(linear: Callable[..., bytes]) -> None:
     with pytest.raises(InvalidArtefact, match="cannot load"):
         OnnxModel.open(b"not a model", threads=1)
+    with pytest.raises(InvalidArtefact, match="the name of an input or output of the model is not UTF-8"):
+        OnnxModel.open(linear().replace(b"\n\x01x", b"\n\x01\xff"), threads=1)
+
+
+def test_a_graph_that_loops_for_ever_is_tried_for_so_long(identity: Callable[..., bytes]) -> None:
+    info, kinds = helper.make_tensor_value_info, TensorProto
+    step = helper.make_graph(
+        [helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Identity", ["value"], ["same"])],
+        "step",
+        [info("n", kinds.INT64, []), info("go", kinds.BOOL, []), info("value", kinds.FLOAT, None)],
+        [info("on", kinds.BOOL, []), info("same", kinds.FLOAT, None)],
+    )
+    endless = onnx.load_from_string(identity(TensorProto.FLOAT))
+    endless.graph.node[0].CopyFrom(helper.make_node("Loop", ["", "true", "x"], ["y"], body=step))
+    endless.graph.initializer.append(numpy_helper.from_array(np.array(True), "true"))
+    model, feeds = OnnxModel.open(endless.SerializeToString(), threads=1), {"x": np.ones(1, np.float32)}
+    with pytest.raises(ModelFailed, match=r"has come to no end within 0\.05 seconds"):
+        model.try_run(None, feeds, seconds=0.05)
+    (answer,) = OnnxModel.open(identity(TensorProto.FLOAT), threads=1).try_run(None, feeds)
+    assert answer.tolist() == [1.0]
 
 
 @pytest.mark.parametrize(

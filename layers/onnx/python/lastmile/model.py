@@ -4,6 +4,7 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read once, when onnxruntime is imported
@@ -26,6 +27,7 @@ SMALL_BYTES = 4 << 20
 SHORT_SECONDS = 50e-6  # runs this short are slower with several threads, which have to be woken up
 LONG_SECONDS = 5e-3
 RUNS_TO_BE_SURE = 4  # the first has memory to allocate
+TRIAL_SECONDS = 120.0  # several times what any caller would wait for a row
 ARRIVING_BYTES = 8 << 20  # from here on it pays to parse what is there while the rest arrives
 
 ort.set_default_logger_severity(3)
@@ -47,10 +49,13 @@ class OnnxModel:
 
     def __init__(self, session: ort.InferenceSession) -> None:
         self._session = session
-        self.signature = Signature(
-            inputs=tuple(_tensor_spec(node, "input") for node in session.get_inputs()),
-            outputs=tuple(_tensor_spec(node, "output") for node in session.get_outputs()),
-        )
+        try:
+            self.signature = Signature(
+                inputs=tuple(_tensor_spec(node, "input") for node in session.get_inputs()),
+                outputs=tuple(_tensor_spec(node, "output") for node in session.get_outputs()),
+            )
+        except UnicodeDecodeError as error:
+            raise InvalidArtefact("the name of an input or output of the model is not UTF-8") from error
         self._text_inputs = tuple(spec.name for spec in self.signature.inputs if spec.datatype == "BYTES")
         self._all_outputs = [spec.name for spec in self.signature.outputs]
         # What `InferenceSession.run` calls once it has checked, in 2 µs, what is checked before here.
@@ -80,16 +85,35 @@ class OnnxModel:
         with roomy_heap(size), Feeder(pieces) as feeder:
             return cls(_session(feeder.path, threads, spinning=spinning))
 
-    def run(self, outputs: list[str] | None, feeds: dict[str, Array]) -> list[Array]:
+    def run(
+        self, outputs: list[str] | None, feeds: dict[str, Array], limits: ort.RunOptions | None = None
+    ) -> list[Array]:
         """One call of the graph; `outputs` None means all, in the order of the signature."""
         for name in self._text_inputs:
             _check_texts(name, feeds[name])
         try:
-            return self._run(outputs or self._all_outputs, feeds, None)  # type: ignore[no-any-return]
+            return self._run(outputs or self._all_outputs, feeds, limits)  # type: ignore[no-any-return]
         except InvalidArgument as error:
             raise InvalidInput(f"the model refuses this input: {_first_line(error)}") from error
         except Exception as error:  # its exception classes share no base but Exception
             raise ModelFailed(f"the model failed: {_first_line(error)}") from error
+
+    def try_run(
+        self, outputs: list[str] | None, feeds: dict[str, Array], *, seconds: float = TRIAL_SECONDS
+    ) -> list[Array]:
+        """`run` of a graph that nobody knows yet: ModelFailed too where it comes to no end, for a graph may loop."""
+        limits = ort.RunOptions()
+        timer = Timer(seconds, setattr, (limits, "terminate", True))
+        timer.daemon = True
+        timer.start()
+        try:
+            return self.run(outputs, feeds, limits)
+        except ModelFailed as error:
+            if limits.terminate:
+                raise ModelFailed(f"the model has come to no end within {seconds:g} seconds") from error
+            raise
+        finally:
+            timer.cancel()
 
     def warm(self) -> None:
         """Run once on zeros (one row, empty strings), so that the first real call finds its memory allocated.

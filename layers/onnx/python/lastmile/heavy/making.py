@@ -49,7 +49,7 @@ def loadable(data: bytes, name: str) -> bytes:
 def runs_on_zeros(model: OnnxModel, signature: Signature) -> bool:
     """Whether a server may warm it up with them."""
     try:
-        model.run(None, {spec.name: zeros(spec, 1) for spec in signature.inputs})
+        model.try_run(None, {spec.name: zeros(spec, 1) for spec in signature.inputs})
     except (ModelFailed, InvalidInput):
         return False
     return True

@@ -8,7 +8,7 @@ from fastapi.security import OAuth2
 
 from functions.control import documents
 from functions.control.caller import Caller, authorized
-from functions.control.documents import LARGEST
+from functions.control.documents import LARGEST, fitting
 from functions.control.feedback import add_feedback
 from functions.control.learning import ApprovalDocument, Approving, add_runs, approval_document, ask, wake
 from functions.control.refusals import add_refusals
@@ -91,11 +91,11 @@ def _reading(registry: Registry, token_url: str) -> APIRouter:
     @router.get("", summary="All models with their releases")
     async def models(page: Annotated[documents.ModelPage, Query()]) -> documents.Models:
         names = [name for name in registry.models() if name > page.after]
-        shown = names[: page.limit]
-        return documents.Models(
-            models=[_released(release) for release in registry.releases(shown)],
-            next=shown[-1] if len(names) > page.limit else None,
-        )
+        asked = names[: page.limit]
+        found = [_released(release) for release in registry.releases(asked)]
+        shown = fitting(found)
+        last = shown[-1].model if len(shown) < len(found) else asked[-1] if len(asked) < len(names) else None
+        return documents.Models(models=shown, next=last)
 
     @router.get("/{model}", summary="A model: its spec and its release")
     async def model(model: Name) -> documents.Model:
@@ -111,7 +111,10 @@ def _reading(registry: Registry, token_url: str) -> APIRouter:
         release = registry.release(model)
         manifests = registry.versions(model, before=page.before, limit=page.limit, release=release)
         rejections = registry.rejections(model, [manifest.version for manifest in manifests], release=release)
-        return documents.Versions(versions=[_version(*pair) for pair in zip(manifests, rejections, strict=True)])
+        shown = fitting([_version(*pair) for pair in zip(manifests, rejections, strict=True)])
+        last = shown[-1].version if shown else 1
+        is_more = any(release.has(number) for number in range(last - 1, 0, -1))
+        return documents.Versions(versions=shown, next=last if is_more else None)
 
     @router.get("/{model}/versions/{version}", summary="A version: its manifest, metrics and lineage")
     async def version(model: Name, version: Number) -> documents.Version:
@@ -126,7 +129,11 @@ def _reading(registry: Registry, token_url: str) -> APIRouter:
     @router.get("/{model}/audit", summary="Who did what and why, newest first")
     async def audit(model: Name, page: Annotated[documents.AuditPage, Query()]) -> documents.Audit:
         entries = registry.audit(model, limit=page.limit, before=page.before)
-        return documents.Audit(entries=[documents.AuditEntry.model_validate(asdict(entry)) for entry in entries])
+        last = entries[-1] if entries else None
+        return documents.Audit(
+            entries=[documents.AuditEntry.model_validate(asdict(entry)) for entry in entries],
+            next=last.id if last is not None and last.previous is not None else None,
+        )
 
     return router
 

@@ -7,6 +7,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from lastmile.audit import LONGEST, VISIBLE
 
 LARGEST = 2**53 - 1  # beyond it JSON numbers are not exact for everybody
+# Of an answer: Lambda takes 6 MB, https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+MOST_BYTES = 5_900_000
+
+
+def fitting[T: BaseModel](found: list[T]) -> list[T]:
+    """As many as one answer holds, as a string in JSON, which is how Lambda hands it back; at least one."""
+    room = MOST_BYTES
+    for number, one in enumerate(found):
+        text = one.model_dump_json()
+        room -= len(text.encode()) + text.count('"') + text.count("\\") + 1
+        if room < 0 and number:
+            return found[:number]
+    return found
 
 
 def whole(value: object) -> object:
@@ -233,16 +246,18 @@ class Model(BaseModel):
 
 
 class Models(BaseModel):
-    models: list[Release] = Field(description="By name.")
+    models: list[Release] = Field(description="By name; fewer than asked for where more would be too long.")
     next: str | None = Field(description="Give this as `after` for the next page; null at the end.", examples=[None])
 
 
 class Versions(BaseModel):
-    versions: list[Version] = Field(description="Newest first.")
+    versions: list[Version] = Field(description="Newest first; fewer than asked for where more would be too long.")
+    next: int | None = Field(description="Give this as `before` for the next page; null at the end.", examples=[None])
 
 
 class Audit(BaseModel):
     entries: list[AuditEntry] = Field(description="Newest first.")
+    next: str | None = Field(description="Give this as `before` for the next page; null at the end.", examples=[None])
 
 
 class Refusal(BaseModel):

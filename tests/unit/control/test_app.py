@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
+from functions.control import documents
 from lastmile.errors import StoreUnavailable
 from lastmile.registry import Registry
 
@@ -83,8 +84,23 @@ def test_versions_show_manifest_metrics_lineage_and_rejection(call: Call, regist
 
 
 def test_versions_come_in_pages(call: Call) -> None:
-    page = call("GET", "/control/models/fraud/versions", limit=2, before=3).body["versions"]
-    assert [version["version"] for version in page] == [2, 1]
+    for before, expected, following in ((4, [3, 2], 2), (3, [2, 1], None), (1, [], None)):
+        page = call("GET", "/control/models/fraud/versions", limit=2, before=before).body
+        assert ([version["version"] for version in page["versions"]], page["next"]) == (expected, following)
+
+
+def test_pages_are_shorter_where_they_would_be_longer_than_lambda_may_answer(
+    call: Call, registry: Registry, push: Push, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push(registry, name="other")
+    monkeypatch.setattr(documents, "MOST_BYTES", 2000)
+    first = call("GET", "/control/models/fraud/versions", limit=3).body
+    assert ([version["version"] for version in first["versions"]], first["next"]) == ([3, 2], 2)
+    last = call("GET", "/control/models/fraud/versions", limit=3, before=first["next"]).body
+    assert ([version["version"] for version in last["versions"]], last["next"]) == ([1], None)
+    monkeypatch.setattr(documents, "MOST_BYTES", 10)
+    page = call("GET", "/control/models", limit=2).body
+    assert ([release["model"] for release in page["models"]], page["next"]) == (["fraud"], "fraud")
 
 
 def test_the_release_is_shown_as_it_is(call: Call, registry: Registry) -> None:
@@ -97,9 +113,10 @@ def test_the_release_is_shown_as_it_is(call: Call, registry: Registry) -> None:
 def test_the_audit_comes_in_pages(call: Call, registry: Registry) -> None:
     whole = call("GET", "/control/models/fraud/audit").body["entries"]
     assert whole == as_json([asdict(entry) for entry in registry.audit("fraud")])
-    first = call("GET", "/control/models/fraud/audit", limit=2).body["entries"]
-    rest = call("GET", "/control/models/fraud/audit", before=first[-1]["id"]).body["entries"]
-    assert first + rest == whole
+    first = call("GET", "/control/models/fraud/audit", limit=2).body
+    rest = call("GET", "/control/models/fraud/audit", before=first["next"]).body
+    assert first["entries"] + rest["entries"] == whole
+    assert rest["next"] is None
 
 
 def test_every_order_moves_the_release_and_names_its_caller_in_the_audit(call: Call, registry: Registry) -> None:

@@ -33,6 +33,15 @@ def test_a_table_may_have_very_many_columns_that_nobody_asked_for() -> None:
     assert time.process_time() - began < 3  # it was ten when every name was looked for among all
 
 
+def test_for_the_first_of_many_missing_columns_other_names_are_guessed() -> None:
+    wanted = [Column(f"feature_{number}", "number") for number in range(5000)]
+    header = ",".join(["feature_0", *(f"Feature {number} value" for number in range(1, 5000))])
+    refusals = validation(csv([["1"] * 5000] * 12, header=header), columns=wanted).report.refusals
+    assert len(refusals) == 4999
+    assert refusals[0].advice == "Rename 'Feature 1 value' if that is meant."
+    assert refusals[-1].advice == "Add the column."  # half a minute went by when one was looked for among all
+
+
 def test_a_text_may_be_longer_than_the_131_072_characters_that_python_allows_in_a_field() -> None:
     long = [("1", '"' + "x" * 200_000 + '"', "0"), *ROWS]
     found = validation(csv(long), spec(features={}))
@@ -218,6 +227,9 @@ def test_personal_values_are_in_no_report_and_no_quarantine() -> None:
     for secret in ("Muriel", "Zaphod", "oops", "99.25"):
         assert secret not in everything
     assert "amount: a value is no number" in everything
+    headless = validation(csv(rows[1:], header="1.25,Muriel,0"), spec(inputs=inputs, features={}))
+    assert "Muriel" not in str(headless.report.to_document()) + headless.report.page()
+    assert "the first line seems to hold values." in headless.report.summary
 
 
 def test_a_report_is_one_page_that_needs_nothing_else() -> None:

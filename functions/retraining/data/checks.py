@@ -19,6 +19,7 @@ FEW_OF_A_CLASS = 10
 MANY_DUPLICATES = 0.01
 IS_AN_ID = 50  # so many rows, all different
 A_DAY = 86400.0
+A_YEAR = 365 * A_DAY
 
 
 def checked(table: Table, columns: Sequence[Column], spec: ModelSpec) -> Iterator[Finding]:
@@ -126,6 +127,13 @@ def _time(table: Table, columns: Sequence[Column]) -> Iterator[Finding]:
         elif (np.diff(values) < 0).any():
             yield Finding(
                 "note", f"the rows are not in the order of {column.name}", "They are sorted before the split."
+            )
+        if 0 <= first <= last < A_YEAR:
+            yield Finding(
+                "warning",
+                f"{column.name} never leaves 1970: its numbers are read as seconds since then",
+                "Write dates as 2024-03-01.",
+                column.name,
             )
         if last > time.time() + A_DAY:
             yield Finding(

@@ -32,8 +32,9 @@ def parse(text: str) -> float:
         number = float(text)
     except ValueError:
         found = datetime.fromisoformat(text)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-    seconds = float(from_epoch(np.array([number]))[0])
+        seconds = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    else:
+        seconds = float(from_epoch(np.array([number]))[0])
     if not EARLIEST <= seconds <= LATEST:
         raise ValueError(text)
     return seconds

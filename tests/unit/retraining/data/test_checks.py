@@ -94,6 +94,8 @@ def test_times_are_looked_at() -> None:
     ((level, sentence),) = findings(checked, {"x": NOISE, "at": now + 1e6 * np.arange(N)}, kinds=kinds)
     assert level == "warning"
     assert "in the future" in sentence
+    days = findings(checked, {"x": NOISE, "at": 20240101.0 + np.arange(N)}, kinds=kinds)
+    assert days == [("warning", "at never leaves 1970: its numbers are read as seconds since then")]
 
 
 LEAKS = [

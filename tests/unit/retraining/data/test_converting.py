@@ -51,6 +51,7 @@ COLOUR = Column("x", "text", nullable=True, categories=("red", "blue"))
 YEARS = "is no time (ISO 8601, or seconds since 1970)"
 BAD = [
     (TIME, ["1e30", "2024-03-01"], [f"x: '1e30' {YEARS}"]),
+    (TIME, ["0001-01-01T00:00:00+01:00"], [f"x: '0001-01-01T00:00:00+01:00' {YEARS}"]),
     (TIME, ["0000-01-01", "2024-03-01"], [f"x: '0000-01-01' {YEARS}"]),
     (TIME, [-9e10, 1709251200], [f"x: -90000000000.0 {YEARS}"]),
     (TIME, np.array([1e30, 1709251200.0]), [f"x: 1e+30 {YEARS}"]),

@@ -112,6 +112,8 @@ def features(interface: Interface, row: "Row") -> dict[str, Any]:
 
 def contexts(text: str, count: int) -> list[Context]:
     """What each row says under `context`: columns `context.…` of a CSV, or an object of that name in JSON."""
+    from cli.rows import numbered
+
     stripped = text.lstrip("\ufeff \t\r\n")
     if stripped[:1] not in ("[", "{"):
         records = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
@@ -119,7 +121,7 @@ def contexts(text: str, count: int) -> list[Context]:
     try:
         document = json.loads(stripped)
     except json.JSONDecodeError:
-        document = [json.loads(line) for line in stripped.splitlines() if line.strip()]
+        document = [json.loads(line) for _, line in numbered(stripped) if line.strip()]
     rows = document if isinstance(document, list) and len(document) == count else [document]
     found = [row.get("context", {}) if isinstance(row, dict) else {} for row in rows]
     for number, entry in enumerate(found, start=1):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import streams
 from cli.answers import awaited, refused
 from cli.control import quoted
 from cli.errors import CommandFailed
@@ -78,11 +79,12 @@ def read_text(data: str) -> str:
     from cli.rows import with_commas
 
     try:
-        return with_commas(sys.stdin.read() if data == "-" else Path(data).read_text(encoding="utf-8"))
+        return with_commas(streams.read() if data == "-" else Path(data).read_text(encoding="utf-8"))
     except OSError as error:
         raise CommandFailed(f"{data} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:
-        raise CommandFailed(f"{data} is not UTF-8 at byte {error.start}.") from None
+        name = "Standard input" if data == "-" else data
+        raise CommandFailed(f"{name} is not UTF-8 at byte {error.start}.") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def read(text: str, specs: Sequence[TensorSpec]) -> list[Row]:
     stripped = text.lstrip("\ufeff \t\r\n")
     if not stripped:
         raise CommandFailed("There is no data to predict.", next_step="Give a CSV or JSON file with --data.")
-    records = from_json(stripped, specs) if stripped[0] in "[{" else from_csv(text.removeprefix("\ufeff"), specs)
+    records = (from_json if stripped[0] in "[{" else from_csv)(text.removeprefix("\ufeff"), specs)
     rows, problems = [], []
     for where, record in records:
         try:
@@ -136,18 +136,22 @@ def from_json_lines(
     text: str, specs: Sequence[TensorSpec], error: json.JSONDecodeError
 ) -> Iterator[tuple[str, Record]]:
     """One JSON value per line; when the first line is none by itself, the file is simply not JSON."""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
+    lines = [(number, line) for number, line in numbered(text) if line.strip()]
+    for number, line in lines:
         try:
             item = json.loads(line)
         except json.JSONDecodeError as wrong:
-            found = error if number == 1 else wrong
-            at = found.lineno if number == 1 else number
+            is_first = number == lines[0][0]
+            found, at = (error, error.lineno) if is_first else (wrong, number)
             raise CommandFailed(f"line {at} of the JSON cannot be read: {found.msg}.") from None
         except (RecursionError, ValueError) as wrong:
             raise CommandFailed(f"line {number} of the JSON {beyond(wrong)}.") from None
         yield f"line {number}", record_from(item, specs)
+
+
+def numbered(text: str) -> Iterator[tuple[int, str]]:
+    """Lines from 1 on. Only a line feed ends one: a text in JSON may hold what else Python takes for its end."""
+    return enumerate(text.split("\n"), start=1)
 
 
 def beyond(error: Exception) -> str:

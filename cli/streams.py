@@ -1,4 +1,4 @@
-"""Standard output and standard error as they are found: closed, full, left by their reader, or of a small alphabet."""
+"""Standard streams as they are found: closed, full, left by their reader, or of a small alphabet."""
 
 import io
 import os
@@ -19,6 +19,13 @@ def prepare() -> None:
 
 def nowhere() -> TextIO:
     return Path(os.devnull).open("w", encoding="utf-8")
+
+
+def read() -> str:
+    """All of standard input as UTF-8, as files are, whatever the locale; raises UnicodeDecodeError."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="strict")
+    return sys.stdin.read() if sys.stdin else ""
 
 
 def flush() -> None:

@@ -76,7 +76,8 @@ def test_a_key_goes_with_every_request(lastmile: Any, stock: Any) -> None:
 
 def test_json_rows_say_their_context_beside_the_features(lastmile: Any, stock: Any) -> None:
     rows = [{"yesterday": 10, "before": 0, "context": {"stock": 3, "lead_time": 3}}]
-    for text in (json.dumps(rows), json.dumps(rows[0]), json.dumps(rows[0]) + "\n" + json.dumps(rows[0])):
+    noted = json.dumps(rows[0] | {"note": "a\u2028b"}, ensure_ascii=False)
+    for text in (json.dumps(rows), json.dumps(rows[0]), f"\n{noted}\n{noted}"):
         answer = lastmile("decide", "stock", "--data", "-", "--json", stdin=text).json
         assert {row["details"]["quantity"] for row in answer["decisions"]} == {57}
 

@@ -6,7 +6,10 @@ from typing import TextIO
 
 import pytest
 
+from cli import streams
+from cli.errors import CommandFailed
 from cli.main import main
+from cli.predict import read_text
 
 
 def code_of(monkeypatch: pytest.MonkeyPatch, out: TextIO | None, err: TextIO | None, *words: str) -> int | str | None:
@@ -57,3 +60,13 @@ def test_streams_that_are_closed_are_written_nowhere_else(monkeypatch: pytest.Mo
     assert code_of(monkeypatch, out, None, "models", "--registry", "/no/registry") == 1
     assert written(out) == b""
     assert code_of(monkeypatch, None, alphabet("utf-8"), "--help") == 0
+
+
+def test_standard_input_is_utf_8_whatever_the_locale(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("Grüße".encode()), encoding="ascii"))
+    assert streams.read() == "Grüße"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff"), "utf-8", errors="surrogateescape"))
+    with pytest.raises(CommandFailed, match="Standard input is not UTF-8 at byte 0"):
+        read_text("-")
+    monkeypatch.setattr(sys, "stdin", None)
+    assert streams.read() == ""

@@ -128,14 +128,14 @@ class ApiControl:
 
     def versions(self, model: str, *, limit: int) -> list[Document]:
         path = f"/control/models/{quoted(model)}/versions"
-        return self._newest(path, "versions", mark="version", limit=limit)
+        return self._newest(path, "versions", limit=limit)
 
     def release(self, model: str) -> Document:
         return self._get(f"/control/models/{quoted(model)}/release")
 
     def audit(self, model: str, *, limit: int) -> list[Document]:
         path = f"/control/models/{quoted(model)}/audit"
-        return self._newest(path, "entries", mark="id", limit=limit)
+        return self._newest(path, "entries", limit=limit)
 
     def promote(self, model: str, version: int, *, why: str, revision: int | None) -> Document:
         return self._post(f"{quoted(model)}/versions/{version}/promote", "approve", why=why, expected_revision=revision)
@@ -161,15 +161,16 @@ class ApiControl:
             raise refused(answer)
         return answer.document()
 
-    def _newest(self, path: str, key: str, *, mark: str, limit: int) -> list[Document]:
-        """The newest `limit` entries of a list that comes in pages; `mark` is the field that a page begins before."""
+    def _newest(self, path: str, key: str, *, limit: int) -> list[Document]:
+        """The newest `limit` entries of a list that comes in pages, which may be shorter than is asked for."""
         found: list[Document] = []
+        before: dict[str, Any] = {}
         while len(found) < limit:
-            query = {"limit": min(PAGE, limit - len(found))} | ({"before": found[-1][mark]} if found else {})
-            page = self._get(f"{path}?{urlencode(query)}")[key]
-            found += page
-            if len(page) < query["limit"]:
+            page = self._get(f"{path}?{urlencode({'limit': min(PAGE, limit - len(found))} | before)}")
+            found += page[key]
+            if page["next"] is None:
                 break
+            before = {"before": page["next"]}
         return found
 
     def _post(self, path: str, scope: str, **order: Any) -> Document:

@@ -67,7 +67,7 @@ def test_a_refusal_of_the_api_is_one_sentence(lastmile: Any, api: Any, words: An
     assert "Traceback" not in outcome.err
 
 
-def test_long_lists_come_in_pages(lastmile: Any, api: Any, iris: Any) -> None:
+def test_long_lists_come_in_pages(lastmile: Any, api: Any, iris: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(PAGE // 2 + 1):
         iris.registry.shadow("iris", 2, actor="me", why=f"on {number}")
         iris.registry.shadow("iris", None, actor="me", why=f"off {number}")
@@ -77,6 +77,10 @@ def test_long_lists_come_in_pages(lastmile: Any, api: Any, iris: Any) -> None:
     assert [call.query.partition("&")[0] for call in api.calls] == [f"limit={PAGE}", "limit=3"]
     everything = lastmile("audit", "iris", "--limit", 1000, "--json").json["entries"]
     assert len(everything) == len(iris.registry.audit("iris", limit=1000))
+    monkeypatch.setattr("functions.control.documents.MOST_BYTES", 10)
+    for words in (("versions", "iris"), ("models",)):
+        assert lastmile(*words, "--json").json == lastmile(*words, "--json", "--registry", iris.registry_folder).json
+    assert [call.query.partition("&")[2] for call in api.calls[-4:-1]] == ["", "before=3", "before=2"]
 
 
 def test_promote_after_a_push_goes_through_the_api(

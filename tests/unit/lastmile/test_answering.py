@@ -1,10 +1,12 @@
+from itertools import count
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from lastmile.answering import Answering, wake
 from lastmile.approvals import Approval, Approvals
-from lastmile.errors import NotFound, ReleaseConflict, VersionRejected
+from lastmile.errors import NotFound, ReleaseConflict, StoreUnavailable, VersionRejected
 from lastmile.registry import Registry
 from lastmile.store import Store
 
@@ -26,7 +28,7 @@ def woken() -> list[str]:
 def answering(registry: Registry, push: Any, data: Store, woken: list[str]) -> Answering:
     push(registry)
     Approvals(data).ask(Approval("fraud", 1, "the run", NOW - 1, NOW + 1, "a token"))
-    return Answering(registry, Approvals(data), woken.append, clock=lambda: NOW)
+    return Answering(registry, Approvals(data), woken.append, clock=count(NOW, 0.001).__next__)
 
 
 def test_a_yes_is_kept_wakes_the_run_and_is_in_the_audit(
@@ -50,6 +52,22 @@ def test_a_second_answer_is_a_conflict_and_wakes_nobody(
         answering.approve("fraud", 1, actor="slack:T1:U2", why="me too")
     assert len(woken) == 1
     assert registry.release("fraud").head.actor == "slack:T1:U1"
+
+
+def test_a_yes_that_was_cut_short_before_the_audit_knew_is_told_by_the_same_yes_again(
+    answering: Answering, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "record", Mock(side_effect=StoreUnavailable("no answer")))
+        with pytest.raises(StoreUnavailable):
+            answering.approve("fraud", 1, **ANN)
+    with pytest.raises(ReleaseConflict, match="answered already"):
+        answering.approve("fraud", 1, **ANN | {"why": "another reason"})
+    assert registry.release("fraud").head.action == "register"
+    assert answering.approve("fraud", 1, **ANN).answer == "approve"
+    assert registry.release("fraud").head.action == "approve"
+    with pytest.raises(ReleaseConflict, match="answered already"):
+        answering.approve("fraud", 1, **ANN)
 
 
 def test_a_no_bars_the_version_and_answers_the_run(answering: Answering, data: Store, woken: list[str]) -> None:

@@ -9,6 +9,8 @@ from lastmile.approvals import Approval, Approvals
 from lastmile.errors import NotFound, ReleaseConflict, VersionRejected
 from lastmile.registry import Registry, Release
 
+LOOK_BACK = 50  # entries of the audit; whoever was cut short comes again soon
+
 type Wake = Callable[[str], object]
 
 
@@ -25,13 +27,22 @@ class Answering:
         self._clock = clock
 
     def approve(self, model: str, version: int, *, actor: str, why: str) -> Approval:
-        """Raises NotFound when nobody asks, VersionRejected, and ReleaseConflict when it was answered or expired."""
+        """Raises NotFound when nobody asks, VersionRejected, and ReleaseConflict when it was answered or expired.
+
+        The same yes again is taken for that of a call that was cut short before the audit knew of it, as long as the
+        audit does not.
+        """
         rejection = self._registry.rejection(model, version)
         if rejection is not None:
             raise VersionRejected(
                 f"version {version} of model '{model}' was rejected by {rejection['actor']}: {rejection['why']}"
             )
-        answered = self._answer(model, version, "approve", actor, why)
+        try:
+            answered = self._answer(model, version, "approve", actor, why)
+        except ReleaseConflict:
+            answered = self._approvals.read(model, version)
+            if (answered.answer, answered.actor, answered.why) != ("approve", actor, why) or self._is_told(answered):
+                raise
         self._registry.record(model, "approve", version, actor=actor, why=why)
         return answered
 
@@ -45,6 +56,10 @@ class Answering:
         with suppress(NotFound, ReleaseConflict):
             self._answer(model, version, "reject", actor, why)
         return release
+
+    def _is_told(self, yes: Approval) -> bool:
+        told = self._registry.audit(yes.model, limit=LOOK_BACK)
+        return ("approve", yes.version, yes.actor) in [(entry.action, entry.version, entry.actor) for entry in told]
 
     def _answer(self, model: str, version: int, answer: str, actor: str, why: str) -> Approval:
         answered = self._approvals.answer(model, version, answer, actor=actor, why=why, now=self._clock())

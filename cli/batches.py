@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import transfer
 from cli.batch import INTERRUPTED, NEXT, Seen, print_report, shown
 from cli.control import Document, identity
 from cli.errors import CommandFailed
 from cli.output import age, note, print_json, print_table
-from cli.progress import Progress
+from cli.progress import POLL_SECONDS, Progress, longer
 from cli.target import Options, Target
 
 if TYPE_CHECKING:
     from lastmile.batches import Batch, Batches
     from lastmile.store import Store
 
-POLL_SECONDS = 0.5
 REASONS = 5
 GOING_ON = ("RUNNING", "PENDING_REDRIVE")
 AGAIN = "Start the same command again: it does what is missing."
@@ -161,8 +161,8 @@ def uploaded(target: Target, store: "Store", model: str, data: Path) -> Any:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
     place = Place(target.data_bucket, f"batches/{model}/inputs/{digest}/{data.name}")
     if not store.exists(place.path):
-        with Progress().step(f"Uploading {data.name}"):
-            target.client("s3").upload_file(str(data), place.bucket, place.path)
+        with Progress().step(f"Uploading {data.name}") as tell:
+            transfer.upload(target, data, place.bucket, place.path, tell)
     return place
 
 
@@ -231,13 +231,15 @@ def changes(target: Target, batch: "Batch", execution: str) -> Iterator[Seen]:
     output = store_of(target, Place.of(batch.output).bucket)
     plan: Document | None = None
     found: int | None = None
+    pause = POLL_SECONDS
     while machine.describe_execution(executionArn=execution)["status"] == "RUNNING":
         plan = plan or jobs.document(batch, "plan.json")
         if plan is not None:
             rows = sum(plan["slices"][number]["rows"] for number in done_parts(output, batch))
             found = rows if found is None else found
             yield Seen(rows, 0, rows / max(1, plan["rows"]), rows - found)
-        time.sleep(POLL_SECONDS)
+        time.sleep(pause)
+        pause = longer(pause)
 
 
 def opened(target: Target) -> "Batches":

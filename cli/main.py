@@ -140,8 +140,9 @@ def hoisted(arguments: Sequence[str]) -> list[str]:
 
 def is_aws_error(error: Exception) -> bool:
     """Whether boto3 raised it, asked without importing boto3 for the commands that do not use it."""
-    exceptions = sys.modules.get("botocore.exceptions")
-    return exceptions is not None and isinstance(error, (exceptions.BotoCoreError, exceptions.ClientError))
+    kinds = (("botocore", "BotoCoreError"), ("botocore", "ClientError"), ("boto3", "Boto3Error"))
+    modules = ((sys.modules.get(f"{package}.exceptions"), kind) for package, kind in kinds)
+    return any(module is not None and isinstance(error, getattr(module, kind)) for module, kind in modules)
 
 
 def fail(message: str, *, next_step: str | None = None, exit_code: int = 1) -> NoReturn:

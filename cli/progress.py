@@ -9,6 +9,13 @@ from cli.output import console, printable, readable
 
 Tell = Callable[[str], None]
 
+POLL_SECONDS, LONGEST_SECONDS = 0.5, 10.0  # between two looks at what goes on elsewhere
+
+
+def longer(pause: float) -> float:
+    """The pause before the look after the next, where nothing has changed."""
+    return min(pause * 1.25, LONGEST_SECONDS)
+
 
 class Progress:
     def __init__(self) -> None:

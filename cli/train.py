@@ -11,12 +11,13 @@ import typer
 
 from cli.child import running
 from cli.control import Document, RegistryOption, identity, open_registry, store_environ
-from cli.errors import CommandFailed
+from cli.errors import CommandFailed, Unreachable
 from cli.learning import ApiLearning, DataOption, located, open_data, open_learning
 from cli.output import note, print_json
 from cli.progress import Progress
 from cli.runs import print_run
 from cli.target import CHECKOUT, Options
+from cli.training import changes, key_of, upload
 
 if TYPE_CHECKING:
     from lastmile.registry import Registry
@@ -43,12 +44,13 @@ def train(
         raise typer.BadParameter("--here needs --registry, and --registry needs --here", param_hint="--here")
     if here and detach:
         raise typer.BadParameter("a run in this machine ends with the command", param_hint="--detach")
+    key = key_of(model, data)
     store = open_registry(options, registry, create=True)
     declare(store, model, spec, actor=identity(options, registry))
     if registry is None:
         run = follow_in_the_cloud(options, model, data, detach=detach)
     else:
-        run = run_here(options, model, data, registry, at)
+        run = run_here(options, model, data, key, registry, at)
     if run is None:
         return
     print_json(run) if options.json else print_run(run)
@@ -82,12 +84,10 @@ def declare(registry: "Registry", model: str, spec: Path | None, *, actor: str) 
 
 
 def follow_in_the_cloud(options: Options, model: str, data: Path, *, detach: bool) -> Document | None:
-    from cli.training import changes, upload
-
     target = options.target()
     progress = Progress()
-    with progress.step(f"Uploading {data.name}"):
-        run = upload(target, model, data)
+    with progress.step(f"Uploading {data.name}") as tell:
+        run = upload(target, model, data, tell)
     if detach:
         print_json({"model": model, "run": run}) if options.json else note(f"Next: {how_to_follow(model, run)}")
         return None
@@ -96,6 +96,8 @@ def follow_in_the_cloud(options: Options, model: str, data: Path, *, detach: boo
     except KeyboardInterrupt:
         note(f"The run goes on. To follow it: {how_to_follow(model, run)}")
         raise typer.Exit(INTERRUPTED) from None
+    except Unreachable as error:
+        raise Unreachable(str(error), next_step=f"The run goes on. To follow it: {how_to_follow(model, run)}") from None
 
 
 def how_to_follow(model: str, run: str) -> str:
@@ -128,13 +130,11 @@ def found_by(at_work: Document, registry: str, at: str | None) -> str:
     return f" What it had found: `{show}`." if at_work["run"] else ""
 
 
-def run_here(options: Options, model: str, data: Path, registry: str, at: str | None) -> Document:
+def run_here(options: Options, model: str, data: Path, key: str, registry: str, at: str | None) -> Document:
     """The pipeline as a process of its own, on the user's stores."""
     from cli.learning import StoreLearning
     from cli.push import source_of
-    from cli.training import key_of
 
-    key = key_of(model, data)
     store = open_data(options, registry, at)
     progress = Progress()
     with progress.step(f"Copying {data.name}"):

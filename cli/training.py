@@ -8,11 +8,12 @@ from typing import Any
 from cli.control import Document
 from cli.errors import CommandFailed
 from cli.learning import Learning
+from cli.output import printable
+from cli.progress import POLL_SECONDS, Tell, longer
 from cli.target import Target
 
 SUFFIXES = (".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".parquet")
 LIVE = ("queued", "running", "waiting for approval", "in canary")
-POLL_SECONDS = 0.5
 START_SECONDS = 60.0  # an upload is heard of within seconds
 
 type Sleep = Callable[[float], None]
@@ -26,17 +27,19 @@ def key_of(model: str, data: Path) -> str:
         raise CommandFailed(
             f"{data.name} is no table that can be trained on.", next_step=f"Give one of {', '.join(SUFFIXES)}."
         )
+    if data.name.startswith(".") or "\\" in data.name or printable(data.name) != data.name:
+        raise CommandFailed(f"An upload cannot be called {data.name!r}.", next_step="Give the file another name.")
     return f"training/{model}/{data.name}"
 
 
-def upload(target: Target, model: str, data: Path) -> str:
+def upload(target: Target, model: str, data: Path, tell: Tell = lambda text: None) -> str:
     """The id of the run that the upload starts."""
+    from cli import transfer
     from lastmile.runs import Upload, run_id
     from lastmile.store import Store
 
     key = key_of(model, data)
-    with data.open("rb") as body:
-        version = target.client("s3").put_object(Bucket=target.data_bucket, Key=key, Body=body)["VersionId"]
+    version = transfer.upload(target, data, target.data_bucket, key, tell)
     stat = Store.open(f"s3://{target.data_bucket}", environ=target.environ).stat(key, version=version)
     return run_id(Upload(key, stat.version, stat.size, stat.modified))
 
@@ -56,9 +59,11 @@ def start(target: Target, uploaded: Document) -> str:
 def changes(learning: Learning, model: str, run: str, *, sleep: Sleep = time.sleep) -> Iterator[Document]:
     """The run's record whenever it has changed, until it is over. Raises CommandFailed when it does not begin.
 
-    A run that can say no more itself is over too: whoever gives the record knows.
+    A run that can say no more itself is over too: whoever gives the record knows. One that waits for a person, or
+    bakes a canary, is looked at ever less often: each look is billed.
     """
     last: Any = None
+    pause = POLL_SECONDS
     deadline = time.monotonic() + START_SECONDS
     while True:
         found = learning.run(model, run)
@@ -67,8 +72,9 @@ def changes(learning: Learning, model: str, run: str, *, sleep: Sleep = time.sle
                 f"The upload is there, but run {run} has not begun.", next_step="See `lastmile logs retraining`."
             )
         if found is not None and (found["updated_at"], found["state"]) != last:
-            last = found["updated_at"], found["state"]
+            last, pause = (found["updated_at"], found["state"]), POLL_SECONDS
             yield found
         if found is not None and found["state"] not in LIVE:
             return
-        sleep(POLL_SECONDS)
+        sleep(pause)
+        pause = longer(pause)

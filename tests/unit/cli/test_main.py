@@ -59,3 +59,13 @@ def test_a_store_that_does_not_answer_counts_as_unreachable(
     assert (outcome.code, outcome.out) == (3, "")
     assert "no-such-bucket" in outcome.err
     assert "→ Run `lastmile doctor`." in outcome.err
+
+
+def test_every_error_of_boto3_is_known_as_one() -> None:
+    from boto3.exceptions import S3UploadFailedError
+    from botocore.exceptions import ClientError, NoRegionError
+
+    assert main.is_aws_error(S3UploadFailedError("no such bucket"))
+    assert main.is_aws_error(NoRegionError())
+    assert main.is_aws_error(ClientError({}, "PutObject"))
+    assert not main.is_aws_error(ValueError())

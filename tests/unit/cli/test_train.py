@@ -128,11 +128,18 @@ def test_a_model_must_be_declared(lastmile: Any, place: Path, model: str, spec: 
     assert said in outcome.err
 
 
+def test_a_file_that_is_not_there_declares_nothing(lastmile: Any, place: Path) -> None:
+    given = ("--here", "--registry", place / "registry", "--spec", place / "spec.toml")
+    assert lastmile("train", "valves", place / "june.csv", *given).code == 1
+    assert not (place / "registry").exists()
+
+
 def test_only_tables_are_uploaded(place: Path) -> None:
     from cli.errors import CommandFailed
 
     assert key_of("valves", place / "may.csv") == "training/valves/may.csv"
-    for name, said in (("notes.txt", "is no table"), ("june.csv", "There is no file")):
+    (place / ".may.csv").touch()
+    for name, said in (("notes.txt", "no table"), ("june.csv", "There is no file"), (".may.csv", "cannot be called")):
         with pytest.raises(CommandFailed, match=said):
             key_of("valves", place / name)
 

@@ -54,6 +54,23 @@ def test_following_a_run_ends_when_nobody_works_on_it_any_more(
     assert seen[-1]["problem"]["reason"] == "the pipeline ended without a word at step train (GONE)"
 
 
+def test_a_run_in_which_nothing_happens_is_looked_at_ever_less_often(
+    worker: "subprocess.Popen[bytes]", tmp_path: Path
+) -> None:
+    store, run = worked_on(worker, tmp_path)
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 20:
+            worker.kill()
+            worker.wait()
+
+    assert len(list(changes(StoreLearning(Registry(store), "ann", store), "valves", run.id, sleep=sleep))) == 2
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (0.5, 10)
+
+
 def test_a_run_whose_process_is_gone_is_listed_as_failed_with_what_to_do(
     lastmile: Any, worker: "subprocess.Popen[bytes]", tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from lastmile.errors import MissingSettings
+from lastmile.settings import InvalidSetting
 
 LARGEST_MB = 400
 
@@ -34,7 +35,21 @@ class Environment:
             artifacts=environ["LASTMILE_ARTIFACTS"],
             data=environ["LASTMILE_DATA"],
             bus=environ.get("LASTMILE_BUS") or None,
-            largest_mb=int(environ.get("LASTMILE_LARGEST_MB") or LARGEST_MB),
-            jobs=environ.get("LASTMILE_TRAINING_JOBS") == "on",
+            largest_mb=_megabytes(environ, "LASTMILE_LARGEST_MB", LARGEST_MB),
+            jobs=_switch(environ, "LASTMILE_TRAINING_JOBS"),
             code=orjson.loads(environ.get("LASTMILE_CODE") or "{}"),
         )
+
+
+def _megabytes(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name) or str(default)
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text)):
+        raise InvalidSetting(f"{name} is '{text}', a whole number from 1 on is wanted")
+    return int(text)
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    text = environ.get(name) or "off"
+    if text not in ("on", "off"):
+        raise InvalidSetting(f"{name} is '{text}', on or off is wanted")
+    return text == "on"

@@ -9,6 +9,7 @@ import pytest
 from functions.retraining.door import Door
 from functions.retraining.environment import Environment
 from lastmile.errors import MissingSettings
+from lastmile.settings import InvalidSetting
 from lastmile.store import Store
 from tests.unit.retraining.pipelines import Place
 
@@ -26,6 +27,9 @@ def test_the_environment_names_all_that_is_missing() -> None:
     places = {"LASTMILE_ARTIFACTS": "memory://", "LASTMILE_DATA": "memory://"}
     found = Environment.from_env(places | {"LASTMILE_LARGEST_MB": "7", "LASTMILE_CODE": '{"commit": "4f2a"}'})
     assert (found.largest_mb, found.code) == (7, {"commit": "4f2a"})
+    for name, text in (("LARGEST_MB", "abc"), ("LARGEST_MB", "0"), ("LARGEST_MB", "-1"), ("TRAINING_JOBS", "true")):
+        with pytest.raises(InvalidSetting, match=f"LASTMILE_{name} is '{text}'"):
+            Environment.from_env(places | {f"LASTMILE_{name}": text})
 
 
 def test_an_upload_that_is_gone_is_no_run() -> None:

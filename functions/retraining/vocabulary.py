@@ -26,9 +26,17 @@ class Bag(NamedTuple):
 
 def prune(proto: onnx.ModelProto) -> bool:
     """Make n-grams unknown whose weights differ least between the classes; False where there is no such vocabulary."""
-    graph = proto.graph
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    bags, name = [*_bags(graph, constants)], _weights(graph, constants)
+    for loop in proto.graph.node:
+        bodies = [value.g for value in loop.attribute if value.name == "body"]
+        if any(_prune(body, proto.graph) for body in bodies):
+            return True
+    return False
+
+
+def _prune(body: onnx.GraphProto, outer: onnx.GraphProto) -> bool:
+    """`body` is what the loop over the texts repeats."""
+    constants = {tensor.name: tensor for graph in (outer, body) for tensor in graph.initializer}
+    bags, name = [*_bags(body, constants)], _weights(body, outer)
     if not bags or name is None:
         return False
     weights = numpy_helper.to_array(constants[name])
@@ -72,12 +80,11 @@ def _bags(graph: onnx.GraphProto, constants: dict[str, onnx.TensorProto]) -> Ite
             yield bag
 
 
-def _weights(graph: onnx.GraphProto, constants: dict[str, onnx.TensorProto]) -> str | None:
-    """The matrix of which the loop over the texts takes rows."""
-    loops = [node for node in graph.node if node.op_type == "Scan"]
-    bodies = [value.g for node in loops for value in node.attribute if value.name == "body"]
-    taken = [node.input[0] for body in bodies for node in body.node if node.op_type == "Gather"]
-    return taken[0] if len(taken) == 1 and taken[0] in constants else None
+def _weights(body: onnx.GraphProto, outer: onnx.GraphProto) -> str | None:
+    """The matrix outside of the loop, of which it takes rows."""
+    outside = {tensor.name for tensor in outer.initializer}
+    taken = [node.input[0] for node in body.node if node.op_type == "Gather" and node.input[0] in outside]
+    return taken[0] if len(taken) == 1 else None
 
 
 def _encode(encoder: onnx.NodeProto, keys: Array) -> None:

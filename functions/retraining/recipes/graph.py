@@ -1,6 +1,6 @@
 """Writes an ONNX graph node by node. The same calls give the same bytes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ class Graph:
     def model(self, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec], kind: str) -> bytes:
         """`kind` is kept in the model, for those who wonder where it came from."""
         graph = self.body(inputs, outputs, kind)
-        used = {node.domain for node in self._nodes} | {""}
+        used = {"", *_domains(graph)}
         opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items() if domain in used]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="lastmile")
         return bytes(model.SerializeToString(deterministic=True))
@@ -101,6 +101,29 @@ def encoder(graph: Graph, texts: str, known: Iterable[str], dtype: Any, otherwis
         keys_strings=keys or ["\0"],
         **{f"values_{kind}": codes.tolist() if keys else [otherwise], "default_tensor": default},
     )
+
+
+def each(
+    graph: Graph, rows: str, make: Callable[[Graph, str], Sequence[str]], outputs: Sequence[TensorSpec]
+) -> list[str]:
+    """What `make` adds to an inner graph for the number of one of the rows, for all of them beside each other. One row
+    at a time takes memory for one, whatever the batch; the shapes of the outputs are those of one row."""
+    inner = Graph("each_")
+    for found, output in zip(make(inner, "each_row"), outputs, strict=True):
+        inner.named(output.name, "Identity", found)
+    inner.named("each_on", "Identity", "each_more")
+    told = [TensorSpec("each_row", "INT64", ()), TensorSpec("each_more", "BOOL", ())]
+    body = inner.body(told, [TensorSpec("each_on", "BOOL", ()), *outputs], "each")
+    count = graph.add("Squeeze", graph.add("Shape", rows, start=0, end=1))
+    return graph.several("Loop", count, graph.constant(True), count=len(outputs), body=body)
+
+
+def _domains(graph: onnx.GraphProto) -> Iterator[str]:
+    """Of all operators, in the bodies of loops too."""
+    for node in graph.node:
+        yield node.domain
+        for attribute in node.attribute:
+            yield from _domains(attribute.g)
 
 
 def _value(tensor: TensorSpec) -> onnx.ValueInfoProto:

@@ -12,7 +12,7 @@ import numpy as np
 from functions.retraining.data.columns import Column
 from functions.retraining.recipes import tensors
 from functions.retraining.recipes.contract import Examples
-from functions.retraining.recipes.graph import Graph, encoder
+from functions.retraining.recipes.graph import Graph, each, encoder
 from functions.retraining.recipes.preferences import SEEN, Events, Options, chosen, linked, spoken
 from functions.retraining.recipes.probing import ODD_TEXTS
 from functions.retraining.recipes.split import default as split
@@ -129,31 +129,28 @@ class Recommender:
         return {tensor.name: feeds[tensor.name] for tensor in self.spec.inputs}
 
     def _add_best(self, graph: Graph, seen: str) -> list[str]:
-        """Scores and places, best first. One row at a time, whatever the batch: together they would take gigabytes."""
+        """Scores and places, best first."""
         count = len(self.items)
         start = graph.constant(np.append(self.popularity, SEEN))  # what is unknown is never recommended, either
         links, strengths = graph.constant(self.links), graph.constant(self.strengths)
         flat, never = graph.integers(-1), graph.constant(SEEN)
-        inner = Graph("each_")
-        its = rows = inner.add("Gather", seen, "each_row", axis=0)
-        if len(self.links) <= count:
-            rows = inner.add("Min", rows, inner.constant(len(self.links) - 1, np.int64))
-        where = inner.add("Reshape", inner.add("Gather", links, rows), flat)
-        strength = inner.add("Reshape", inner.add("Gather", strengths, rows), flat)
-        scores = inner.add("ScatterElements", start, where, strength, axis=0, reduction="add")
-        blocked = inner.add("Expand", never, inner.add("Shape", its))
-        left = inner.add("ScatterElements", scores, its, blocked, axis=0)
-        if self.wanted > count + 1:
-            left = inner.add("Pad", left, inner.integers(0, self.wanted - count - 1), never)
-        best, places = inner.several("TopK", left, inner.integers(self.wanted), count=2, axis=0)
-        inner.named("each_on", "Identity", "each_more")
-        inner.named("each_best", "Identity", best)
-        inner.named("each_places", "Identity", places)
-        more = TensorSpec("each_more", "BOOL", ()), TensorSpec("each_on", "BOOL", ())
-        outputs = [TensorSpec("each_best", "FP32", (self.wanted,)), TensorSpec("each_places", "INT64", (self.wanted,))]
-        body = inner.body([TensorSpec("each_row", "INT64", ()), more[0]], [more[1], *outputs], "each")
-        count_of = graph.add("Squeeze", graph.add("Shape", seen, start=0, end=1))
-        return graph.several("Loop", count_of, graph.constant(True), count=2, body=body)
+
+        def best_of(inner: Graph, row: str) -> list[str]:
+            its = rows = inner.add("Gather", seen, row, axis=0)
+            if len(self.links) <= count:
+                rows = inner.add("Min", rows, inner.constant(len(self.links) - 1, np.int64))
+            where = inner.add("Reshape", inner.add("Gather", links, rows), flat)
+            strength = inner.add("Reshape", inner.add("Gather", strengths, rows), flat)
+            scores = inner.add("ScatterElements", start, where, strength, axis=0, reduction="add")
+            blocked = inner.add("Expand", never, inner.add("Shape", its))
+            left = inner.add("ScatterElements", scores, its, blocked, axis=0)
+            if self.wanted > count + 1:
+                left = inner.add("Pad", left, inner.integers(0, self.wanted - count - 1), never)
+            return inner.several("TopK", left, inner.integers(self.wanted), count=2, axis=0)
+
+        wanted = (self.wanted,)
+        outputs = TensorSpec("each_best", "FP32", wanted), TensorSpec("each_places", "INT64", wanted)
+        return each(graph, seen, best_of, outputs)
 
     def _best(self, user: str, history: list[str]) -> tuple[Array, Array]:
         """Places and scores, best first."""

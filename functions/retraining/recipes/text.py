@@ -17,7 +17,7 @@ from functions.retraining.recipes.alphabet import Alphabet
 from functions.retraining.recipes.bags import Bag
 from functions.retraining.recipes.calibration import Calibration
 from functions.retraining.recipes.contract import Examples
-from functions.retraining.recipes.graph import Graph
+from functions.retraining.recipes.graph import Graph, each
 from functions.retraining.recipes.ngrams import Analyser
 from functions.retraining.recipes.options import RecipeOptions
 from functions.retraining.recipes.softmax import Linear
@@ -106,22 +106,13 @@ class Text:
     def onnx(self) -> bytes:
         graph = Graph()
         texts = graph.add("Reshape", self.spec.inputs[0].name, graph.integers(-1))
-        # One more text, so that there always is one with a character.
-        texts = graph.add("Concat", texts, graph.constant([" "]), axis=0)
-        characters, words = self.analyser.add(graph, texts)
-        absent = self.ngrams
-        rows, counts = self.characters.add(graph, characters, 0, absent)
-        more_rows, more_counts = self.words.add(graph, words, len(self.characters.vocabulary), absent)
-        zero = np.zeros((1, self.linear.weights.shape[1]), np.float32)
-        weights = graph.constant(np.concatenate([self.linear.weights[: self.ngrams], zero]))
-        places = graph.add("Concat", rows, more_rows, axis=1)
-        sums = _summed(graph, weights, places, graph.add("Concat", counts, more_counts, axis=1))
-        scores = graph.add("Add", sums, graph.constant(self.linear.offset))
+        scores = graph.add("Add", self._add_sums(graph, texts), graph.constant(self.linear.offset))
         if self.encoder is not None:
             dense = graph.constant(self.linear.weights[self.ngrams :] * np.float32(self.share))
-            vectors = self.encoder.add(graph, texts)
+            some = graph.add("Concat", texts, graph.constant([" "]), axis=0)  # one of them has a character
+            vectors = graph.slice(self.encoder.add(graph, some), 0, -1, 0)
             scores = graph.add("Add", scores, graph.add("MatMul", vectors, dense))
-        self._add_probabilities(graph, graph.slice(scores, 0, -1, 0))
+        self._add_probabilities(graph, scores)
         tensors.add_labels(graph, self.spec)
         return graph.model(self.spec.inputs, self.spec.outputs, "text")
 
@@ -145,6 +136,23 @@ class Text:
             odd += [text.upper(), text.title(), text[: len(text) // 2], f"{text}  {text}"]
             odd += ["".join(text.split()), text.replace(" ", "\t\n")]
         return probing.changed(self.background, self.spec.inputs, {name: odd}, seed)
+
+    def _add_sums(self, graph: Graph, texts: str) -> str:
+        """For each text the weights of its n-grams, times what each counts."""
+        zero = np.zeros((1, self.linear.weights.shape[1]), np.float32)
+        weights, absent = graph.constant(np.concatenate([self.linear.weights[: self.ngrams], zero])), self.ngrams
+
+        def sums(inner: Graph, row: str) -> list[str]:
+            text = inner.add("Gather", texts, inner.add("Unsqueeze", row, inner.integers(0)))
+            characters, words = self.analyser.add(inner, text)
+            rows, counts = self.characters.add(inner, characters, 0, absent)
+            more_rows, more_counts = self.words.add(inner, words, len(self.characters.vocabulary), absent)
+            places = inner.add("Reshape", inner.add("Concat", rows, more_rows, axis=1), inner.integers(-1))
+            taken = inner.add("Gather", weights, places)
+            product = inner.add("MatMul", inner.add("Concat", counts, more_counts, axis=1), taken)
+            return [inner.add("Reshape", product, inner.integers(-1))]
+
+        return each(graph, texts, sums, [TensorSpec("each_sums", "FP32", (zero.shape[1],))])[0]
 
     def _add_probabilities(self, graph: Graph, scores: str) -> None:
         scaled = graph.add("Mul", scores, graph.constant(self.calibration.slope, np.float32))
@@ -185,17 +193,6 @@ def _covering(matrix: csr_matrix) -> Array:
             seen[columns] = True
             chosen.append(row)
     return np.array(chosen or [0], np.int64)
-
-
-def _summed(graph: Graph, weights: str, rows: str, counts: str) -> str:
-    """For each text its rows of the weights, times what each counts. One text at a time, whatever the batch: together
-    they would take gigabytes."""
-    inner = Graph("each_")
-    taken = inner.add("Gather", weights, "each_rows")
-    inner.named("each_sum", "MatMul", "each_counts", taken)
-    inputs = (TensorSpec("each_rows", "INT64", (-1,)), TensorSpec("each_counts", "FP32", (-1,)))
-    body = inner.body(inputs, [TensorSpec("each_sum", "FP32", (-1,))], "each")
-    return graph.add("Scan", rows, counts, body=body, num_scan_inputs=2)
 
 
 def _learnt(matrix: csr_matrix, labels: Array, options: Options, spec: ModelSpec) -> tuple[Linear, Calibration]:

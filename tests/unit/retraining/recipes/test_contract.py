@@ -5,6 +5,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+import onnx
 import pytest
 
 from functions.retraining.certificate import certify
@@ -107,3 +108,10 @@ def test_a_row_is_answered_alone_as_among_others(case: str) -> None:
                 np.testing.assert_allclose(other[0], one[row], rtol=1e-6, atol=1e-6)
             else:
                 np.testing.assert_array_equal(other[0], one[row])
+
+
+@pytest.mark.parametrize("case", ["text", "recommender", "user"])
+def test_what_is_as_wide_as_a_vocabulary_is_there_for_one_row_at_a_time(case: str) -> None:
+    model = onnx.ModelProto.FromString(trained(case).fitted.onnx)
+    assert not {node.op_type for node in model.graph.node} & {"Tokenizer", "ScatterElements", "TopK"}
+    onnx.checker.check_model(model)

@@ -2,7 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,10 @@ A_DAY = 86400.0
 A_YEAR = 365 * A_DAY
 
 
-def checked(table: Table, columns: Sequence[Column], spec: ModelSpec) -> Iterator[Finding]:
+def checked(
+    table: Table, columns: Sequence[Column], spec: ModelSpec, *, classes: Mapping[Any, int] | None = None
+) -> Iterator[Finding]:
+    """`classes` are those of the target with their rows, where the table is only a sample."""
     if table.rows < FEWEST_ROWS:
         yield Finding(
             "refused",
@@ -30,18 +34,20 @@ def checked(table: Table, columns: Sequence[Column], spec: ModelSpec) -> Iterato
             "Upload more rows; a model worth serving usually wants hundreds or more.",
         )
         return
-    yield from _classes(table, columns, spec)
+    yield from _classes(table, columns, spec, classes)
     for column in columns:
         yield from _values(table, column)
     yield from _duplicates(table)
     yield from _time(table, columns)
 
 
-def _classes(table: Table, columns: Sequence[Column], spec: ModelSpec) -> Iterator[Finding]:
+def _classes(
+    table: Table, columns: Sequence[Column], spec: ModelSpec, classes: Mapping[Any, int] | None
+) -> Iterator[Finding]:
     target = next((column for column in columns if column.role == "target"), None)
     if target is None or spec.task != "classification":
         return
-    found = Counter(table[target.name].tolist())
+    found = Counter(table[target.name].tolist()) if classes is None else classes
     labels, counts = texts(np.array(list(found), object)), list(found.values())
     if len(labels) < 2:
         yield Finding(

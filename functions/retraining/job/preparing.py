@@ -5,6 +5,7 @@ from which rows are held out. The second writes the training rows, and keeps som
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -102,7 +103,7 @@ class First:
 def _first_reading(job: Job, upload: Path) -> First:
     spec, plan = job.spec, training_of(job.spec)
     sample, bad, rows = Sample(SAMPLE_ROWS, np.random.default_rng(plan.seed)), BadRows(), 0
-    columns = of_spec(spec)
+    columns, classes = of_spec(spec), Counter[Any]()
     with upload.open("rb") as stream:
         file = opened(Source(stream), columns)
         findings = list(missing_columns(file.names, columns))
@@ -111,11 +112,13 @@ def _first_reading(job: Job, upload: Path) -> First:
                 rows += table.rows
                 bad.merge(some)
                 sample.add(table)
+                if spec.task == "classification":
+                    classes.update(table[str(plan.target)].tolist())
     drawn = sample.table() if rows else Table({})
     if not findings:
         findings = shares(rows, bad, spec)
     if not findings:
-        findings = [*checked(drawn, columns, spec), *leaks(drawn, columns, spec)]
+        findings = [*checked(drawn, columns, spec, classes=classes), *leaks(drawn, columns, spec)]
     name, ignored = Path(job.run.upload.key).name, tuple(extra_columns(file.names, columns))
     summaries = tuple(summarised(drawn, columns)) if drawn.rows else ()
     report = Report(spec.name, name, file.form, rows, bad, tuple(findings), summaries, ignored)

@@ -3,7 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from functions.retraining.job import preparing
 from functions.retraining.job.preparing import _Shards
+from functions.retraining.job.request import Request
+from functions.retraining.job.training import opened
+from lastmile.runs import Run, Upload
+from tests.unit.retraining.data.files import csv, spec
 
 
 def test_xgboost_reads_what_is_written_of_ratios_to_zero(tmp_path: Path) -> None:
@@ -15,3 +20,14 @@ def test_xgboost_reads_what_is_written_of_ratios_to_zero(tmp_path: Path) -> None
     assert text == "0,3.4e+38,1\n1,-3.4e+38,\n1,3.39999995e+38,2.5\n"
     values = [[float(field or "nan") for field in line.split(",")[1:]] for line in text.splitlines()]
     assert xgboost.DMatrix(np.array(values, np.float32)).num_row() == 3
+
+
+def test_a_class_that_is_rare_is_counted_in_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparing, "SAMPLE_ROWS", 50)
+    file = tmp_path / "may.csv"
+    file.write_bytes(csv([(f"{row % 7}.5", ("DE", "FR", "IT")[row % 3], str(int(row < 10))) for row in range(2000)]))
+    run = Run("r", "fraud", Upload("training/fraud/may.csv", "1", file.stat().st_size, 0.0), "first")
+    model = spec(training={"recipe": "xgboost", "target": "label"})
+    first = preparing._first_reading(opened(Request(run, model), tmp_path / "model"), file)
+    assert 1.0 not in first.sample["label"]
+    assert (first.validation.refusal, first.rows) == (None, 2000)

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -106,7 +108,25 @@ def test_pieces_make_up_the_whole(store: Store, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/", "/a", "a/", "a//b", "..", "../a", "a/../b", "a/./b", ".a", "a/.b", "a\\b", "a\x00", "a/..\n"]
+    "path",
+    [
+        "",
+        "/",
+        "/a",
+        "a/",
+        "a//b",
+        "..",
+        "../a",
+        "a/../b",
+        "a/./b",
+        ".a",
+        "a/.b",
+        "a\\b",
+        "a\x00",
+        "a/..\n",
+        "a\nb",
+        "a\x7f",
+    ],
 )
 def test_paths_that_lead_elsewhere_do_not_exist(store: Store, path: str) -> None:
     with pytest.raises(NotFound, match="is no path"):
@@ -339,6 +359,73 @@ class TestDirectory:
             (tmp_path / folder / ".DS_Store").write_bytes(b"window positions")
         assert list(store.list("audit")) == ["audit/2026/a.json"]
         assert store.list_folders("audit") == ["2026"]
+
+    def test_links_are_followed_and_none_of_them_in_a_circle(self, tmp_path: Path) -> None:
+        root, elsewhere = tmp_path / "store", tmp_path / "another disk"
+        store = Store.open(root.as_uri(), environ={})
+        store.create("audit/2026/a.json", b"1")
+        (elsewhere / "11").mkdir(parents=True)
+        (elsewhere / "11/b.json").write_bytes(b"2")
+        (root / "audit/2025").symlink_to(elsewhere)
+        (root / "audit/2025/back").symlink_to(root / "audit")
+        (root / "audit/gone").symlink_to(tmp_path / "nowhere")
+        assert list(store.list("audit")) == ["audit/2025/11/b.json", "audit/2026/a.json"]
+
+    def test_files_that_no_path_leads_to_are_no_objects(self, tmp_path: Path) -> None:
+        store = Store.open(tmp_path.as_uri(), environ={})
+        store.create("audit/a.json", b"1")
+        for name in ("two\nlines", "back\\slash", os.fsdecode(b"caf\xe9")):
+            (tmp_path / "audit" / name).write_bytes(b"1")
+            (tmp_path / name).mkdir()
+        os.mkfifo(tmp_path / "audit/pipe")
+        assert list(store.list("audit")) == ["audit/a.json"]
+
+    def test_a_folder_that_may_not_be_read_is_not_taken_for_an_empty_one(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = Store.open(tmp_path.as_uri(), environ={})
+        store.create("audit/2026/a.json", b"1")
+        scan = os.scandir
+
+        def refuse(path: Path) -> Any:
+            if str(path).endswith("2026"):
+                raise PermissionError(13, "Permission denied")
+            return scan(path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+        with pytest.raises(StoreUnavailable, match="cannot be used: Permission denied"):
+            list(store.list("audit"))
+
+    def test_another_disk_may_be_mounted_below_the_store(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = Store.open(tmp_path.as_uri(), environ={})
+        rename = Path.replace
+
+        def replace(source: Path, target: Path) -> Path:
+            if source.parent != target.parent:
+                raise OSError(18, "Invalid cross-device link")
+            return rename(source, target)
+
+        monkeypatch.setattr(Path, "replace", replace)
+        etag = store.create("captures/a", b"one")
+        store.replace("captures/a", b"another", etag)
+        store.put("captures/b", b"2")
+        assert store.get("captures/a").data == b"another"
+        assert sorted(path.name for path in tmp_path.rglob("*")) == [".lastmile", "a", "b", "captures", "lock"]
+
+    def test_what_is_replaced_while_it_is_fetched_arrives_as_it_was_looked_at(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = Store.open(tmp_path.as_uri(), environ={})
+        store.put("a", b"one")
+        version, digest = store.stat("a").version, hashlib.file_digest
+
+        def overtaken(file: Any, name: str) -> Any:
+            store.put("a", b"another")
+            return digest(file, name)
+
+        monkeypatch.setattr(hashlib, "file_digest", overtaken)
+        store.fetch("a", into := BytesIO(), version=version)
+        assert into.getvalue() == b"one"
 
     def test_a_file_is_no_directory(self, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("no store")

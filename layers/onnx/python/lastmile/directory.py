@@ -1,5 +1,6 @@
 """Objects as files of a directory, which appear whole or not at all; writers of one are threads and processes."""
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from lastmile.errors import NotFound, StoreUnavailable
-from lastmile.store import BY_ETAG, AlreadyExists, Conflict, Names, Stat, Store, Stored, checked
+from lastmile.store import BY_ETAG, AlreadyExists, Conflict, Names, Stat, Store, Stored, checked, is_path
 from lastmile.ulid import new_ulid, ulid_milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Buffer
+    from io import BufferedReader
 
 PRIVATE = ".lastmile"  # the lock and what is being written; never listed
 LEFT_SECONDS = 86_400.0  # no write takes so long
@@ -67,13 +69,8 @@ class Directory(Store):
         return _digest(data)
 
     def stat(self, path: str, *, version: str | None = None) -> Stat:
-        target = self._root / checked(path)
-        with self._errors(path), target.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            found = os.fstat(file.fileno())
-        if version not in (None, BY_ETAG + digest):
-            raise NotFound(f"{path} has no version {version} in {self._root}")
-        return Stat(found.st_size, found.st_mtime, BY_ETAG + digest, digest)
+        with self._errors(path), (self._root / checked(path)).open("rb") as file:
+            return self._seen(path, file, version)
 
     def copy(self, path: str, to: str) -> None:
         self.put(to, self.get(path).data)
@@ -81,20 +78,30 @@ class Directory(Store):
     def fetch(self, path: str, file: BinaryIO, *, version: str | None = None) -> None:
         from shutil import copyfileobj  # 3 ms, which no cold start need spend
 
-        if version is not None:
-            self.stat(path, version=version)
         with self._errors(path), (self._root / checked(path)).open("rb") as source:
+            if version is not None:
+                self._seen(path, source, version)
+                source.seek(0)
             copyfileobj(source, file)
 
     def exists(self, path: str) -> bool:
         return (self._root / checked(path)).is_file()
 
     def list(self, prefix: str) -> Iterator[str]:
-        return _files(self._root, checked(prefix))
+        with self._errors(prefix):
+            yield from _files(self._root, checked(prefix))
 
     def list_folders(self, prefix: str) -> Names:
         with self._errors(prefix):
             return _folders(self._root, checked(prefix))
+
+    def _seen(self, path: str, file: "BufferedReader", version: str | None) -> Stat:
+        """Of a file that stays the one that it was when it was opened, whatever is renamed into its place."""
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        found = os.fstat(file.fileno())
+        if version not in (None, BY_ETAG + digest):
+            raise NotFound(f"{path} has no version {version} in {self._root}")
+        return Stat(found.st_size, found.st_mtime, BY_ETAG + digest, digest)
 
     @contextmanager
     def _errors(self, path: str) -> Iterator[None]:
@@ -147,7 +154,12 @@ def _locked(root: Path) -> Iterator[None]:
 def _put(path: Path, prepared: Path) -> None:
     """Rename into place, and sync the folder so that the name survives a power cut too."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    prepared.replace(path)
+    try:
+        prepared.replace(path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _put_across(path, prepared)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -155,17 +167,41 @@ def _put(path: Path, prepared: Path) -> None:
         os.close(folder)
 
 
+def _put_across(path: Path, prepared: Path) -> None:
+    """Where another disk is mounted below the store: what is renamed must lie on it already."""
+    near = path.with_name(f".{prepared.name}")
+    try:
+        with near.open("xb") as file:
+            file.write(prepared.read_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+        near.replace(path)
+    finally:
+        near.unlink(missing_ok=True)
+
+
 def _files(root: Path, prefix: str) -> Iterator[str]:
-    """Paths below `prefix` relative to `root`, sorted within each folder."""
-    for folder, names, found in (root / prefix).walk():
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        for name in sorted(name for name in found if not name.startswith(".")):
-            yield (folder / name).relative_to(root).as_posix()
+    """Paths below `prefix` relative to `root`, sorted within each folder; links are followed, and none in a circle."""
+    for folder, names, found in (root / prefix).walk(on_error=_refuse, follow_symlinks=True):
+        names[:] = sorted(name for name in names if is_path(name) and not _leads_back(folder / name))
+        for name in sorted(filter(is_path, found)):
+            if (folder / name).is_file():
+                yield (folder / name).relative_to(root).as_posix()
+
+
+def _refuse(error: OSError) -> None:
+    """A folder that is not there holds nothing; one that may not be read is another matter."""
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error
+
+
+def _leads_back(folder: Path) -> bool:
+    return folder.is_symlink() and folder.resolve() in [above.resolve() for above in folder.parents]
 
 
 def _folders(root: Path, prefix: str) -> list[str]:
     try:
-        return sorted(path.name for path in (root / prefix).iterdir() if path.is_dir() and path.name[0] != ".")
+        return sorted(path.name for path in (root / prefix).iterdir() if path.is_dir() and is_path(path.name))
     except FileNotFoundError:
         return []
 

@@ -38,7 +38,8 @@ RETRIES: "RetryConfig" = {
 }
 CONFLICTS = 4
 BY_ETAG = "etag-"  # what begins the name of a version in a store that keeps none
-_PATH = re.compile(r"(?!\.)[^/\\\x00]+(/(?!\.)[^/\\\x00]+)*")
+_NAME = r"(?!\.)[^/\\\x00-\x1f\x7f\ud800-\udfff]+"
+_PATH = re.compile(f"{_NAME}(/{_NAME})*")
 
 
 class AlreadyExists(LastmileError):
@@ -317,10 +318,15 @@ def _of_version(version: str | None) -> "GetOptions":
 
 
 def checked(path: str) -> str:
-    """The path, if no name in it is empty, begins with a dot or holds a separator; raises NotFound otherwise."""
-    if _PATH.fullmatch(path) is None:
+    """The path, if no name in it is empty, begins with a dot or holds what no store takes in a name: another separator,
+    a control character, half a character; raises NotFound otherwise."""
+    if not is_path(path):
         raise NotFound(f"{path!r} is no path of an object")
     return path
+
+
+def is_path(path: str) -> bool:
+    return _PATH.fullmatch(path) is not None
 
 
 def _reason(error: Exception) -> str:

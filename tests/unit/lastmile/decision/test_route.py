@@ -43,6 +43,13 @@ def test_a_message_below_the_threshold_is_unsure() -> None:
     assert got.reasons[1] == "Below 50.0 % the policy calls that unsure."
 
 
+@pytest.mark.parametrize(("sure_from", "decision"), [(0.7, "finance"), (0.71, "unsure")])
+def test_what_is_just_sure_enough_in_half_the_digits_is_sure(sure_from: float, decision: str) -> None:
+    outputs = {"probabilities": np.array([[0.1, 0.7, 0.2]], np.float32)}
+    options = OPTIONS | {"sure_from": sure_from}
+    assert decided("route", options, MESSAGES, {"text": texts("hello")}, outputs)[0].decision == decision
+
+
 def test_a_message_between_two_teams_is_unsure() -> None:
     got = decide((0.4, 0.55, 0.05))
     assert got.decision == "unsure"

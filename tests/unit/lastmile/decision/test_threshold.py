@@ -139,6 +139,8 @@ def test_an_amount_that_nothing_can_be_said_of_is_refused_before_the_model_runs(
 def test_a_model_that_gives_no_number_decides_nothing() -> None:
     with pytest.raises(ModelFailed, match="'probabilities' has no number for row 1"):
         decided("threshold", OPTIONS, PAYMENTS, payments(1.0, 2.0), shares(0.5, float("nan")))
+    with pytest.raises(ModelFailed, match=r"'probabilities' has -2.5 in row 1: that is no probability"):
+        decided("threshold", OPTIONS, PAYMENTS, payments(1.0, 2.0), shares(0.5, 3.5))
 
 
 @pytest.mark.parametrize(
@@ -147,6 +149,7 @@ def test_a_model_that_gives_no_number_decides_nothing() -> None:
         ({"amuont": 1}, "decision.options.amuont: unknown key of 'threshold'"),
         ({"review_cost": None}, "decision.options.review_cost: missing"),
         ({"review_cost": -1}, "decision.options.review_cost: -1 is not a number of at least 0"),
+        ({"review_cost": 1e16}, "decision.options.review_cost: 1e+16 is beyond 1e+15"),
         ({"review_cost": True}, "decision.options.review_cost: True is no number"),
         ({"review_finds": 1.5}, "decision.options.review_finds: 1.5 is not a number from 0 to 1"),
         ({"amount": "price"}, "decision.options.amount: there is no feature 'price'; the model takes hour, amount, ca"),

@@ -71,7 +71,7 @@ def test_an_empty_text_is_no_item() -> None:
 @given(
     some.lists(some.floats(0, 1), min_size=4, max_size=4),
     some.integers(1, 4),
-    some.floats(0, 1),
+    some.floats(0, 1, width=32),
     some.sets(some.sampled_from(ITEMS)),
 )
 def test_no_excluded_item_none_below_the_score_none_too_many_and_none_better_left_out(

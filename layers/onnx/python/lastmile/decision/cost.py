@@ -15,11 +15,11 @@ from lastmile.decision.policy import (
     Context,
     Decide,
     Decided,
-    answered,
     context_number,
     entries,
     output_of,
     percent,
+    probabilities_of,
 )
 from lastmile.tensors import Signature
 
@@ -72,7 +72,7 @@ class Cost:
         ]
 
         def decide(outputs: Arrays) -> list[Decided]:
-            probabilities = answered(outputs, "probabilities")[:, self.column].tolist()
+            probabilities = probabilities_of(outputs)[:, self.column].tolist()
             return [self.decided(p, cost) for p, cost in zip(probabilities, event_costs, strict=True)]
 
         return decide

@@ -6,6 +6,8 @@ from typing import Any
 
 from lastmile.errors import InvalidSpec
 
+LARGEST = 1e15  # of sums and stocks: what is larger is a mistake, and cannot be counted in whole numbers
+
 
 class Options:
     """`where` is the key under which the options stand in the spec."""
@@ -25,6 +27,8 @@ class Options:
         if not low <= value <= high:
             bounds = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
             raise self.wrong(key, f"{value:g} is not a number {bounds}")
+        if abs(value) > LARGEST:
+            raise self.wrong(key, f"{value:g} is beyond {LARGEST:g}")
         return float(value)
 
     def share(self, key: str, otherwise: float | None = None) -> float:

@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
-from lastmile.decision.options import Options
+from lastmile.decision.options import LARGEST, Options
 from lastmile.decision.policy import (
-    LARGEST,
     Arrays,
     Context,
     Decide,

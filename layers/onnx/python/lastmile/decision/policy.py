@@ -6,10 +6,11 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
+from lastmile.decision.options import LARGEST
 from lastmile.errors import InvalidInput, InvalidSpec, ModelFailed
-from lastmile.tensors import Array, Signature, TensorSpec
+from lastmile.tensors import DATATYPES, Array, Signature, TensorSpec
 
-LARGEST = 1e15  # of sums and stocks: what is larger is a mistake, and cannot be counted in whole numbers
+ROUNDING = 1e-3  # by which half precision and whole numbers take probabilities beyond 0 and 1
 
 type Arrays = Mapping[str, Array]
 type Context = Sequence[Mapping[str, Any]]
@@ -120,6 +121,25 @@ def answered(outputs: Arrays, name: str) -> Array:
         row = int(np.argmax(~np.isfinite(array).all(axis=1)))
         raise ModelFailed(f"the model's output '{name}' has no number for row {row}, so nothing can be decided")
     return array
+
+
+def probabilities_of(outputs: Arrays) -> Array:
+    """The output; ModelFailed for what are no probabilities: what costs are said to be would be nonsense."""
+    array = answered(outputs, "probabilities")
+    beyond = (array < -ROUNDING) | (array > 1 + ROUNDING)
+    if beyond.any():
+        row = int(np.argmax(beyond.any(axis=1)))
+        raise ModelFailed(
+            f"the model's output 'probabilities' has {float(array[beyond][0]):g} in row {row}: that is no probability, "
+            "so nothing can be decided"
+        )
+    return array
+
+
+def as_answered(share: float, output: TensorSpec) -> float:
+    """The share as the output can say it: 0.7 in FP32 is a little less, and is not to be below a bound of 0.7."""
+    dtype = DATATYPES[output.datatype].dtype
+    return float(dtype.type(share)) if dtype.kind == "f" else share
 
 
 def context_number(

@@ -8,7 +8,18 @@ from typing import ClassVar, Self
 import numpy as np
 
 from lastmile.decision.options import Options
-from lastmile.decision.policy import Arrays, Context, Decide, Decided, Feature, answered, feature_of, output_of, percent
+from lastmile.decision.policy import (
+    Arrays,
+    Context,
+    Decide,
+    Decided,
+    Feature,
+    as_answered,
+    feature_of,
+    output_of,
+    percent,
+    probabilities_of,
+)
 from lastmile.tensors import Array, Signature
 
 WORD = re.compile(r"\w+")
@@ -36,7 +47,8 @@ class Route:
 
     @classmethod
     def read(cls, options: Options, signature: Signature) -> Self:
-        classes = output_of(signature, "probabilities", "route", columns=True).columns
+        output = output_of(signature, "probabilities", "route", columns=True)
+        classes = output.columns
         queues = _queues(options, classes)
         unsure = options.text("unsure", "unsure")
         if unsure in queues.values():
@@ -52,7 +64,7 @@ class Route:
             levels=_levels(options, every, priorities),
             priorities=priorities,
             unsure=unsure,
-            sure_from=options.share("sure_from", 0.5),
+            sure_from=as_answered(options.share("sure_from", 0.5), output),
             margin=options.share("margin", 0.0),
             text=text,
             urgent_words=words,
@@ -64,7 +76,7 @@ class Route:
         texts = [""] * rows if self.text is None else list(map(_text, self.text.values(feeds)))
 
         def decide(outputs: Arrays) -> list[Decided]:
-            probabilities = answered(outputs, "probabilities")
+            probabilities = probabilities_of(outputs)
             return [self.decided(row, text) for row, text in zip(probabilities, texts, strict=True)]
 
         return decide

@@ -17,10 +17,11 @@ from lastmile.decision.policy import (
     Decided,
     Feature,
     amounts,
-    answered,
+    as_answered,
     feature_of,
     output_of,
     percent,
+    probabilities_of,
 )
 from lastmile.tensors import Signature
 
@@ -49,7 +50,8 @@ class Threshold:
 
     @classmethod
     def read(cls, options: Options, signature: Signature) -> Self:
-        classes = output_of(signature, "probabilities", "threshold", columns=True).columns
+        output = output_of(signature, "probabilities", "threshold", columns=True)
+        classes = output.columns
         positive = options.one_of("positive", classes, classes[-1])
         return cls(
             column=classes.index(positive),
@@ -62,8 +64,8 @@ class Threshold:
             review_finds=options.share("review_finds", 1.0),
             block_rate=options.number("block_rate", 0.0, low=0.0),
             block_cost=options.number("block_cost", low=0.0),
-            review_from=options.share("review_from", 1.0),
-            block_from=options.share("block_from", 1.0),
+            review_from=as_answered(options.share("review_from", 1.0), output),
+            block_from=as_answered(options.share("block_from", 1.0), output),
             reviewed=options.some_of("review", DECISIONS, ("review",)),
         )
 
@@ -71,7 +73,7 @@ class Threshold:
         at_stake = amounts(self.amount, feeds)
 
         def decide(outputs: Arrays) -> list[Decided]:
-            probabilities = answered(outputs, "probabilities")[:, self.column].tolist()
+            probabilities = probabilities_of(outputs)[:, self.column].tolist()
             return [self.decided(p, amount) for p, amount in zip(probabilities, at_stake, strict=True)]
 
         return decide

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from lastmile.decision.options import Options
-from lastmile.decision.policy import Arrays, Context, Decide, Decided, answered, context_number, entries, output_of
+from lastmile.decision.policy import (
+    Arrays,
+    Context,
+    Decide,
+    Decided,
+    answered,
+    as_answered,
+    context_number,
+    entries,
+    output_of,
+)
 from lastmile.errors import InvalidInput
 from lastmile.tensors import Signature
 
@@ -26,14 +36,14 @@ class Top:
     @classmethod
     def read(cls, options: Options, signature: Signature) -> Self:
         items = output_of(signature, "items", "top", text=True)
-        output_of(signature, "scores", "top")
+        scores = output_of(signature, "scores", "top")
         longest = items.shape[-1]
         limit = options.number("limit", 10, low=1)
         if limit != int(limit) or 0 < longest < limit:
             raise options.wrong("limit", f"{limit:g} is not a whole number up to the {longest} items of an answer")
         return cls(
             limit=int(limit),
-            minimum_score=options.number("minimum_score", 0.0),
+            minimum_score=as_answered(options.number("minimum_score", 0.0), scores),
             exclude=frozenset(options.texts("exclude")),
             reviewed=options.some_of("review", DECISIONS),
         )

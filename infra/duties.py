@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 
-from aws_cdk import Aws, aws_iam, aws_kms, aws_s3
+from aws_cdk import Aws, aws_events, aws_iam, aws_s3
 
-BUS = "default"
+from infra.storage import Storage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duty:
     """Objects of the artifacts bucket and, with `data_` before it, of the data bucket.
 
-    Reads are prefixes, writes are paths in which a * stands for any text. Who `tells` puts events on the account's
-    default bus, in the name of Lastmile and no other.
+    Reads are prefixes, writes are paths in which a * stands for any text. Who `tells` puts events on the stage's bus,
+    in the name of Lastmile and no other.
     """
 
     reads: tuple[str, ...] = ()
@@ -31,20 +31,18 @@ class Duty:
         """Every path of the data bucket named in the statements, once."""
         return _paths(self.data_reads, self.data_writes)
 
-    def statements(
-        self, artifacts: aws_s3.IBucket, data: aws_s3.IBucket, key: aws_kms.IKey
-    ) -> list[aws_iam.PolicyStatement]:
+    def statements(self, storage: Storage) -> list[aws_iam.PolicyStatement]:
         writes = self.writes or self.data_writes
         return [
-            *_statements("", artifacts, self.reads, self.writes),
-            *_statements("Data", data, self.data_reads, self.data_writes),
+            *_statements("", storage.artifacts, self.reads, self.writes),
+            *_statements("Data", storage.data, self.data_reads, self.data_writes),
             aws_iam.PolicyStatement(
                 sid="Key",
                 actions=["kms:Decrypt", *(["kms:GenerateDataKey"] if writes else [])],
-                resources=[key.key_arn],
+                resources=[storage.key.key_arn],
                 conditions={"StringEquals": {"kms:ViaService": f"s3.{Aws.REGION}.amazonaws.com"}},
             ),
-            *([_telling()] if self.tells else []),
+            *([_telling(storage.bus)] if self.tells else []),
         ]
 
 
@@ -69,11 +67,11 @@ def _statements(
     return [*([reading, listing] if read else []), *([writing] if written else [])]
 
 
-def _telling() -> aws_iam.PolicyStatement:
+def _telling(bus: aws_events.IEventBus) -> aws_iam.PolicyStatement:
     return aws_iam.PolicyStatement(
         sid="Events",
         actions=["events:PutEvents"],
-        resources=[f"arn:{Aws.PARTITION}:events:{Aws.REGION}:{Aws.ACCOUNT_ID}:event-bus/{BUS}"],
+        resources=[bus.event_bus_arn],
         # IfExists: AWS knows the source of every PutEvents, which refuses entries without one, so it is the same right
         # there; an AWS on a laptop that enforces policies does not know this key.
         # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-conditions.html

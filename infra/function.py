@@ -8,7 +8,7 @@ from constructs import Construct
 
 from infra.alarms import PERIOD, Alarms
 from infra.config import Size, Stage
-from infra.duties import BUS, Duty
+from infra.duties import Duty
 from infra.nag import accept, accept_paths
 from infra.storage import Storage
 
@@ -66,7 +66,7 @@ class Function(Construct):
                 "LASTMILE_STAGE": stage.name,
                 "LASTMILE_ARTIFACTS": f"s3://{storage.artifacts.bucket_name}",
                 **({"LASTMILE_DATA": f"s3://{storage.data.bucket_name}"} if duty.data_paths else {}),
-                **({"LASTMILE_BUS": BUS} if duty.tells else {}),
+                **({"LASTMILE_BUS": storage.bus.event_bus_name} if duty.tells else {}),
                 "OPENBLAS_NUM_THREADS": "1",  # or numpy starts one thread per core it sees, to add a few numbers
                 "ORT_DISABLE_TELEMETRY": "1",
                 "POWERTOOLS_SERVICE_NAME": name,
@@ -104,7 +104,7 @@ class Function(Construct):
                 resources=["*"],
             ),
         ]
-        granted = [*duty.statements(storage.artifacts, storage.data, storage.key), *statements]
+        granted = [*duty.statements(storage), *statements]
         role = aws_iam.Role(
             self,
             "Role",

@@ -134,6 +134,7 @@ class Operating(Construct):
             "Told",
             rule_name=f"lastmile-{self._stage.name}-operations",
             description=f"Lastmile {self._stage.name}: what operators are told in chat",
+            event_bus=storage.bus,
             event_pattern=aws_events.EventPattern(source=["lastmile"], detail_type=TOLD),
             targets=[aws_events_targets.LambdaFunction(live)],
         )

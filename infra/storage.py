@@ -1,6 +1,6 @@
-"""The two buckets everything is kept in, the key they and the logs are encrypted with, and where alarms ring."""
+"""The two buckets everything is kept in, the key of them and of the logs, and where alarms and events go."""
 
-from aws_cdk import Aws, CfnOutput, Duration, RemovalPolicy, Stack, aws_iam, aws_kms, aws_s3
+from aws_cdk import Aws, CfnOutput, Duration, RemovalPolicy, Stack, aws_events, aws_iam, aws_kms, aws_s3
 from constructs import Construct
 
 from infra.alarms import Alarms
@@ -26,9 +26,12 @@ class Storage(Stack):
         self.data.add_lifecycle_rule(prefix="pending/", expiration=Duration.days(PENDING_DAYS))
         announce_uploads(self.data)
         self.alarms = Alarms(self, key=self.key)  # one topic for all stacks, so that a pager subscribes once
+        # Of its own: on the account's default bus the operators of one stage would be told of all, with buttons.
+        self.bus = aws_events.EventBus(self, "Bus", event_bus_name=f"lastmile-{stage.name}")
         CfnOutput(self, "ArtifactsBucket", value=self.artifacts.bucket_name)
         CfnOutput(self, "DataBucket", value=self.data.bucket_name)
         CfnOutput(self, "KeyArn", value=self.key.key_arn)
+        CfnOutput(self, "EventBus", value=self.bus.event_bus_name)
         CfnOutput(self, "AlarmTopicArn", value=self.alarms.topic.topic_arn)
 
     def _key(self) -> aws_kms.Key:

@@ -98,20 +98,21 @@ def deliver(log: Log, streams: Mapping[str, Sequence[Event]], *, cut: int) -> No
 
 @pytest.fixture
 def reviews(stack: Target) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """Details of the events that a rule on the default bus hears."""
+    """Details of the events that a rule on the stage's bus hears."""
     sqs, bus, name = stack.client("sqs"), stack.client("events"), "heard-by-the-captures-test"
     url = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    bus.put_rule(Name=name, EventPattern=json.dumps({"source": ["lastmile"], "detail-type": ["DecisionReview"]}))
-    bus.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+    pattern, there = {"source": ["lastmile"], "detail-type": ["DecisionReview"]}, f"lastmile-{stack.stage}"
+    bus.put_rule(Name=name, EventPattern=json.dumps(pattern), EventBusName=there)
+    bus.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}], EventBusName=there)
 
     def heard() -> list[dict[str, Any]]:
         found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
         return [json.loads(message["Body"])["detail"] for message in found]
 
     yield heard
-    bus.remove_targets(Rule=name, Ids=["queue"])
-    bus.delete_rule(Name=name)
+    bus.remove_targets(Rule=name, Ids=["queue"], EventBusName=there)
+    bus.delete_rule(Name=name, EventBusName=there)
     sqs.delete_queue(QueueUrl=url)
 
 

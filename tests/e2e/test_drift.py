@@ -23,12 +23,13 @@ EVENTS = {"source": ["lastmile"], "detail-type": ["DriftDetected", "RetrainWante
 
 @pytest.fixture(scope="module")
 def events(stack: Target) -> Iterator[Any]:
-    """Collects the events that a rule on the default bus hears."""
+    """Collects the events that a rule on the stage's bus hears."""
     sqs, bus = stack.client("sqs"), stack.client("events")
     url = sqs.create_queue(QueueName="heard-by-the-drift-test")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    bus.put_rule(Name="heard-by-the-drift-test", EventPattern=json.dumps(EVENTS))
-    bus.put_targets(Rule="heard-by-the-drift-test", Targets=[{"Id": "queue", "Arn": arn}])
+    there = {"EventBusName": f"lastmile-{stack.stage}"}
+    bus.put_rule(Name="heard-by-the-drift-test", EventPattern=json.dumps(EVENTS), **there)
+    bus.put_targets(Rule="heard-by-the-drift-test", Targets=[{"Id": "queue", "Arn": arn}], **there)
 
     def heard() -> list[dict[str, Any]]:
         found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=1).get("Messages", [])
@@ -37,8 +38,8 @@ def events(stack: Target) -> Iterator[Any]:
         return [json.loads(message["Body"]) for message in found]
 
     yield heard
-    bus.remove_targets(Rule="heard-by-the-drift-test", Ids=["queue"])
-    bus.delete_rule(Name="heard-by-the-drift-test")
+    bus.remove_targets(Rule="heard-by-the-drift-test", Ids=["queue"], **there)
+    bus.delete_rule(Name="heard-by-the-drift-test", **there)
     sqs.delete_queue(QueueUrl=url)
 
 

@@ -10,7 +10,7 @@ from tests.infra.synthesis import run, synthesise
 from tests.infra.templates import Stacks
 
 OUTPUTS = {
-    "Storage": {"ArtifactsBucket", "DataBucket", "KeyArn", "AlarmTopicArn"},
+    "Storage": {"ArtifactsBucket", "DataBucket", "KeyArn", "AlarmTopicArn", "EventBus"},
     "Identity": {"UserPoolId", "ClientId", "TokenUrl"},
     "Serving": {"ApiId", "ApiUrl", "InferenceFunction", "ControlFunction", "LogGroupPrefix"},
     "Chat": {

@@ -53,7 +53,7 @@ def test_the_function_gets_what_it_needs(stacks: Stacks) -> None:
     function = stacks.one("Lambda::Function", "CapturingCaptureFunction")
     assert function["Handler"] == "functions.capture.handler.handler"
     variables = function["Environment"]["Variables"]
-    assert (variables["LASTMILE_DATA"], variables["LASTMILE_BUS"]) == ("s3://${Data}", "default")
+    assert (variables["LASTMILE_DATA"], variables["LASTMILE_BUS"]) == ("s3://${Data}", "${Bus}")
     assert len(function["Layers"]) == 1
 
 

@@ -22,7 +22,7 @@ def test_the_function_has_the_layer_that_predictions_have_and_no_other(stacks: S
     function = stacks.one("Lambda::Function", "DriftingDriftFunction")
     assert len(function["Layers"]) == 1
     variables = function["Environment"]["Variables"]
-    assert (variables["LASTMILE_BUS"], variables["LASTMILE_STAGE"]) == ("default", stacks.stage)
+    assert (variables["LASTMILE_BUS"], variables["LASTMILE_STAGE"]) == ("${Bus}", stacks.stage)
     assert variables["LASTMILE_DATA"].startswith("s3://")
     assert function["Timeout"] == 900
 
@@ -41,7 +41,7 @@ def test_it_reads_what_was_captured_and_writes_reports(stacks: Stacks) -> None:
         "events:PutEvents",
         {"StringEqualsIfExists": {"events:source": "lastmile"}},
     )
-    assert events["Resource"].endswith(":event-bus/default")
+    assert events["Resource"] == "${Bus.Arn}"
 
 
 def test_the_page_of_models_searches_for_every_model(stacks: Stacks) -> None:

@@ -122,7 +122,7 @@ def test_capture_reads_models_and_writes_what_was_predicted(stacks: Stacks) -> N
             "Sid": "Events",
             "Effect": "Allow",
             "Action": "events:PutEvents",
-            "Resource": "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/default",
+            "Resource": "${Bus.Arn}",
             "Condition": {"StringEqualsIfExists": {"events:source": "lastmile"}},
         },
         {"Sid": "Undelivered", "Effect": "Allow", "Action": "s3:PutObject", "Resource": f"{DATA}/aws/lambda/async/*"},

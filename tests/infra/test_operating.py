@@ -45,6 +45,8 @@ def test_it_cannot_read_what_was_predicted_or_trained_on(stacks: Stacks) -> None
 def test_events_of_ours_and_alarms_call_it(stacks: Stacks) -> None:
     rule = stacks.one("Events::Rule", "OperatingTold")
     assert rule["EventPattern"] == {"source": ["lastmile"], "detail-type": TOLD}
+    assert rule["EventBusName"] == "${Bus}", "on the account's bus it would hear the other stages too"
+    assert stacks.one("Events::EventBus")["Name"] == f"lastmile-{stacks.stage}"
     assert rule["Targets"][0]["Arn"] == "${OperatingOperationsLive}"
     subscription = stacks.one("SNS::Subscription", "OperatingRung")
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("lambda", "${OperatingOperationsLive}")

@@ -9,7 +9,7 @@ role may read metrics and nothing else. The local AWS has no such service, and n
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aws_cdk import Stack, aws_iam
+from aws_cdk import Aws, Stack, aws_iam
 from aws_cdk.aws_chatbot import CfnMicrosoftTeamsChannelConfiguration, LoggingLevel, SlackChannelConfiguration
 from constructs import Construct
 
@@ -45,7 +45,9 @@ class ChatOps(Stack):
             scope, f"Lastmile-{stage.name}-ChatOps", description=f"Lastmile {stage.name}: alarms in chat applications"
         )
         role = self._role()
-        topic, name = storage.alarms.topic, f"lastmile-{stage.name}"
+        # Configurations are an account's, whatever region they are made in, and a second one of the same name is
+        # refused: https://github.com/aws-samples/aws-securityhub-to-slack/pull/11
+        topic, name = storage.alarms.topic, f"lastmile-{stage.name}-{Aws.REGION}"
         guard = aws_iam.ManagedPolicy(self, "Guard", document=aws_iam.PolicyDocument(statements=[_reads()]))
         accept(guard, "AwsSolutions-IAM5[Resource::*]", "Metrics and alarms have no resources to limit reading to.")
         if channels.slack is not None:

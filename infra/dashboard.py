@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from aws_cdk import Duration, aws_apigatewayv2
+from aws_cdk import Aws, Duration, aws_apigatewayv2
 from aws_cdk.aws_cloudwatch import Dashboard as CloudWatchDashboard
 from aws_cdk.aws_cloudwatch import GraphWidget, IMetric, MathExpression
 from constructs import Construct
@@ -32,7 +32,7 @@ class Dashboard(Construct):
         functions: Mapping[Door, Function],
     ) -> None:
         super().__init__(scope, "Dashboard")
-        page = CloudWatchDashboard(self, "Page", dashboard_name=f"lastmile-{stage.name}")
+        page = CloudWatchDashboard(self, "Page", dashboard_name=page_name(stage))
         page.add_widgets(
             graph("API latency, ms", [api.metric_latency(period=PERIOD, statistic=p, label=p) for p in PERCENTILES]),
             graph(
@@ -97,11 +97,17 @@ class ModelDashboard(Construct):
 
     def __init__(self, scope: Construct, *, stage: Stage, functions: Mapping[str, tuple[Function, Size]]) -> None:
         super().__init__(scope, "ModelDashboard")
-        page = CloudWatchDashboard(self, "Page", dashboard_name=f"lastmile-{stage.name}-models")
+        page = CloudWatchDashboard(self, "Page", dashboard_name=f"{page_name(stage)}-models")
         page.add_widgets(*(searched(stage, figure) for figure in (*MODEL_FIGURES, model_cost(stage))))
         for name, (function, _) in functions.items():
             add_function(page, name, function)
         page.add_widgets(cost(stage, functions))
+
+
+def page_name(stage: Stage) -> str:
+    """Dashboards are an account's, whatever region they are made in, and a second one of the same name is refused:
+    https://github.com/aws-solutions-library-samples/qnabot-on-aws/issues/81"""
+    return f"lastmile-{stage.name}-{Aws.REGION}"
 
 
 def searched(stage: Stage, figure: Figure) -> GraphWidget:

@@ -4,7 +4,9 @@ from typing import Any
 from tests.infra.templates import Stacks
 
 
-def widgets(stacks: Stacks, name: str) -> list[dict[str, Any]]:
+def widgets(stacks: Stacks, which: str = "") -> list[dict[str, Any]]:
+    """Of a page whose name says the region too: an account has its dashboards together for all regions."""
+    name = f"lastmile-{stacks.stage}-${{AWS::Region}}{which}"
     (page,) = [page for page in stacks.all("CloudWatch::Dashboard").values() if page["DashboardName"] == name]
     return [widget["properties"] for widget in json.loads(page["DashboardBody"])["widgets"]]
 
@@ -16,7 +18,7 @@ def metrics(shown: list[dict[str, Any]]) -> list[list[Any]]:
 def test_the_page_shows_speed_load_and_failure(stacks: Stacks) -> None:
     shown = {
         (metric[0], metric[1], resource(metric), statistic(metric))
-        for metric in metrics(widgets(stacks, f"lastmile-{stacks.stage}"))
+        for metric in metrics(widgets(stacks))
         if isinstance(metric[0], str)
     }
     api = {("AWS/ApiGateway", "Latency", "${ApiHttp}", stat) for stat in ("p50", "p90", "p99")} | {
@@ -37,7 +39,7 @@ def of_function(title: str) -> set[tuple[str, str, str, str]]:
 
 
 def test_the_page_estimates_the_cost_from_time_memory_and_price(stacks: Stacks) -> None:
-    (widget,) = [one for one in widgets(stacks, f"lastmile-{stacks.stage}") if one["title"].startswith("Lambda, USD")]
+    (widget,) = [one for one in widgets(stacks) if one["title"].startswith("Lambda, USD")]
     expressions = {metric[0]["label"]: metric[0]["expression"] for metric in widget["metrics"] if len(metric) == 1}
     price, memory = {"dev": ("0.0000166667", "0.5"), "prod": ("0.0000133334", "1")}[stacks.stage]
     assert expressions["inference"] == f"inferenceMs / 1000 * 1.72754 * {price} + inferenceCalls * 0.0000002"

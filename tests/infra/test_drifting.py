@@ -45,7 +45,7 @@ def test_it_reads_what_was_captured_and_writes_reports(stacks: Stacks) -> None:
 
 
 def test_the_page_of_models_searches_for_every_model(stacks: Stacks) -> None:
-    shown = metrics(widgets(stacks, f"lastmile-{stacks.stage}-models"))
+    shown = metrics(widgets(stacks, "-models"))
     searches = [one[0]["expression"] for one in shown if "SEARCH" in json.dumps(one[0])]
     assert len(searches) == len(MODEL_FIGURES) + 1
     for search in searches:
@@ -57,7 +57,7 @@ def test_the_page_of_models_searches_for_every_model(stacks: Stacks) -> None:
 
 
 def test_the_page_of_models_has_errors_and_latency_by_version_and_the_cost_by_model(stacks: Stacks) -> None:
-    shown = [one[0] for one in metrics(widgets(stacks, f"lastmile-{stacks.stage}-models"))]
+    shown = [one[0] for one in metrics(widgets(stacks, "-models"))]
     found = {re.findall(r'MetricName="(\w+)"', one["expression"])[0]: one for one in shown if "SEARCH" in str(one)}
     for name in ("VersionRequests", "VersionErrors", "VersionMillisecondsP50", "VersionMillisecondsP99"):
         assert "{Lastmile,stage,model,version}" in found[name]["expression"]

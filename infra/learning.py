@@ -17,6 +17,7 @@ from aws_cdk import (
 from aws_cdk.aws_events import EventField, RuleTargetInput
 from constructs import Construct
 
+from infra import undelivered
 from infra.alarms import PERIOD
 from infra.assets import Assets
 from infra.config import Stage
@@ -60,6 +61,7 @@ class Learning(Stack):
         machine = self._machine(function)
         self._start(machine)
         self._put_in_order(machine, function)
+        undelivered.keep(function, storage)
         self._watch(machine)
         CfnOutput(self, "LearningStateMachine", value=machine.state_machine_arn)
         CfnOutput(self, "RetrainingFunction", value=function.name)
@@ -102,7 +104,7 @@ class Learning(Stack):
         return json.dumps({"retraining": FileSystem.fingerprint(str(assets.path("retraining")))[:16], **layers})
 
     def _statements(self) -> list[aws_iam.PolicyStatement]:
-        """Beside its duty: the very version of an upload, and executions that it meets."""
+        """Beside its duty: the very version of an upload, executions that it meets, events given up."""
         return [
             aws_iam.PolicyStatement(
                 sid="Uploads",
@@ -111,6 +113,7 @@ class Learning(Stack):
             ),
             following(self._stage),
             waking(self._stage),
+            *undelivered.statements(self._storage),
         ]
 
     def _machine(self, function: Function) -> aws_stepfunctions.StateMachine:

@@ -1,34 +1,22 @@
 """What tells operators in chat and takes their orders: a queue and a function of its own, which no customer's words
 reach. It may answer a run that waits, move a release and keep a label, and no other function of the chat may."""
 
-from typing import cast
-
-from aws_cdk import (
-    Duration,
-    aws_dynamodb,
-    aws_events,
-    aws_events_targets,
-    aws_iam,
-    aws_lambda,
-    aws_lambda_destinations,
-    aws_sns,
-    aws_sqs,
-)
+from aws_cdk import Duration, aws_dynamodb, aws_events, aws_events_targets, aws_iam, aws_lambda, aws_sns, aws_sqs
 from constructs import Construct
 
+from infra import undelivered
 from infra.alarms import PERIOD
 from infra.assets import Assets
 from infra.config import Stage
 from infra.duties import OPERATIONS
 from infra.function import Function
 from infra.learning import any_execution, following, waking
-from infra.nag import accept, accept_paths
+from infra.nag import accept
 from infra.storage import Storage
 
 BATCH = 10
 TRIES = 8  # with the function's own waits in between about 40 minutes
 TOLD = ["ApprovalWanted", "DecisionReview", "DriftDetected", "RunFailed", "RunFinished"]
-UNDELIVERED = "aws/lambda/async/*"  # where Lambda leaves the events that it has given up
 
 
 class Operating(Construct):
@@ -67,11 +55,17 @@ class Operating(Construct):
             duty=OPERATIONS,
             storage=storage,
             alarms=storage.alarms,
-            statements=[*shared, *self._statements(storage), following(stage), waking(stage)],
+            statements=[
+                *shared,
+                *self._statements(),
+                *undelivered.statements(storage),
+                following(stage),
+                waking(stage),
+            ],
             accepted=any_execution(stage),
             handler="functions.chat.operations.handler.handler",
         )
-        accept_paths(cast(Construct, self.function.node.find_child("Role")), storage.data, [UNDELIVERED])
+        undelivered.keep(self.function, storage)
         self._feed(storage)
         self._watch(storage)
 
@@ -87,7 +81,7 @@ class Operating(Construct):
             dead_letter_queue=None if dead is None else aws_sqs.DeadLetterQueue(queue=dead, max_receive_count=TRIES),
         )
 
-    def _statements(self, storage: Storage) -> list[aws_iam.PolicyStatement]:
+    def _statements(self) -> list[aws_iam.PolicyStatement]:
         return [
             aws_iam.PolicyStatement(
                 sid="Send", actions=["sqs:SendMessage"], resources=[self.queue.queue_arn, self.dead.queue_arn]
@@ -102,25 +96,11 @@ class Operating(Construct):
                 ],
                 resources=[self.queue.queue_arn],
             ),
-            aws_iam.PolicyStatement(
-                sid="Undelivered", actions=["s3:PutObject"], resources=[storage.data.arn_for_objects(UNDELIVERED)]
-            ),
-            aws_iam.PolicyStatement(
-                sid="UndeliveredBucket",
-                actions=["s3:ListBucket"],
-                resources=[storage.data.bucket_arn],
-                conditions={"StringLikeIfExists": {"s3:prefix": [UNDELIVERED]}},
-            ),
         ]
 
     def _feed(self, storage: Storage) -> None:
         """Events and alarms call the function itself, which queues them for each platform."""
         live = self.function.live
-        live.configure_async_invoke(
-            on_failure=aws_lambda_destinations.S3Destination(storage.data),
-            retry_attempts=2,
-            max_event_age=Duration.hours(6),
-        )
         aws_lambda.EventSourceMapping(
             self,
             "Feed",
@@ -155,11 +135,4 @@ class Operating(Construct):
             self.dead.metric_approximate_number_of_messages_visible(period=PERIOD, statistic="Maximum"),
             at=1,
             meaning=f"{name}: operators could not be told, or not be answered: `lastmile chat dead`",
-        )
-        storage.alarms.ring(
-            self,
-            "Dropped",
-            self.function.live.metric("AsyncEventsDropped", period=PERIOD, statistic="Sum"),
-            at=1,
-            meaning=f"{name}: events were given up; they wait below aws/lambda/async/ in the data bucket",
         )

@@ -28,17 +28,11 @@ def test_its_own_log_is_not(stacks: Stacks) -> None:
     assert groups == {f"/aws/lambda/lastmile-{stacks.stage}-{name}" for name in ("inference", "chat")}
 
 
-def test_a_delivery_that_fails_is_tried_again_and_then_put_aside_whole(stacks: Stacks) -> None:
-    tried = stacks.one("Lambda::EventInvokeConfig", "CapturingCaptureLiveEventInvokeConfig")
-    assert (tried["MaximumRetryAttempts"], tried["MaximumEventAgeInSeconds"]) == (2, 6 * 3600)
-    assert tried["DestinationConfig"] == {"OnFailure": {"Destination": "${Data.Arn}"}}
-
-
 @pytest.mark.parametrize(
     ("name", "metric", "namespace"),
     [
-        ("Undelivered", "AsyncEventsDropped", "AWS/Lambda"),
-        ("Lost", "DestinationDeliveryFailures", "AWS/Lambda"),
+        ("CaptureUndelivered", "AsyncEventsDropped", "AWS/Lambda"),
+        ("CaptureLost", "DestinationDeliveryFailures", "AWS/Lambda"),
         ("Quarantined", "QuarantinedCaptures", "Lastmile"),
         ("CaptureErrors", "Errors", "AWS/Lambda"),
     ],

@@ -126,7 +126,13 @@ def test_capture_reads_models_and_writes_what_was_predicted(stacks: Stacks) -> N
             "Condition": {"StringEqualsIfExists": {"events:source": "lastmile"}},
         },
         {"Sid": "Undelivered", "Effect": "Allow", "Action": "s3:PutObject", "Resource": f"{DATA}/aws/lambda/async/*"},
-        {"Sid": "UndeliveredBucket", "Effect": "Allow", "Action": "s3:ListBucket", "Resource": DATA},
+        {
+            "Sid": "UndeliveredBucket",
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": DATA,
+            "Condition": {"StringLikeIfExists": {"s3:prefix": ["aws/lambda/async/*"]}},
+        },
         *telemetry("CapturingCapture"),
     ]
 

@@ -18,7 +18,7 @@ PATHS = (
     ("Drifting/Drift", DATA, ("training/*", "training/*/again-*")),
     ("Retraining", ARTIFACTS, ("models/*", "audit/*", "keys/*")),
     ("Retraining", DATA, ("training/*", "runs/*", "approvals/*", "profiles/*", "captures/*")),
-    ("Retraining", DATA, ("quarantine/training/*", "reports/*")),
+    ("Retraining", DATA, ("quarantine/training/*", "reports/*", "aws/lambda/async/*")),
     ("Batch", ARTIFACTS, ("models/*", "keys/*")),
     ("Batch", DATA, ("batches/*", "pending/batches/*")),
     ("Chat", ARTIFACTS, ("models/*", "keys/*")),

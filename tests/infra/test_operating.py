@@ -51,10 +51,3 @@ def test_events_of_ours_and_alarms_call_it(stacks: Stacks) -> None:
     subscription = stacks.one("SNS::Subscription", "OperatingRung")
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("lambda", "${OperatingOperationsLive}")
     assert subscription["TopicArn"] == "${AlarmsTopic}"
-
-
-def test_an_event_that_was_given_up_is_kept(stacks: Stacks) -> None:
-    configs = stacks.all("Lambda::EventInvokeConfig")
-    (config,) = [found for name, found in configs.items() if name.startswith("OperatingOperations")]
-    assert config["DestinationConfig"]["OnFailure"]["Destination"] == "${Data.Arn}"
-    assert config["MaximumRetryAttempts"] == 2

@@ -63,13 +63,13 @@ class Batch(Stack):
             },
         )
         machine = self._machine(function)
-        storage.alarms.ring(
-            self,
-            "BatchesFailed",
-            machine.metric_failed(period=PERIOD, statistic="Sum"),
-            at=1,
-            meaning=f"{machine_name(stage)}: a batch is incomplete; see `lastmile batches`",
-        )
+        for name, metric, meaning in (
+            ("BatchesFailed", machine.metric_failed(period=PERIOD, statistic="Sum"), "a batch is incomplete"),
+            ("BatchesTimedOut", machine.metric_timed_out(period=PERIOD, statistic="Sum"), "a batch took too long"),
+        ):
+            storage.alarms.ring(
+                self, name, metric, at=1, meaning=f"{machine_name(stage)}: {meaning}; see `lastmile batches`"
+            )
         CfnOutput(self, "BatchStateMachine", value=machine.state_machine_arn)
         CfnOutput(self, "BatchFunction", value=function.name)
 

@@ -106,4 +106,6 @@ def test_executions_are_logged_and_traced_and_failures_ring(stacks: Stacks) -> N
     assert found["LoggingConfiguration"]["Level"] == "ALL"
     group = stacks.one("Logs::LogGroup", "BatchMachineLogs")
     assert group["LogGroupName"] == f"/aws/vendedlogs/lastmile-{stacks.stage}-batch"
-    assert "BatchesFailed" in stacks.all("CloudWatch::Alarm")
+    alarms = stacks.all("CloudWatch::Alarm")
+    for name, metric in {"BatchesFailed": "ExecutionsFailed", "BatchesTimedOut": "ExecutionsTimedOut"}.items():
+        assert alarms[name]["MetricName"] == metric, "one that timed out is no failed one to CloudWatch"

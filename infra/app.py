@@ -24,21 +24,21 @@ def build() -> App:
     app = App(analytics_reporting=False, tree_metadata=False, stack_traces=False, context=traces)
     stage = choose(app.node.try_get_context("stage") or "dev", architecture=app.node.try_get_context("architecture"))
     assets = Assets(app.node.try_get_context("assets") or ".build/assets", stage.architecture)
+    is_local = app.node.try_get_context("token_url") is not None  # where some services do not exist
     storage = Storage(app, stage=stage)
-    layers = Layers(app, stage=stage, assets=assets)
+    layers = Layers(app, stage=stage, assets=assets, keep_replaced=not is_local)
     identity = Identity(app, stage=stage, token_url=app.node.try_get_context("token_url"))
     chat = Chat(app, stage=stage, assets=assets, layers=layers, storage=storage)
     serving = Serving(
         app, stage=stage, assets=assets, layers=layers, storage=storage, identity=identity, hook=chat.hook
     )
-    is_local = app.node.try_get_context("token_url") is not None  # where some services do not exist
     watching = Watching(app, stage=stage, assets=assets, layers=layers, storage=storage, with_queries=not is_local)
     for watched in (serving, chat):
         watching.add_stack_dependency(watched)  # its log groups must be there
     jobs = are_wanted(stage, app.node.try_get_context("training_jobs"), app.node.try_get_context("token_url"))
     Learning(app, stage=stage, assets=assets, layers=layers, storage=storage, training_jobs=jobs)
-    with_gpu = app.node.try_get_context("gpu") == "true"
-    Batch(app, stage=stage, assets=assets, layers=layers, storage=storage, transforms=with_gpu and not is_local)
+    with_gpu = app.node.try_get_context("gpu") == "true" and not is_local
+    Batch(app, stage=stage, assets=assets, layers=layers, storage=storage, transforms=with_gpu)
     if app.node.try_get_context("chatops") == "true" and not is_local:
         given = {name: app.node.try_get_context(name) for name in (*SLACK, *TEAMS)}
         ChatOps(app, stage=stage, storage=storage, channels=Channels.of(given))

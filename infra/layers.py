@@ -1,6 +1,8 @@
 """What functions share: one version of each layer, for all stacks."""
 
-from aws_cdk import FileSystem, RemovalPolicy, Stack, aws_lambda, aws_ssm
+from typing import cast
+
+from aws_cdk import CfnDeletionPolicy, CfnResource, FileSystem, RemovalPolicy, Stack, aws_lambda, aws_ssm
 from constructs import Construct
 
 from infra.assets import Assets
@@ -17,10 +19,11 @@ class Layers(Stack):
     """Other stacks find a layer by a parameter whose name holds the layer's content.
 
     An export would do for one deployment: CloudFormation refuses to change what another stack imports. With another
-    content the name is another, and so the functions that use it are published anew.
+    content the name is another, and so the functions that use it are published anew. With `keep_replaced` the version
+    before stays: a deployment that is rolled back gives it back to functions, and would be stuck without it.
     """
 
-    def __init__(self, scope: Construct, *, stage: Stage, assets: Assets) -> None:
+    def __init__(self, scope: Construct, *, stage: Stage, assets: Assets, keep_replaced: bool = True) -> None:
         super().__init__(
             scope, f"Lastmile-{stage.name}-Layers", description=f"Lastmile {stage.name}: what functions share"
         )
@@ -34,9 +37,11 @@ class Layers(Stack):
                 code=assets.code(f"{name}-layer"),
                 compatible_runtimes=[RUNTIME],
                 compatible_architectures=[ARCHITECTURES[stage.architecture]],
-                # A deployment that is rolled back goes back to the version before.
                 removal_policy=RemovalPolicy.RETAIN if stage.keep_data else RemovalPolicy.DESTROY,
             )
+            if keep_replaced:
+                options = cast(CfnResource, version.node.default_child).cfn_options
+                options.update_replace_policy = CfnDeletionPolicy.RETAIN
             content = FileSystem.fingerprint(str(assets.path(f"{name}-layer")))[:16]
             self._names[name] = f"/lastmile/{stage.name}/layers/{name}/{content}"
             aws_ssm.StringParameter(

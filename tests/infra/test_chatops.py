@@ -32,9 +32,10 @@ def test_nobody_gets_it_who_does_not_ask(stacks: Stacks) -> None:
     assert not stacks.all("Chatbot::SlackChannelConfiguration")
 
 
-def test_the_local_aws_never_gets_it(tiny_assets: Path, tmp_path: Path) -> None:
-    out = synthesise(tmp_path / "cdk.out", stage="dev", assets=str(tiny_assets), token_url="", **CONTEXT)
-    assert not list(out.glob("*ChatOps*"))
+def test_the_local_aws_never_gets_it_nor_gpus(tiny_assets: Path, tmp_path: Path) -> None:
+    wanted = CONTEXT | {"gpu": "true", "heavy": "tickets:3", "heavy_settings": '{"tickets:3": {}}'}
+    out = synthesise(tmp_path / "cdk.out", stage="dev", assets=str(tiny_assets), token_url="", **wanted)
+    assert not [*out.glob("*ChatOps*"), *out.glob("*Gpu*")]
 
 
 def test_both_channels_hear_the_alarms(asked: Stacks) -> None:
@@ -42,6 +43,8 @@ def test_both_channels_hear_the_alarms(asked: Stacks) -> None:
     assert (slack["SlackWorkspaceId"], slack["SlackChannelId"]) == ("T0123ABCD", "C0123ABCD")
     teams = asked.one("Chatbot::MicrosoftTeamsChannelConfiguration")
     assert (teams["TeamId"], teams["TeamsTenantId"]) == (UUID, UUID)
+    assert slack["ConfigurationName"] == "lastmile-prod-${AWS::Region}-slack", "there is one list for all regions"
+    assert teams["ConfigurationName"] == "lastmile-prod-${AWS::Region}-teams"
     for channel in (slack, teams):
         assert channel["SnsTopicArns"] == ["${AlarmsTopic}"]
         assert channel["GuardrailPolicies"] == ["${Guard}"]

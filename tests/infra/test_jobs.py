@@ -197,3 +197,11 @@ def known(text: str) -> str:
     text = re.sub(r"\$\{[^}]*XGBoostAccounts[^}]*\}", xgboost.ACCOUNTS["eu-central-1"], text)
     text = text.replace("${Data}", "data").replace("${JobsRole.Arn}", "arn:aws:iam::123456789012:role/job")
     return text.replace("${Key.Arn}", "arn:aws:kms:eu-central-1:123456789012:key/1")
+
+
+def test_a_layer_that_is_replaced_stays_in_an_account(with_jobs: Stacks, dev: Stacks) -> None:
+    """A rollback of functions wants it again, and a stack whose rollback fails is stuck:
+    https://github.com/panther-labs/panther/issues/2578. In the local AWS it would only take room."""
+    for stacks, policy in ((with_jobs, "Retain"), (dev, "Delete")):
+        layers = stacks.attributes("Lambda::LayerVersion").values()
+        assert {(one["DeletionPolicy"], one["UpdateReplacePolicy"]) for one in layers} == {("Delete", policy)}

@@ -52,7 +52,7 @@ def decide(
     check_key(key)
     text = read_text(data)
     target = options.target()
-    decider = Decider(Client(target, target.token(["infer"]), PROTOCOLS["tensorflow"], key))
+    decider = Decider(Client(target, PROTOCOLS["tensorflow"], key))
     interface = decider.client.interface(model, version)
     rows = reading.read(text, interface.inputs)
     said = contexts(text, len(rows))

@@ -53,7 +53,7 @@ def predict(
     options: Options = context.obj
     text = read_text(data)
     target = options.target()
-    client = Client(target, target.token(["infer"]), PROTOCOLS[protocol], key)
+    client = Client(target, PROTOCOLS[protocol], key)
     interface = client.interface(model, version)
     rows = reading.read(text, interface.inputs)
     ignored = reading.ignored_columns(text, interface.inputs)
@@ -90,9 +90,13 @@ def read_text(data: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Client:
     target: Target
-    token: str
     protocol: Protocol
     key: str | None
+
+    @property
+    def token(self) -> str:
+        """Another one when it is about to end: a file may take longer than one serves."""
+        return self.target.token(["infer"])
 
     def interface(self, model: str, version: int | None) -> Interface:
         from lastmile.tensors import TensorSpec

@@ -20,6 +20,17 @@ def test_a_csv_becomes_a_table_of_answers(lastmile: Any, inference: Any) -> None
     assert outcome.err == ""
 
 
+def test_a_token_that_ends_before_the_last_row_is_renewed(
+    lastmile: Any, inference: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, answer = [], inference.answer
+    monkeypatch.setattr(inference, "answer", lambda request: asked.append(request.path) or answer(request))
+    monkeypatch.setattr(predict, "BATCH_ROWS", 1)
+    assert lastmile("predict", "iris", "--data", "-", stdin=CSV).code == 0
+    assert asked.count("/oauth2/token") == 3  # that of this API ends at once
+    assert asked[-2:] == ["/oauth2/token", "/v2/models/iris/infer"]
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_protocol_gives_the_same_answer(lastmile: Any, inference: Any, protocol: str) -> None:
     words = ("predict", "iris", "--data", "-", "--json", "--protocol", protocol)

@@ -24,7 +24,12 @@ def test_a_token_that_ends_before_the_last_row_is_renewed(
     lastmile: Any, inference: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, answer = [], inference.answer
-    monkeypatch.setattr(inference, "answer", lambda request: asked.append(request.path) or answer(request))
+
+    def noted(request: Any) -> Any:
+        asked.append(request.path)
+        return answer(request)
+
+    monkeypatch.setattr(inference, "answer", noted)
     monkeypatch.setattr(predict, "BATCH_ROWS", 1)
     assert lastmile("predict", "iris", "--data", "-", stdin=CSV).code == 0
     assert asked.count("/oauth2/token") == 3  # that of this API ends at once

@@ -1,14 +1,18 @@
+import asyncio
+import io
 import json
 import socket
 import time
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from contextlib import suppress
+from typing import Any, BinaryIO, cast
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
-from functions.inference import connection as connection_module
 from functions.inference import server_door as server_door_module
-from functions.inference.connection import MAX_BODY_BYTES
+from functions.inference.connection import LONGEST_REQUEST_SECONDS, MAX_BODY_BYTES, Connection
 from functions.inference.server_door import ServerDoor
 from tests.unit.inference.doors import fill, listening, open_serving, server_door
 from tests.unit.inference.test_doors import INFER, tensor, v2
@@ -32,6 +36,68 @@ def door() -> Counted:
     door.__class__ = Counted
     assert isinstance(door, Counted)
     return door
+
+
+class Clock:
+    """Of an event loop whose time passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[asyncio.TimerHandle] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def get_debug(self) -> bool:
+        return False
+
+    def call_soon(self, act: Any) -> asyncio.TimerHandle:
+        return self.call_later(0.0, act)
+
+    def call_later(self, delay: float, act: Any) -> asyncio.TimerHandle:
+        self.timers.append(asyncio.TimerHandle(self.now + delay, act, (), cast(Any, self)))
+        return self.timers[-1]
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        self.timers.remove(handle)
+
+    def sleep(self, seconds: float) -> None:
+        end = self.now + seconds
+        while due := [timer for timer in self.timers if timer.when() <= end]:
+            first = min(due)
+            self.now = first.when()
+            self.timers.remove(first)
+            first._run()
+        self.now = end
+
+
+class Line(asyncio.Transport):
+    """A connection to the door, with a clock of its own and what was said on it."""
+
+    def __init__(self, door: ServerDoor, *, keep_alive: float = 5) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.said = b""
+        self.closed = False
+        config = uvicorn.Config(
+            door, http=Connection, proxy_headers=False, ws="none", timeout_keep_alive=cast(int, keep_alive)
+        )
+        self._connection = Connection(config, ServerState(), {}, self.clock)
+        self._connection.connection_made(self)
+
+    def take(self, data: bytes) -> None:
+        if data:
+            self._connection.data_received(data)
+        self.clock.sleep(0)
+
+    def write(self, data: Any) -> None:
+        self.said += data
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
 
 
 @pytest.fixture
@@ -126,18 +192,18 @@ def test_known_heads_are_bounded(link: socket.socket, door: Counted, monkeypatch
     assert all(len(known) < 5000 for known in door.heads)
 
 
-def test_a_connection_is_kept_as_long_as_known_requests_come(door: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
-    with listening(door, timeout_keep_alive=1) as port, socket.create_connection(("127.0.0.1", port)) as link:
-        link.settimeout(20)
-        started = time.monotonic()
-        with link.makefile("rb") as stream:
-            while time.monotonic() - started < 1.6:
-                link.sendall(head(BODY) + BODY)
-                check(read(stream))
-                time.sleep(0.1)
-            idle = time.monotonic()
-            assert stream.read() == b""
-            assert 0.8 < time.monotonic() - idle < 5
+def test_a_connection_is_kept_as_long_as_known_requests_come(door: Counted) -> None:
+    line = Line(door, keep_alive=10)
+    for _ in range(20):
+        line.take(head(BODY) + BODY)
+        check(read(io.BytesIO(line.said)))
+        line.said = b""
+        line.clock.sleep(9)
+    assert not line.closed
+    line.clock.sleep(0.9)
+    assert not line.closed
+    line.clock.sleep(0.2)
+    assert line.closed
 
 
 def test_a_body_may_come_in_pieces(link: socket.socket, door: Counted) -> None:
@@ -242,23 +308,26 @@ def test_an_unforeseen_exception_is_an_incident_and_the_connection_goes_on(
         check(read(stream))
 
 
-def exchange(door: Counted, *pieces: bytes, close: bool = False) -> bytes:
-    """All that comes back for these pieces until the server closes, or says nothing for a while."""
+LAST = b"GET /nowhere HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n"
+
+
+def exchange(door: Counted, *pieces: bytes, last: bytes = LAST, close: bool = False) -> list[int]:
+    """The statuses of all that comes back for these pieces; of the last request, which ends the connection, a 404."""
     said = b""
-    with listening(door) as port, socket.create_connection(("127.0.0.1", port), timeout=5) as link:
+    with listening(door) as port, socket.create_connection(("127.0.0.1", port), timeout=60) as link:
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for piece in pieces:
-            link.sendall(piece)
-            time.sleep(0.05)
-        if close:
-            link.shutdown(socket.SHUT_WR)
-        link.settimeout(1)
-        try:
+        with suppress(ConnectionError):  # the server may close before it has read everything
+            for piece in pieces:
+                link.sendall(piece)
+                time.sleep(0.05)
+            if last:
+                link.sendall(last)
+            if close:
+                link.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionError):
             while more := link.recv(1 << 16):
                 said += more
-        except (TimeoutError, ConnectionResetError):
-            pass
-    return said
+    return statuses(said)
 
 
 def statuses(said: bytes) -> list[int]:
@@ -271,19 +340,19 @@ OFFERS = ("connection: Upgrade, HTTP2-Settings", "upgrade: h2c", "http2-settings
 @pytest.mark.parametrize("apart", [False, True])
 def test_an_offer_of_another_protocol_is_not_taken_and_the_body_is_read(door: Counted, apart: bool) -> None:
     pieces = [head(BODY, *OFFERS), BODY, head(BODY) + BODY]
-    assert statuses(exchange(door, *(pieces if apart else [b"".join(pieces)]))) == [200, 200]
+    assert exchange(door, *(pieces if apart else [b"".join(pieces)])) == [200, 200, 404]
 
 
 def test_a_body_behind_an_offer_of_another_protocol_is_no_request(door: Counted) -> None:
     body = b"GET /health HTTP/1.1\r\nhost: here\r\n\r\n"
-    assert statuses(exchange(door, head(body, *OFFERS), body)) == [400]
+    assert exchange(door, head(body, *OFFERS), body) == [400, 404]
 
 
 def test_a_chunked_body_behind_an_offer_of_another_protocol_is_read(door: Counted) -> None:
     start = "".join(
         f"{line}\r\n" for line in (f"POST {INFER} HTTP/1.1", "transfer-encoding: chunked", *OFFERS)
     ).encode()
-    assert statuses(exchange(door, start + b"\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY))) == [200]
+    assert exchange(door, start + b"\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)) == [200, 404]
 
 
 @pytest.mark.parametrize(
@@ -304,73 +373,70 @@ def test_a_head_without_end_is_refused_early(door: Counted, begins: str) -> None
 
 
 def test_a_head_that_is_long_but_ends_is_read(door: Counted) -> None:
-    assert statuses(exchange(door, head(BODY, f"x: {'a' * 60_000}") + BODY)) == [200]
+    assert exchange(door, head(BODY, f"x: {'a' * 60_000}") + BODY) == [200, 404]
 
 
 def test_what_follows_a_chunked_body_is_no_part_of_the_head(door: Counted) -> None:
     start = f"POST {INFER} HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n".encode()
     chunk = b"%x\r\n%b\r\n" % (len(BODY), BODY)
-    assert statuses(exchange(door, start, chunk + b"0\r\ncontent-encoding: gzip\r\n\r\n")) == [200]
+    assert exchange(door, start, chunk + b"0\r\ncontent-encoding: gzip\r\n\r\n") == [200, 404]
 
 
 def test_a_request_before_one_that_cannot_be_parsed_is_answered(door: Counted) -> None:
     whole = head(BODY) + BODY
-    assert statuses(exchange(door, whole + b"GARBAGE\r\n\r\n")) == [200, 400]
+    assert exchange(door, whole + b"GARBAGE\r\n\r\n", last=b"") == [200, 400]
 
 
 def test_a_client_that_sends_no_more_is_answered(door: Counted) -> None:
     whole = head(BODY) + BODY
-    assert statuses(exchange(door, whole, whole, close=True)) == [200, 200]
+    assert exchange(door, whole, whole, last=b"", close=True) == [200, 200]
 
 
-def test_a_connection_that_asks_nothing_is_not_kept(door: Counted) -> None:
-    with listening(door, timeout_keep_alive=1) as port:
-        for sent in (b"", b"\r\n"):
-            with socket.create_connection(("127.0.0.1", port), timeout=20) as link:
-                link.sendall(sent)
-                assert link.recv(1) == b""
+@pytest.mark.parametrize("sent", [b"", b"\r\n"])
+def test_a_connection_that_asks_nothing_is_not_kept(door: Counted, sent: bytes) -> None:
+    line = Line(door, keep_alive=10)
+    line.take(sent)
+    line.clock.sleep(9.9)
+    assert not line.closed
+    line.clock.sleep(0.2)
+    assert line.closed
+
+
+def test_uvicorns_own_clock_closes_a_connection_that_asks_nothing(door: Counted) -> None:
+    with (
+        listening(door, timeout_keep_alive=1) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as link,
+    ):
+        assert link.recv(1) == b""
 
 
 @pytest.mark.parametrize("behind", [10, len(head(BODY)) + 3])
-def test_a_request_without_end_is_not_waited_for(door: Counted, behind: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "LONGEST_REQUEST_SECONDS", 0.5)
-    whole = head(BODY) + BODY
-    with listening(door) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as link:
-        link.sendall(whole[:behind])
-        started = time.monotonic()
-        link.settimeout(0.1)
-        said = b""
-        while time.monotonic() - started < 10:
-            try:
-                link.sendall(b"1")
-                said = link.recv(1)
-                break
-            except TimeoutError:
-                continue
-            except OSError:
-                break
-        assert time.monotonic() - started < 4
-        assert said == b""
+def test_a_request_without_end_is_not_waited_for(door: Counted, behind: int) -> None:
+    line = Line(door)
+    line.take((head(BODY) + BODY)[:behind])
+    for _ in range(29):
+        line.clock.sleep(LONGEST_REQUEST_SECONDS / 30)
+        line.take(b"1")
+    assert not line.closed
+    line.clock.sleep(LONGEST_REQUEST_SECONDS / 30)
+    assert (line.closed, line.said) == (True, b"")
 
 
-def test_a_slow_request_that_ended_leaves_no_limit_behind(door: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "LONGEST_REQUEST_SECONDS", 0.5)
+def test_a_slow_request_that_ended_leaves_no_limit_behind(door: Counted) -> None:
+    line = Line(door, keep_alive=10 * LONGEST_REQUEST_SECONDS)
     whole = head(BODY) + BODY
-    with listening(door) as port, socket.create_connection(("127.0.0.1", port), timeout=20) as link:
-        stream = link.makefile("rb")
-        link.sendall(whole[:50])
-        time.sleep(0.1)
-        link.sendall(whole[50:])
-        check(read(stream))
-        time.sleep(0.8)
-        link.sendall(whole)
-        check(read(stream))
-        stream.close()
+    for wait, pieces in ((0.9, (whole[:50], whole[50:])), (0.2, (whole,))):
+        for piece in pieces:
+            line.take(piece)
+            line.clock.sleep(wait * LONGEST_REQUEST_SECONDS)
+        check(read(io.BytesIO(line.said)))
+        line.said = b""
+    assert not line.closed
 
 
 def test_requests_that_wait_for_their_turn_are_bounded(door: Counted) -> None:
     ask = b"GET /health HTTP/1.1\r\nhost: here\r\n\r\n"
-    assert statuses(exchange(door, ask * 200)) == [200] * 200
+    assert exchange(door, ask * 200) == [200] * 200 + [404]
     came = door.came
-    assert 400 in statuses(exchange(door, ask * 5000))
+    assert 400 in exchange(door, ask * 5000, last=b"")
     assert door.came - came < 1000

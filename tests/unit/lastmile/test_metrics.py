@@ -201,6 +201,8 @@ DEGENERATE = [
     ("regression", {"value": np.ones((2, 3))}, {"value": np.ones(2)}, "mae", "3 answers for each row"),
     ("regression", {"value": np.array(["a", "b"])}, {"value": np.ones(2)}, "mae", "the answers are no numbers"),
     ("regression", {"value": np.full(2, -1e308)}, {"value": np.full(2, 7e307)}, "mae", "too large for a number"),
+    ("regression", {"value": np.full(2, -1e308)}, {"value": np.full(2, 1e308)}, "rmse", "too large for a number"),
+    ("regression", {"value": np.ones(3)}, {"value": np.ones(2)}, "mae", "'value' of shape [3] for 2 rows"),
     ("anomaly", {"score": np.ones((2, 2))}, {"label": np.array([0, 1])}, "auc", "2 scores for each row"),
     (
         "recommendation",

@@ -10,6 +10,7 @@ from lastmile.metrics.items import Ranked
 from lastmile.metrics.values import Valued
 from lastmile.tensors import Array
 
+ANSWERS = {"label", "probabilities", "score", "value", "items", "quantiles"}
 TRUTH = {"classification": "label", "anomaly": "label", "recommendation": "items"}
 
 type Sample = Classified | Valued | Ranked
@@ -26,6 +27,9 @@ def sample(task: str, outputs: Mapping[str, Array], truth: Mapping[str, Array], 
         raise NoSample("there are no labels")
     if not len(right):
         raise NoSample("there are no rows")
+    for name in ANSWERS.intersection(outputs):
+        if outputs[name].shape[:1] != (len(right),):
+            raise NoSample(f"the model gives '{name}' of shape {list(outputs[name].shape)} for {len(right)} rows")
     match task:
         case "classification":
             return _classified(outputs, np.asarray(right), columns)

@@ -20,13 +20,17 @@ class Valued:
 
 def mae(sample: Valued) -> Weighted:
     """Mean absolute error; of the quantile nearest to the median, where there are quantiles."""
-    return mean(np.abs(sample.truth - sample.predicted))
+    with np.errstate(over="ignore"):
+        return mean(np.abs(sample.truth - sample.predicted))
 
 
 def rmse(sample: Valued) -> Weighted:
     """In parts of the largest error, whose square may be too large for a float."""
-    errors = np.abs(sample.truth - sample.predicted)
+    with np.errstate(over="ignore"):
+        errors = np.abs(sample.truth - sample.predicted)
     largest = float(errors.max(initial=0.0)) or 1.0
+    if largest == np.inf:  # of two numbers, each as large as a float may be
+        return mean(errors)
     squared = mean((errors / largest) ** 2)
     return lambda weights: largest * np.sqrt(squared(weights))
 

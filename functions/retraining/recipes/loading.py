@@ -12,6 +12,7 @@ from lastmile.spec import ModelSpec
 
 MODELS = Path(__file__).parents[3] / "models"
 LARGEST_SEED = 2**32 - 1  # of scikit-learn
+MONOTONIC = ("tabular", "xgboost", "own")
 FUNCTIONS = ("check", "split", "fit", "examples")
 
 
@@ -23,6 +24,7 @@ def load(spec: ModelSpec, models: Path = MODELS) -> Recipe:
         raise InvalidSpec(f"training.seed: {spec.training.seed} is above {LARGEST_SEED}, the largest there is")
     own = spec.training.recipe == "own"
     _check_heavy(spec)
+    _check_monotonic(spec, spec.training.recipe)
     module = _own(models / spec.name / "recipe.py") if own else _shipped(spec.training.recipe)
     recipe = cast(Recipe, module)
     recipe.check(spec)
@@ -35,6 +37,14 @@ def _check_heavy(spec: ModelSpec) -> None:
         raise InvalidSpec(
             f"heavy.precision: training leaves single floats, so it must be 'fp32' and not {spec.heavy.precision!r}; "
             "half floats are made and certified by `lastmile push --heavy`"
+        )
+
+
+def _check_monotonic(spec: ModelSpec, recipe: str) -> None:
+    told = [name for name, feature in spec.features.items() if feature.monotonic is not None]
+    if told and recipe not in MONOTONIC:
+        raise InvalidSpec(
+            f"features.{told[0]}.monotonic: the recipe {recipe!r} cannot hold to it, tabular and xgboost can"
         )
 
 

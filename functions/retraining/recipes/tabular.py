@@ -56,8 +56,7 @@ def check(spec: ModelSpec) -> None:
     tensors.check_task(spec, "tabular", "classification", "regression")
     tensors.check_target(spec, "tabular")
     tensors.check_columns(spec)
-    Options.read(spec)
-    tensors.check_monotonic(spec)
+    tensors.check_monotonic(spec, Options.read(spec).derived)
 
 
 def examples(rows: Table, spec: ModelSpec, *, training: Table) -> Examples:

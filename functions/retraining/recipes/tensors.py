@@ -50,15 +50,19 @@ def check_columns(spec: ModelSpec) -> None:
             raise InvalidSpec(f"inputs[{index}].shape: must be [-1], or [-1, k] with k columns")
 
 
-def check_monotonic(spec: ModelSpec) -> None:
-    """Trees can follow the order of numbers; and of several classes none is higher than another."""
+def check_monotonic(spec: ModelSpec, derived: Iterable[tuple[str, str, str]]) -> None:
+    """Trees can follow the order of numbers, though not of what is `derived` of them, by kind and two features; and of
+    several classes none is higher than another."""
     numeric = {name for name, tensor, _ in features(spec.inputs) if tensor.datatype != "BYTES"}
     several = spec.task == "classification" and len(classes(spec)) > 2
+    kinds = {name: kind for kind, *pair in derived for name in pair}
     for name, feature in spec.features.items():
         if feature.monotonic is not None and name not in numeric:
             raise InvalidSpec(f"features.{name}.monotonic: the feature is no numeric input")
         if feature.monotonic is not None and several:
             raise InvalidSpec(f"features.{name}.monotonic: only for two classes or a number")
+        if feature.monotonic is not None and name in kinds:
+            raise InvalidSpec(f"training.options.{kinds[name]}: of {name!r}, which is monotonic, none can be made")
 
 
 def _check_classes(label: TensorSpec, probabilities: TensorSpec) -> None:

@@ -61,8 +61,7 @@ def check(spec: ModelSpec) -> None:
     tensors.check_task(spec, "xgboost", "classification", "regression")
     tensors.check_target(spec, "xgboost")
     tensors.check_columns(spec)
-    Options.read(spec)
-    tensors.check_monotonic(spec)
+    tensors.check_monotonic(spec, Options.read(spec).derived)
 
 
 def fit(training: Table, spec: ModelSpec) -> Fitted:

@@ -1,10 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from functions.retraining.recipes import load
 from functions.retraining.recipes.loading import load as load_from
 from lastmile.errors import InvalidSpec
+from lastmile.policies import Feature
 from tests.unit.retraining.recipes.examples import (
     LABEL,
     NUMBERS,
@@ -16,12 +19,11 @@ from tests.unit.retraining.recipes.examples import (
     spec,
 )
 
+MONOTONIC: dict[str, Any] = {"monotonic": "increasing"}
 OWN = spec("classification", [NUMBERS], [LABEL, PROBABILITIES], {"recipe": "own", "target": "y"})
 
 
 def test_a_spec_without_training_has_no_recipe() -> None:
-    from dataclasses import replace
-
     with pytest.raises(InvalidSpec, match="training: missing"):
         load(replace(OWN, training=None))
 
@@ -49,7 +51,9 @@ def test_an_own_recipe_that_is_not_there_is_named() -> None:
         (lambda: messages(characters=[1]), "training.options.characters"),
         (lambda: shop(item="user"), "training.options.item"),
         (lambda: sales(horizon=0), "training.options.horizon"),
-        (lambda: classified(features={"kind": {"monotonic": "increasing"}}), "features.kind.monotonic"),
+        (lambda: classified(features={"other": {"sensitive": True, **MONOTONIC}}), "features.other.monotonic"),
+        (lambda: classified({"ratios": [["b", "a"]]}, features={"a": MONOTONIC}), "training.options.ratios: of 'a'"),
+        (lambda: replace(sales(), features={"promotion": Feature(**MONOTONIC)}), "features.promotion.monotonic"),
     ],
 )
 def test_what_a_recipe_cannot_work_with_is_named(made, key) -> None:  # type: ignore[no-untyped-def]

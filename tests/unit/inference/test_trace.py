@@ -30,8 +30,11 @@ def captured(environ: dict[str, str], capsys: pytest.CaptureFixture[bytes]) -> d
     return line
 
 
+# capfdbinary comes first: what is patched is put back before the file that it stands for is closed.
+
+
 def test_a_prediction_names_the_trace_of_its_call(
-    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdout", open(1, "w", closefd=False))  # noqa: SIM115 a real file, as in Lambda
     for number in range(2):
@@ -47,7 +50,7 @@ def test_without_a_trace_there_is_none(value: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_elsewhere_nobody_looks_for_one(
-    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdout", open(1, "w", closefd=False))  # noqa: SIM115
     monkeypatch.setenv("_X_AMZN_TRACE_ID", f"Root={ROOT}")

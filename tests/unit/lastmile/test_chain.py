@@ -132,6 +132,45 @@ def test_a_release_that_was_moved_by_hand_is_found(registry: Registry, tmp_path:
     assert "is not what its newest entry" in registry.verify_audit("fraud")[0]
 
 
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"latest": 2}, ["version 3 was registered, and models/fraud/release.json does not count it"]),
+        ({"gaps": [3]}, ["version 3 was registered, and models/fraud/release.json does not count it"]),
+        ({"latest": 4}, ["models/fraud/release.json counts 4 versions, of which 3 were registered"]),
+        ({"latest": 2**60}, [f"models/fraud/release.json counts {2**60} versions, of which 3 were registered"]),
+    ],
+)
+def test_a_release_that_counts_other_versions_than_were_registered_is_found(
+    registry: Registry, tmp_path: Path, part: dict[str, Any], said: list[str]
+) -> None:
+    path = tmp_path / "models/fraud/release.json"
+    path.write_bytes(orjson.dumps(orjson.loads(path.read_bytes()) | part))
+    assert registry.verify_audit("fraud") == said
+
+
+def test_marks_that_bar_a_version_without_a_rejection_or_are_gone_are_found(
+    registry: Registry, entries: list[AuditEntry], tmp_path: Path
+) -> None:
+    mark, forged = (tmp_path / f"models/fraud/versions/{version}/rejected.json" for version in (3, 2))
+    rejected = mark.read_bytes()
+    forged.write_bytes(rejected)
+    mark.write_bytes(rejected + b" ")
+    assert registry.verify_audit("fraud") == [
+        "models/fraud/versions/2/rejected.json was put there: the audit tells of no such rejection",
+        f"models/fraud/versions/3/rejected.json was changed: it is not what {entries[0].key} says",
+    ]
+    forged.unlink()
+    mark.unlink()
+    assert registry.verify_audit("fraud") == []  # the newest entry's own mark is written with the next order
+    registry.shadow("fraud", 1, actor="ann", why="look")
+    assert registry.verify_audit("fraud") == []
+    mark.unlink()
+    assert registry.verify_audit("fraud") == [
+        f"models/fraud/versions/3/rejected.json is missing: {entries[0].key} rejected the version"
+    ]
+
+
 def test_a_chain_that_was_cut_to_begin_later_is_found(
     registry: Registry, entries: list[AuditEntry], tmp_path: Path
 ) -> None:

@@ -1,11 +1,12 @@
-"""Whether a model's audit is whole: every entry there, unchanged, in order, and no other one beside them."""
+"""Whether a model's audit is whole: every entry there, unchanged, in order, and no other one beside them; and whether
+the release counts the versions, and the marks bar those, of which it tells."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
 
-from lastmile.audit import AuditEntry
+from lastmile.audit import DONE, REJECT, AuditEntry
 from lastmile.errors import UNREADABLE, Damaged, ModelNotFound, NotFound
-from lastmile.ledger import Ledger, release_path
+from lastmile.ledger import Ledger, rejection_path, release_path
 from lastmile.release import Release
 from lastmile.store import Store
 
@@ -19,7 +20,9 @@ def verify_chain(store: Store, ledger: Ledger, model: str) -> list[str]:
     """
     try:
         ledger.read(model)
-        listed = list(store.list("audit"))  # before the release, so that whatever is listed must be in its chain
+        # Before the release, so that whatever is listed must be in its chain.
+        marks = [path for path in store.list(f"models/{model}/versions") if path.endswith("/rejected.json")]
+        listed = list(store.list("audit"))
         release, _ = ledger.read(model)
     except ModelNotFound:
         left = sum(entry is not None and entry.model == model for _, entry in _read(store, store.list("audit")))
@@ -30,6 +33,9 @@ def verify_chain(store: Store, ledger: Ledger, model: str) -> list[str]:
         return [str(damage)]
     chain = _Chain(store, release)
     problems = list(chain.walk())
+    if chain.is_whole:
+        problems.extend(chain.count_problems())
+        problems.extend(chain.mark_problems(marks))
     problems.extend(_strangers(store, model, [key for key in listed if key not in chain.keys]))
     return problems
 
@@ -43,12 +49,16 @@ class _Chain:
     def __init__(self, store: Store, release: Release) -> None:
         self._store = store
         self._release = release
+        self._registered: set[int] = set()
+        self._rejected: dict[int, list[AuditEntry]] = {}
         self.keys: set[str] = set()
+        self.is_whole = False
 
     def walk(self) -> Iterator[str]:
         entry = self._release.head
         yield from self._head_problems(entry)
         self.keys.add(entry.key)
+        self._note(entry)
         while entry.previous is not None:
             link = entry.previous
             if link.key in self.keys:
@@ -68,8 +78,41 @@ class _Chain:
                 return
             yield from _link_problems(link.key, older, entry)
             entry = older
-        if entry.action != "create" or entry.from_revision != 0:
+            self._note(entry)
+        self.is_whole = entry.action == "create" and entry.from_revision == 0
+        if not self.is_whole:
             yield f"{entry.key} has nothing before it, but is not the creation of the model"
+
+    def count_problems(self) -> Iterator[str]:
+        """Of the versions that the release counts."""
+        release = self._release
+        known = {version for version in self._registered if release.has(version)}
+        for version in sorted(self._registered - known):
+            yield f"version {version} was registered, and {release_path(release.model)} does not count it"
+        counted = release.latest - len({gap for gap in release.gaps if 1 <= gap <= release.latest})
+        if counted > len(known):
+            yield f"{release_path(release.model)} counts {counted} versions, of which {len(known)} were registered"
+
+    def mark_problems(self, marks: Iterable[str]) -> Iterator[str]:
+        """Of the objects that bar versions. That of the newest entry may still be missing."""
+        model, head = self._release.model, self._release.head
+        expected = {rejection_path(model, version): entries for version, entries in self._rejected.items()}
+        for path in marks:
+            if path not in expected:
+                yield f"{path} was put there: the audit tells of no such rejection"
+            elif self._store.get(path).data not in [entry.to_bytes() for entry in expected[path]]:
+                yield f"{path} was changed: it is not what {expected[path][0].key} says"
+        for path in expected.keys() - set(marks):
+            if head not in expected[path] and not self._store.exists(path):
+                yield f"{path} is missing: {expected[path][0].key} rejected the version"
+
+    def _note(self, entry: AuditEntry) -> None:
+        if entry.outcome != DONE or entry.version is None:
+            return
+        if entry.action == "register":
+            self._registered.add(entry.version)
+        elif entry.action == REJECT:
+            self._rejected.setdefault(entry.version, []).append(entry)
 
     def _head_problems(self, head: AuditEntry) -> Iterator[str]:
         """The newest entry is in the release; its own object may still be missing, but not be another one."""

@@ -55,6 +55,8 @@ def _check(release: Release) -> None:
     for name in ("revision", "latest"):
         if type(getattr(release, name)) is not int:
             raise TypeError(f"'{name}' is {getattr(release, name)!r}, an integer is wanted")
+    if not all(type(gap) is int for gap in release.gaps):
+        raise TypeError("'gaps' must hold integers")
     for name in ("champion", "challenger", "shadow", "previous"):
         version = getattr(release, name)
         if not (version is None or release.has(version)):

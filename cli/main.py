@@ -18,6 +18,7 @@ from cli import (
     deploy,
     doctor,
     drift,
+    feedback,
     heavy,
     invoke,
     logs,
@@ -68,7 +69,7 @@ app.add_typer(chat.app, name="chat")
 app.add_typer(drift.app, name="drift")
 app.add_typer(heavy.app, name="heavy")
 app.command()(watching.quality)
-app.command()(watching.feedback)
+app.command()(feedback.feedback)
 app.add_typer(watching.report_app, name="report")
 app.command()(invoke.invoke)
 app.command()(logs.logs)

@@ -1,16 +1,11 @@
-"""What is known of a model that serves: `lastmile drift <model>`, `quality`, `report` and `feedback`."""
+"""What is known of a model that serves: `lastmile drift <model>`, `quality` and `report`."""
 
 import json
-import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.answers import refused
 from cli.errors import CommandFailed
 from cli.output import console, note, percent, print_fields, print_json, print_table, print_text, readable, when
 from cli.target import Options, Target
@@ -19,13 +14,10 @@ if TYPE_CHECKING:
     from lastmile.store import Store
 
 UNITS = {"h": 1.0, "d": 24.0, "w": 24.0 * 7}
-AT_ONCE = 500  # labels of one request
 SHOWN_METRICS = 6
 LARGEST = 24.0 * 366
 PATIENCE = 920.0  # seconds: the function has 900
 KINDS = ("drift", "data", "run")  # of reports that are pages
-ID = re.compile(r"[0-9A-Za-z]{26}")
-NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?P<part>(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
 
 report_app = typer.Typer(help="Open or list the reports on a model.", no_args_is_help=True)
 
@@ -64,42 +56,6 @@ def quality(
         print_json(found)
     else:
         print_quality(found)
-
-
-def feedback(
-    context: typer.Context,
-    model: Annotated[str, typer.Argument(help="Name of the model.")],
-    prediction_id: Annotated[str | None, typer.Argument(help="The id that came with the prediction.")] = None,
-    label: Annotated[str | None, typer.Argument(help="What was right; a number is sent as a number.")] = None,
-    row: Annotated[int, typer.Option(min=0, help="Row of the request.")] = 0,
-    source: Annotated[str, typer.Option(help="Who says so.")] = "lastmile",
-    file: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="JSON lines with prediction_id, label, row, time.")
-    ] = None,
-) -> None:
-    """Say what was right for a prediction, or for all in a file."""
-    if (file is None) == (prediction_id is None) or (prediction_id is None) != (label is None):
-        raise typer.BadParameter("give an id and a label, or --file", param_hint="PREDICTION_ID")
-    if prediction_id is not None and ID.fullmatch(prediction_id) is None:
-        raise typer.BadParameter(
-            f"'{prediction_id}' is no prediction id; one has 26 letters and digits", param_hint="PREDICTION_ID"
-        )
-    options: Options = context.obj
-    known = {"model": model, "source": source, "time": datetime.now(UTC).isoformat(timespec="milliseconds")}
-    labels: list[Document]
-    if file is not None:
-        labels = [known | given for given in lines(file)]
-    else:
-        labels = [known | {"prediction_id": prediction_id, "label": value(str(label)), "row": row}]
-    target = options.target()
-    total = {"accepted": 0, "new": 0}
-    for start in range(0, len(labels), AT_ONCE):
-        answer = send(target, labels[start : start + AT_ONCE])
-        total = {key: total[key] + answer[key] for key in total}
-    if options.json:
-        print_json(total)
-    else:
-        print(f"{total['accepted']} label{'' if total['accepted'] == 1 else 's'} taken, {total['new']} of them new")
 
 
 @report_app.command("open")
@@ -181,47 +137,6 @@ def pages(store: "Store", model: str, kind: str) -> Iterator[str]:
     if kind not in KINDS:
         raise typer.BadParameter(f"'{kind}' is none of {', '.join(KINDS)}", param_hint="--kind")
     return (path for path in store.list(f"reports/{model}/{kind}") if path.endswith(".html"))
-
-
-def lines(file: Path) -> list[Document]:
-    """Objects of JSON lines. Only a line feed ends a line: a text may hold what else Python takes for its end."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CommandFailed(f"{file} is no UTF-8: {error.reason} at byte {error.start}.") from None
-    found: list[Document] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            document = json.loads(line)
-        except (ValueError, RecursionError):
-            document = None
-        if not isinstance(document, dict):
-            raise CommandFailed(f"{file}, line {number}: that is no JSON object.")
-        found.append(document)
-    return found
-
-
-def value(text: str) -> str | int | float:
-    """A number where the text is one as JSON has it: `007`, `1_000` and `nan` are texts."""
-    found = NUMBER.fullmatch(text)
-    if found is None or not math.isfinite(float(text)):
-        return text
-    return float(text) if found["part"] else int(text)
-
-
-def send(target: Target, labels: Sequence[Document]) -> Document:
-    answer = target.call(
-        "POST",
-        "/v1/feedback",
-        body=json.dumps(labels).encode(),
-        headers={"content-type": "application/json"},
-        token=target.token(["feedback"]),
-    )
-    if answer.status != 202:
-        raise refused(answer)
-    return answer.document("accepted", "new")
 
 
 def print_report(report: Document) -> None:

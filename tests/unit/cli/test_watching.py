@@ -157,6 +157,20 @@ def test_a_file_of_labels_is_sent_in_batches(lastmile: Lastmile, api: Api, tmp_p
     assert [len(json.loads(call.body)) for call in api.calls] == [500, 100]
 
 
+def test_the_label_that_the_api_refuses_is_named_with_what_was_taken(
+    lastmile: Lastmile, api: Api, tmp_path: Path
+) -> None:
+    given = [{"prediction_id": ID, "label": 1, "row": row} for row in range(600)]
+    given[550]["label"] = "fraud"
+    file = tmp_path / "labels.jsonl"
+    file.write_text("\n" + "\n".join(map(json.dumps, given)))
+    outcome = lastmile("feedback", "fraud", "--file", str(file))
+    assert (outcome.code, outcome.out) == (1, "")
+    first, second = outcome.err.splitlines()
+    assert first == f"{file}, line 552: body: 'label' must be an integer for this model (HTTP 422)."
+    assert second == "→ 550 labels were taken; sent again they count once."
+
+
 def test_what_the_api_refuses_is_said(lastmile: Lastmile, api: Api) -> None:
     outcome = lastmile("feedback", "fraud", ID, "fraud")
     assert outcome.code == 1

@@ -290,6 +290,13 @@ def test_the_name_of_a_dimension_is_text(save: Save) -> None:
         inspect(path)
 
 
+def test_the_name_of_a_file_with_external_data_is_text(save: Save) -> None:
+    path = save(external(made(), location="w.bin"))
+    path.write_bytes(path.read_bytes().replace(b"w.bin", b"w.\xff\xff\xff"))
+    with pytest.raises(InvalidArtefact, match="external data of tensor 'w' is in a file with a name that is not UTF-8"):
+        inspect(path)
+
+
 def test_a_file_that_is_not_there_is_named(folder: Path) -> None:
     for path in (folder / "none.onnx", folder):
         with pytest.raises(InvalidArtefact, match=f"{path} is no file"):

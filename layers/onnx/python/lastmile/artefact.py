@@ -176,7 +176,9 @@ def _take_in(model: "ModelProto", folder: Path, room: int) -> bool:
 
 
 def _external(tensor: str, facts: dict[str, str], folder: Path, room: int) -> bytes:
-    location = facts.get("location", "")
+    location: str | bytes = facts.get("location", "")
+    if isinstance(location, bytes):  # what protobuf gives for what is no text
+        raise InvalidArtefact(f"external data of tensor '{tensor}' is in a file with a name that is not UTF-8")
     what = f"external data '{location}' of tensor '{tensor}'"
     try:
         offset, length = int(facts.get("offset") or 0), int(facts.get("length") or -1)

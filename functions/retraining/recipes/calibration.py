@@ -1,7 +1,7 @@
 """From sums of trees, or of weights, to probabilities that come true as often as they say.
 
-Fitted on rows that the model has not seen. It keeps the order of the rows: a line before the sigmoid for two classes
-(Platt), one temperature before the softmax for more.
+Fitted on rows that the model has not seen. A line before the sigmoid for two classes (Platt), which keeps the order of
+the rows; one temperature before the softmax for more.
 """
 
 from dataclasses import dataclass
@@ -14,19 +14,24 @@ from scipy.special import expit, log_softmax, softmax
 from functions.retraining.recipes.graph import Graph
 from lastmile.tensors import Array
 
+FLATTEST = 1e-3  # slope of a line that still tells rows apart
+
 
 @dataclass(frozen=True)
 class Calibration:
+    """`offset` is one for all columns, or one of each."""
+
     slope: float = 1.0
-    offset: float = 0.0
+    offset: tuple[float, ...] = (0.0,)
 
     @classmethod
-    def of(cls, raw: Array, labels: Array) -> Self:
-        """`raw` is [rows, 1] for two classes, else [rows, classes]."""
-        return cls._platt(raw[:, 0], labels) if raw.shape[1] == 1 else cls._temperature(raw, labels)
+    def of(cls, raw: Array, labels: Array, shares: Array | None = None) -> Self:
+        """`raw` is [rows, 1] for two classes, else [rows, classes]. `shares` are those of the classes, where the model
+        has learnt as if all were as frequent."""
+        return cls._platt(raw[:, 0], labels) if raw.shape[1] == 1 else cls._temperature(raw, labels, shares)
 
     def probabilities(self, raw: Array) -> Array:
-        scaled = self.slope * np.asarray(raw, float) + self.offset
+        scaled = self.slope * np.asarray(raw, float) + np.array(self.offset)
         if scaled.shape[1] > 1:
             return np.asarray(softmax(scaled, axis=1))
         positive = expit(scaled)
@@ -35,10 +40,12 @@ class Calibration:
     def add(self, graph: Graph, raw: str, classes: int) -> None:
         """The output `probabilities`."""
         scaled = graph.add("Mul", raw, graph.constant(self.slope, np.float32))
+        if any(self.offset):
+            scaled = graph.add("Add", scaled, graph.constant(self.offset, np.float32))
         if classes > 2:
             graph.named("probabilities", "Softmax", scaled, axis=1)
             return
-        positive = graph.add("Sigmoid", graph.add("Add", scaled, graph.constant(self.offset, np.float32)))
+        positive = graph.add("Sigmoid", scaled)
         negative = graph.add("Sub", graph.constant(1.0, np.float32), positive)
         graph.named("probabilities", "Concat", negative, positive, axis=1)
 
@@ -56,16 +63,21 @@ class Calibration:
             return float(value), np.array([(wrong * raw).mean(), wrong.mean()])
 
         slope, offset = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS").x.tolist()
-        return cls(slope, offset) if slope > 0 else cls()
+        if slope < FLATTEST:  # they tell nothing, or the opposite: how frequent the class is remains
+            share = float(target.mean())
+            slope, offset = FLATTEST, np.log(share / (1 - share)) - FLATTEST * float(raw.mean())
+        return cls(slope, (float(offset),))
 
     @classmethod
-    def _temperature(cls, raw: Array, labels: Array) -> Self:
+    def _temperature(cls, raw: Array, labels: Array, shares: Array | None) -> Self:
         # As in Platt's targets, nothing is quite certain.
         doubt = 1 / (len(labels) + 2)
         target = np.full(raw.shape, doubt / raw.shape[1])
         target[np.arange(len(labels)), labels] += 1 - doubt
+        offset = np.zeros(1) if shares is None else np.log(shares)
 
         def loss(exponent: float) -> float:
-            return float(-(target * log_softmax(np.exp(exponent) * raw, axis=1)).sum(axis=1).mean())
+            return float(-(target * log_softmax(np.exp(exponent) * raw + offset, axis=1)).sum(axis=1).mean())
 
-        return cls(float(np.exp(minimize_scalar(loss, bounds=(-5.0, 5.0), method="bounded").x)))
+        slope = float(np.exp(minimize_scalar(loss, bounds=(-5.0, 5.0), method="bounded").x))
+        return cls(slope, tuple(offset.tolist()))

@@ -133,7 +133,10 @@ def fit(training: Table, spec: ModelSpec) -> Tabular:
     chosen = boosting.choose(
         make, rows, seconds=options.seconds, seed=plan.seed, outputs=outputs, most_trees=options.most_trees
     )
-    calibration = Calibration.of(chosen.raw, target[chosen.aside]) if options.calibrated else Calibration()
+    calibration = Calibration()
+    if options.calibrated:
+        shares = np.bincount(target) / len(target) if options.balanced else None
+        calibration = Calibration.of(chosen.raw, target[chosen.aside], shares)
     model = boosting.fit(make, rows, chosen, plan.seed)
     return Tabular(spec, encoding, model, calibration, probing.background(feeds, plan.seed))
 

@@ -225,11 +225,14 @@ def describe(target: Target, process: Process) -> dict[str, Any]:
 
 
 def stack_status(access: Access, name: str) -> str | None:
+    """None where there is no such stack; whoever may not look gets AWS's error."""
     from botocore.exceptions import ClientError
 
     try:
         return str(access.client("cloudformation").describe_stacks(StackName=name)["Stacks"][0]["StackStatus"])
-    except ClientError:
+    except ClientError as error:
+        if "does not exist" not in str(error):
+            raise
         return None
 
 

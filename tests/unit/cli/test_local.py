@@ -1,13 +1,15 @@
 import stat
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
+from botocore.exceptions import ClientError
 
 from cli.errors import CommandFailed
-from cli.local import LocalAws, digest_of, environ, host_architecture
+from cli.local import LocalAws, digest_of, environ, host_architecture, stack_status
 from cli.local_process import Process
-from cli.target import Target
+from cli.target import Access, Credentials, Target
 
 
 @pytest.fixture
@@ -77,6 +79,27 @@ def test_an_assembly_is_known_by_its_documents(tmp_path: Path) -> None:
     assert digest_of(tmp_path) == before
     (tmp_path / "Stack.template.json").write_text("{}")
     assert digest_of(tmp_path) != before
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "is_missing"),
+    [
+        ("ValidationError", "Stack with id CDKToolkit does not exist", True),
+        ("AccessDenied", "User is not authorized to perform: cloudformation:DescribeStacks", False),
+        ("ExpiredToken", "The security token included in the request is expired", False),
+    ],
+)
+def test_a_stack_that_may_not_be_looked_at_is_not_said_to_be_missing(
+    monkeypatch: pytest.MonkeyPatch, code: str, message: str, is_missing: bool
+) -> None:
+    error = ClientError({"Error": {"Code": code, "Message": message}}, "DescribeStacks")
+    monkeypatch.setattr(Access, "client", Mock(return_value=Mock(describe_stacks=Mock(side_effect=error))))
+    access = Access(region="eu-west-1", credentials=Credentials("key", "secret"))
+    if is_missing:
+        assert stack_status(access, "CDKToolkit") is None
+    else:
+        with pytest.raises(ClientError, match=code):
+            stack_status(access, "CDKToolkit")
 
 
 def test_local_json_leads_to_the_same_target(local: LocalAws, tmp_path: Path) -> None:

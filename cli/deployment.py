@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -60,9 +61,11 @@ class Deployment:
         self._cdk("The stacks could not be deployed", command, tell=tell)
 
     def show_difference(self, assembly: Path) -> None:
-        """Straight to the terminal, in the CDK's own colours."""
+        """Straight to the terminal, in the CDK's own colours. Where CI is set it would choose standard output, which is
+        for the command's answer alone."""
         command = [*cdk(self.checkout), "diff", "--app", str(assembly), "--no-notices"]
-        if subprocess.run(command, cwd=self.checkout, env=self._environ(), check=False).returncode:
+        done = subprocess.run(command, cwd=self.checkout, env=self._environ(), stdout=sys.stderr, check=False)
+        if done.returncode:
             raise CommandFailed(
                 "The difference to what is deployed could not be found.", next_step="Run `lastmile doctor`."
             )

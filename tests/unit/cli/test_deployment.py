@@ -123,6 +123,17 @@ def assert_ended(pid: int) -> None:
     pytest.fail(f"process {pid} is still running")
 
 
+def test_the_difference_is_no_part_of_the_answer(deployment: Deployment, capfd: pytest.CaptureFixture[str]) -> None:
+    """In CI the CDK writes it to standard output, where a program reads JSON."""
+    command = deployment.checkout / "node_modules/aws-cdk/bin/cdk"
+    command.parent.mkdir(parents=True)
+    command.write_text("console.log('a bucket'); process.exit(process.argv.includes('broken') ? 1 : 0)")
+    deployment.show_difference(Path("assembly"))
+    assert capfd.readouterr() == ("", "a bucket\n")
+    with pytest.raises(CommandFailed, match="could not be found"):
+        deployment.show_difference(Path("broken"))
+
+
 def test_a_missing_cdk_is_one_sentence_with_a_next_step(tmp_path: Path) -> None:
     with pytest.raises(CommandFailed, match="CDK command line is not installed") as failure:
         cdk(tmp_path)

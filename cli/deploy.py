@@ -50,14 +50,24 @@ def deploy(
 def roll_out(options: Options, *, yes: bool, context: Mapping[str, str] | None = None) -> dict[str, str]:
     """The outputs of the stacks, once they are deployed. `context` is more for the CDK app than it gets by itself.
 
-    Where endpoints on GPUs are deployed already, they are part of it: other stacks may not take from theirs what they
-    need.
+    One at a time: another would put what it is to deploy in the place of what was shown and is agreed to here.
     """
+    from cli import interrupts
+    from cli.emulator import alone
+
+    interrupts.end_on_termination()  # and the CDK with it, which would go on deploying
+    stage = options.stage or "dev"
+    with alone(folder_of(stage) / "lock", waiting=f"Another command deploys stage {stage} from here; waiting for it."):
+        return _rolled_out(stage, options, yes=yes, context=context)
+
+
+def _rolled_out(stage: str, options: Options, *, yes: bool, context: Mapping[str, str] | None) -> dict[str, str]:
+    """Where endpoints on GPUs are deployed already, they are part of it: other stacks may not take from theirs what
+    they need."""
     from cli.heavy import stack_name
     from cli.local import BOOTSTRAP_STACK, stack_status
     from cli.progress import Progress
 
-    stage = options.stage or "dev"
     access = Access.from_profile(options.profile, region=options.region)
     account = access.client("sts").get_caller_identity()["Account"]
     deployed = stack_status(access, stack_name(stage)) is not None
@@ -65,6 +75,7 @@ def roll_out(options: Options, *, yes: bool, context: Mapping[str, str] | None =
     if heavy and context is None:
         context = heavy_context(Target.of_stage(stage, access))
     deployment = deployment_of(stage, options, access, context=context or {})
+    deployment.log.unlink(missing_ok=True)
     assembly = deployment.log.parent / "cdk.out"
     progress = Progress()
     with progress.step("Building the assets") as tell:
@@ -134,15 +145,17 @@ def deployment_of(
         environ["AWS_PROFILE"] = options.profile
     if has_second_factor(options.profile):
         environ = {name: value for name, value in environ.items() if name not in (*KEYS, *PROFILES)} | access.environ
-    folder = CHECKOUT / ".build/deploy" / stage
-    folder.mkdir(parents=True, exist_ok=True)
     return Deployment(
         checkout=CHECKOUT,
         stage=stage,
         environ=environ | {"AWS_REGION": access.region, "AWS_DEFAULT_REGION": access.region},
-        log=folder / "deploy.log",
+        log=folder_of(stage) / "deploy.log",
         context=context or {},
     )
+
+
+def folder_of(stage: str) -> Path:
+    return CHECKOUT / ".build/deploy" / stage
 
 
 def has_second_factor(profile: str | None) -> bool:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
@@ -37,5 +37,7 @@ def accept() -> None:
 
 
 def end_on_termination() -> None:
-    """SIGTERM cleans up as Ctrl-C does."""
+    """SIGTERM, and a terminal that is closed, clean up as Ctrl-C does; `nohup` is let have its way."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)

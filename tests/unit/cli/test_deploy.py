@@ -1,10 +1,11 @@
+import fcntl
 import io
 import sys
 from pathlib import Path
 
 import pytest
 
-from cli.deploy import ask, deployment_of
+from cli.deploy import ask, deployment_of, folder_of, roll_out
 from cli.errors import CommandFailed
 from cli.target import Access, Credentials, Options
 
@@ -61,6 +62,20 @@ def test_the_cdk_which_cannot_ask_gets_what_was_given_for_a_second_factor(
 def test_without_a_profile_the_environment_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "work")
     assert deployment_of("dev", Options(), ACCESS).environ["AWS_PROFILE"] == "work"
+
+
+def test_what_was_shown_is_what_is_deployed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Another command that deploys the stage from here would synthesise into the same folder, before or after a yes."""
+    monkeypatch.setattr("cli.deploy.CHECKOUT", tmp_path)
+    monkeypatch.setattr("cli.interrupts.end_on_termination", lambda: None)
+
+    def rolled_out(stage: str, *_: object, **__: object) -> dict[str, str]:
+        with (folder_of(stage) / "lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return {"Stage": stage}
+
+    monkeypatch.setattr("cli.deploy._rolled_out", rolled_out)
+    assert roll_out(Options(stage="prod"), yes=True) == {"Stage": "prod"}
 
 
 def test_a_stage_decides_its_own_architecture() -> None:

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -34,11 +35,24 @@ def test_a_child_started_meanwhile_can_be_interrupted() -> None:
     assert child.returncode == -signal.SIGTERM
 
 
-def test_termination_cleans_up_as_an_interruption_does() -> None:
-    before = signal.getsignal(signal.SIGTERM)
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in interrupts.INTERRUPTS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGHUP], ids=["kill", "a closed terminal"])
+def test_termination_cleans_up_as_an_interruption_does(by: signal.Signals) -> None:
     interrupts.end_on_termination()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGTERM)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), by)
+
+
+@pytest.mark.usefixtures("handlers")
+def test_what_was_started_with_nohup_survives_its_terminal() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    interrupts.end_on_termination()
+    os.kill(os.getpid(), signal.SIGHUP)

@@ -14,10 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from cli import interrupts
+from cli.errors import CommandFailed
 
 HOST = "127.0.0.1"  # an IP address, so that SDKs use path-style S3
+LOOK_SECONDS = 2  # at most, that somebody needs to look whether a process lives
 HEALTH_SECONDS = 5  # one question, and then the next
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -84,8 +87,11 @@ class LocalProcess:
         return waited_until(self.is_alive, url, seconds)
 
     def note(self, process: Process) -> None:
+        """Whole or not at all: of a process that no record names, nobody could say which it is."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._record.write_text(json.dumps(asdict(process)))
+        new = self._record.with_suffix(".new")
+        new.write_text(json.dumps(asdict(process)))
+        new.replace(self._record)
 
     def start(
         self,
@@ -100,9 +106,14 @@ class LocalProcess:
         """Begun and noted in one go; whether it answers is another question. It gets nothing but this environment."""
         with interrupts.held():
             child = self._spawn(command, environ, cwd, descriptors)
-            children[child.pid] = child
             process = Process(child.pid, port, tls_port)
-            self.note(process)
+            try:
+                self.note(process)
+            except OSError:  # a full disk, say
+                child.kill()
+                child.wait()
+                raise
+            children[child.pid] = child
         return process
 
     def end(self, by: signal.Signals, *, seconds: float) -> bool:
@@ -136,7 +147,7 @@ class LocalProcess:
         self, command: Sequence[str], environ: Mapping[str, str], cwd: Path, descriptors: tuple[int, ...]
     ) -> "subprocess.Popen[bytes]":
         with self.log.open("wb") as log, self._alive.open("w") as alive:
-            fcntl.flock(alive, fcntl.LOCK_EX)
+            self._take(alive)
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -146,8 +157,25 @@ class LocalProcess:
                 env=dict(environ),
                 pass_fds=(*descriptors, alive.fileno()),  # the last keeps the lock until the process ends
                 start_new_session=True,
+                umask=0o077,  # what it keeps are secrets and what callers sent
                 preexec_fn=begin_as_guest if self.guest else interrupts.accept,
             )
+
+    def _take(self, alive: IO[str]) -> None:
+        """Once whoever only looks has looked. Raises CommandFailed when a process lives that nobody has noted."""
+        deadline = time.monotonic() + LOOK_SECONDS
+        while True:
+            try:
+                fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise CommandFailed(
+                        f"A process that {self._record} does not name still runs here.",
+                        next_step=f"End it: `fuser -k {self._alive}`. Then try again.",
+                    ) from None
+                time.sleep(0.02)
+            else:
+                return
 
     def _has_ended(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.errors import CommandFailed
 from cli.local_process import HOST, LocalProcess, Process, exists, free_port
 
 SLEEPER = "import time; time.sleep(60)"
@@ -80,6 +82,34 @@ def test_what_does_not_hear_is_ended_by_force(local: LocalProcess) -> None:
     assert local.end(signal.SIGTERM, seconds=0.2)
     with pytest.raises(ProcessLookupError):
         os.kill(process.pid, 0)
+
+
+def test_one_that_cannot_be_noted_is_ended(local: LocalProcess) -> None:
+    """Nobody could end it later, and nothing could take its place."""
+    record = local.folder / "sleeper.json"
+    record.mkdir()
+    with pytest.raises(IsADirectoryError):
+        begin(local, SLEEPER)
+    assert not local.is_alive()
+    record.rmdir()
+
+
+def test_one_that_nobody_has_noted_is_told_of_instead_of_waited_for(
+    local: LocalProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.local_process.LOOK_SECONDS", 0)
+    process = begin(local, SLEEPER)
+    (local.folder / "sleeper.json").unlink()
+    with pytest.raises(CommandFailed, match="still runs here") as failure:
+        begin(local, SLEEPER)
+    assert str(local.folder / "sleeper.alive") in str(failure.value.next_step)
+    local.note(process)
+
+
+def test_what_it_keeps_is_its_owners_alone(local: LocalProcess) -> None:
+    begin(local, "open('secret', 'w').close(); print('kept')")
+    assert said(local) == "kept"
+    assert stat.S_IMODE((local.folder / "secret").stat().st_mode) == 0o600
 
 
 def test_its_last_words_are_kept(local: LocalProcess) -> None:

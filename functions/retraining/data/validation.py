@@ -69,8 +69,13 @@ def validate(
         file = opened(Source(stream, limit), wanted, limit)
         return _read(file, name, spec, wanted)
     except DataRefused as refusal:
-        finding = Finding("refused", str(refusal), refusal.advice)
-        return Validation(Report(spec.name, name, "unreadable", 0, BadRows(), (finding,)), None)
+        return unreadable(name, spec, refusal)
+
+
+def unreadable(name: str, spec: ModelSpec, refusal: DataRefused) -> Validation:
+    """What comes of an upload that could not be read to its end."""
+    finding = Finding("refused", str(refusal), refusal.advice)
+    return Validation(Report(spec.name, name, "unreadable", 0, BadRows(), (finding,)), None)
 
 
 def opened(source: Source, columns: Sequence[Column], limit: int | None = None) -> Opened:

@@ -26,7 +26,7 @@ from functions.retraining.data.names import extra_columns, missing_columns
 from functions.retraining.data.report import Report
 from functions.retraining.data.source import Source
 from functions.retraining.data.summaries import summarised
-from functions.retraining.data.validation import Validation, opened, shares
+from functions.retraining.data.validation import Validation, opened, shares, unreadable
 from functions.retraining.job.folders import Folders
 from functions.retraining.job.request import OUTCOME, Request, Told
 from functions.retraining.job.training import opened as opened_job
@@ -101,6 +101,14 @@ class First:
 
 
 def _first_reading(job: Job, upload: Path) -> First:
+    name = Path(job.run.upload.key).name
+    try:
+        return _read(job, upload, name)
+    except DataRefused as refusal:
+        return First(unreadable(name, job.spec, refusal), Table({}), 0, None)
+
+
+def _read(job: Job, upload: Path, name: str) -> First:
     spec, plan = job.spec, training_of(job.spec)
     sample, bad, rows = Sample(SAMPLE_ROWS, np.random.default_rng(plan.seed)), BadRows(), 0
     columns, classes = of_spec(spec), Counter[Any]()
@@ -119,7 +127,7 @@ def _first_reading(job: Job, upload: Path) -> First:
         findings = shares(rows, bad, spec)
     if not findings:
         findings = [*checked(drawn, columns, spec, classes=classes), *leaks(drawn, columns, spec)]
-    name, ignored = Path(job.run.upload.key).name, tuple(extra_columns(file.names, columns))
+    ignored = tuple(extra_columns(file.names, columns))
     summaries = tuple(summarised(drawn, columns)) if drawn.rows else ()
     report = Report(spec.name, name, file.form, rows, bad, tuple(findings), summaries, ignored)
     newest = None

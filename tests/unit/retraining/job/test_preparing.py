@@ -1,9 +1,11 @@
+import gzip
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from functions.retraining.job import preparing
+from functions.retraining.job.folders import Folders
 from functions.retraining.job.preparing import _Shards
 from functions.retraining.job.request import Request
 from functions.retraining.job.training import opened
@@ -22,12 +24,25 @@ def test_xgboost_reads_what_is_written_of_ratios_to_zero(tmp_path: Path) -> None
     assert xgboost.DMatrix(np.array(values, np.float32)).num_row() == 3
 
 
+RUN = Run("r", "fraud", Upload("training/fraud/may.csv", "1", 1, 0.0), "first")
+MODEL = spec(training={"recipe": "xgboost", "target": "label"})
+
+
+def test_an_upload_that_breaks_off_is_reported_on(tmp_path: Path) -> None:
+    folders = Folders(tmp_path)
+    file = folders.folder("upload") / "may.csv"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(gzip.compress(csv())[:-20])
+    told = preparing.prepared(opened(Request(RUN, MODEL), folders.model), folders)
+    assert told.problem is not None
+    assert "the gzip file is damaged" in told.problem["reason"]
+    assert b"the gzip file is damaged" in (folders.model / "reports/fraud/data/r.json").read_bytes()
+
+
 def test_a_class_that_is_rare_is_counted_in_all_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparing, "SAMPLE_ROWS", 50)
     file = tmp_path / "may.csv"
     file.write_bytes(csv([(f"{row % 7}.5", ("DE", "FR", "IT")[row % 3], str(int(row < 10))) for row in range(2000)]))
-    run = Run("r", "fraud", Upload("training/fraud/may.csv", "1", file.stat().st_size, 0.0), "first")
-    model = spec(training={"recipe": "xgboost", "target": "label"})
-    first = preparing._first_reading(opened(Request(run, model), tmp_path / "model"), file)
+    first = preparing._first_reading(opened(Request(RUN, MODEL), tmp_path / "model"), file)
     assert 1.0 not in first.sample["label"]
     assert (first.validation.refusal, first.rows) == (None, 2000)

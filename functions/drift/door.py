@@ -5,7 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from snapshot_restore_py import register_after_restore
@@ -18,7 +18,7 @@ from lastmile.registry import Registry
 from lastmile.settings import WatchSettings
 from lastmile.store import Store
 
-KEYS = {"tick", "model", "window_hours", "quality", "days"}
+KEYS = {"tick": {"tick"}, "model": {"model", "window_hours"}, "quality": {"model", "quality", "days"}}
 MOST_HOURS = 24 * 366.0
 MOST_BYTES = 5_000_000  # of an answer; Lambda takes 6 MB: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 AHEAD_SECONDS = 3600.0  # how far a tick may be ahead of this machine's clock
@@ -67,15 +67,19 @@ class Door:
             return {"error": str(error)}
 
     def _answer(self, event: Event) -> Document:
-        unknown = event.keys() - KEYS
+        asked = "tick" if "tick" in event else "quality" if event.get("quality") else "model"
+        unknown = event.keys() - KEYS[asked] - {"quality"}
         if unknown:
-            raise InvalidInput(f"'{min(unknown)}' is unknown; there are {', '.join(sorted(KEYS))}")
-        if "tick" in event:
+            there_are = ", ".join(sorted(KEYS[asked]))
+            raise InvalidInput(f"'{min(unknown)}' is unknown where '{asked}' is asked; there are {there_are}")
+        if asked == "tick":
             return self._watch.tick(self._tick(event["tick"]))
         model = event.get("model")
         if not isinstance(model, str):
             raise InvalidInput("'model' or 'tick' is missing")
-        if event.get("quality"):
+        if not isinstance(event.get("quality", False), bool):
+            raise InvalidInput("'quality' must be true or false")
+        if asked == "quality":
             return self._watch.quality(model, self._clock(), days=_number(event, "days", 366.0) or QUALITY_DAYS)
         return self._watch.check(model, self._clock(), window_hours=_number(event, "window_hours", MOST_HOURS))
 
@@ -111,7 +115,12 @@ def _number(event: Event, key: str, most: float) -> float | None:
 
 
 def _time(text: object) -> float:
+    """Without a zone it is UTC."""
     try:
-        return datetime.fromisoformat(str(text)).timestamp()
+        at = datetime.fromisoformat(str(text))
+        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
-        raise InvalidInput(f"'tick' is {str(text)[:40]!r}, a time like 2026-03-14T15:00:00Z is wanted") from None
+        seconds = -1.0
+    if seconds < 0:
+        raise InvalidInput(f"'tick' is {str(text)[:40]!r}, a time like 2026-03-14T15:00:00Z is wanted")
+    return seconds

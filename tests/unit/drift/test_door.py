@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,16 @@ def test_the_recorded_schedule_checks_what_is_due(door: Door) -> None:
     assert door(event("schedule"), None)["checked"] == []
 
 
-def test_a_tick_can_be_given_by_hand(door: Door) -> None:
-    assert [one["verdict"] for one in door({"tick": "2026-03-14T15:00:00Z"}, None)["checked"]] == ["stable"]
+@pytest.mark.parametrize("tick", ["2026-03-14T15:00:00Z", "2026-03-14T16:00:00+01:00", "2026-03-14T15:00:00"])
+def test_a_tick_can_be_given_by_hand_and_is_utc(door: Door, tick: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        found = door({"tick": tick}, None)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert (found["at"], [one["verdict"] for one in found["checked"]]) == ("2026-03-14T15:00:00.000Z", ["stable"])
 
 
 def test_the_recorded_question_is_answered_with_a_report(door: Door, world: World) -> None:
@@ -59,7 +68,11 @@ def test_the_recorded_question_for_quality_is_answered(door: Door) -> None:
         ({"model": 3}, "'model' or 'tick' is missing"),
         ({"model": "nobody"}, "model 'nobody' does not exist"),
         ({"model": "../x"}, "model '../x' does not exist"),
-        ({"model": "digits", "window": 3}, "'window' is unknown; there are"),
+        ({"model": "digits", "window": 3}, "'window' is unknown where 'model' is asked; there are model, window_hours"),
+        ({"model": "digits", "days": 3}, "'days' is unknown where 'model' is asked"),
+        ({"model": "digits", "quality": True, "window_hours": 3}, "'window_hours' is unknown where 'quality' is asked"),
+        ({"tick": "2026-03-14T15:00:00Z", "model": "digits"}, "'model' is unknown where 'tick' is asked"),
+        ({"model": "digits", "quality": "no"}, "'quality' must be true or false"),
         ({"model": "digits", "window_hours": 0}, "'window_hours' must be a number above 0 and at most 8784"),
         ({"model": "digits", "window_hours": "24"}, "'window_hours' must be a number"),
         ({"model": "digits", "window_hours": True}, "'window_hours' must be a number"),

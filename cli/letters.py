@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 SECONDS_HIDDEN = 60  # one that is neither deleted nor put back is there again after so long
+SECONDS_WAITED = 1  # who waits for messages asks all of SQS's servers, and who does not only some
 
 
 def listed(client: Any, url: str) -> list[dict[str, Any]]:
@@ -49,18 +50,28 @@ def letter(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def received(client: Any, url: str) -> Iterator[dict[str, Any]]:
-    """Messages as SQS gives them, hidden from others for a minute; of one conversation the first ten."""
-    while True:
-        page = client.receive_message(
-            QueueUrl=url,
-            MaxNumberOfMessages=10,
-            VisibilityTimeout=SECONDS_HIDDEN,
-            AttributeNames=["MessageGroupId"],
-            MessageAttributeNames=["reason", "redriven"],
-        )
-        if not page.get("Messages"):
+    """Messages as SQS gives them, hidden from others for a minute; of one conversation the first ten.
+
+    It ends where one comes back: of very many the first are there again before the last was read.
+    """
+    seen: set[str] = set()
+    while page := _page(client, url):
+        yield from (message for message in page if message["MessageId"] not in seen)
+        if not seen.isdisjoint(message["MessageId"] for message in page):
             return
-        yield from page["Messages"]
+        seen.update(message["MessageId"] for message in page)
+
+
+def _page(client: Any, url: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.receive_message(
+        QueueUrl=url,
+        MaxNumberOfMessages=10,
+        VisibilityTimeout=SECONDS_HIDDEN,
+        WaitTimeSeconds=SECONDS_WAITED,
+        AttributeNames=["MessageGroupId"],
+        MessageAttributeNames=["reason", "redriven"],
+    ).get("Messages", [])
+    return found
 
 
 def _put_back(client: Any, url: str, message: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from cli import letters
 from cli.chat import QUEUES, redrive
 from cli.letters import letter, listed, received, send_again
 from functions.chat.queues import DeadLetters
@@ -32,6 +33,7 @@ def test_a_dead_letter_that_nobody_can_read_is_listed_too(body: str) -> None:
 def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
+    monkeypatch.setattr(letters, "SECONDS_WAITED", 0)
     with mock_aws():
         yield boto3.client("sqs", "eu-west-1")
 
@@ -65,6 +67,20 @@ def test_what_was_listed_can_be_sent_again_at_once(sqs: Any) -> None:
     assert listed(sqs, dead) == []
 
 
+def test_all_servers_are_asked_until_a_letter_comes_back() -> None:
+    """Those of many letters, the first of which is hidden no more before the last was read."""
+    pages = iter([["a", "b"], ["c"], ["d", "a"], ["b"]])
+    asked: list[dict[str, Any]] = []
+
+    def receive_message(**request: Any) -> dict[str, Any]:
+        asked.append(request)
+        return {"Messages": [{"MessageId": name} for name in next(pages)]}
+
+    client = SimpleNamespace(receive_message=receive_message)
+    assert [message["MessageId"] for message in received(client, "url")] == ["a", "b", "c", "d"]
+    assert [request["WaitTimeSeconds"] for request in asked] == [1, 1, 1]
+
+
 class Refusing:
     """SQS with a worker that refuses whatever is sent to it, faster than anybody looks."""
 
@@ -84,11 +100,11 @@ class Refusing:
 
 def test_a_letter_that_is_refused_again_meanwhile_waits_for_the_next_time(sqs: Any) -> None:
     dead, alive = queue(sqs, "dead"), queue(sqs, "alive")
-    letters = DeadLetters(sqs, dead)
+    dead_letters = DeadLetters(sqs, dead)
     for number in range(3):
-        letters.put(f'{{"conversation": "{number}"}}', f"g{number % 2}", "first", identity=str(number))
+        dead_letters.put(f'{{"conversation": "{number}"}}', f"g{number % 2}", "first", identity=str(number))
     for _ in range(2):
-        assert send_again(Refusing(sqs, letters), dead, alive) == 3
+        assert send_again(Refusing(sqs, dead_letters), dead, alive) == 3
         assert sorted((each["conversation"], each["reason"]) for each in listed(sqs, dead)) == [
             ("0", "again"),
             ("1", "again"),

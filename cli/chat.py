@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import discord, letters, people
+from cli.answers import sentence
 from cli.connections import MEMBERS, put
 from cli.desk import HOST, OPERATIONS, RESPONSES, Reply, desk
 from cli.errors import CommandFailed, StackMissing
@@ -159,7 +160,8 @@ def send_as(
     headers = SIGN[platform](body, local[platform]["secret"], time.time()) | {"content-type": kind}
     answer = target.call("POST", f"/hooks/{platform}", body=body, headers=headers)
     if answer.status != 200:
-        raise CommandFailed(f"The hook answered {answer.status}.", next_step="See `lastmile logs hook`.")
+        said = f"The hook answered {answer.status}: {sentence(answer)}."
+        raise CommandFailed(said, next_step="See `lastmile logs hook`.")
     return answer
 
 

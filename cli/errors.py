@@ -2,7 +2,8 @@
 
 CommandFailed
 ├── StackMissing       nothing is deployed where the command looked
-└── Unreachable        deployed, but it does not answer
+├── Unreachable        deployed, but it does not answer
+└── WrongUsage         what nobody can mean
 """
 
 from lastmile.errors import (
@@ -46,6 +47,10 @@ class StackMissing(CommandFailed):
 
 class Unreachable(CommandFailed):
     exit_code = 3
+
+
+class WrongUsage(CommandFailed):
+    exit_code = 2
 
 
 def sentence(said: str) -> str:

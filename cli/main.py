@@ -32,7 +32,7 @@ from cli import (
     up,
     watching,
 )
-from cli.errors import NEXT_STEPS, UNREACHABLE, CommandFailed, sentence
+from cli.errors import NEXT_STEPS, UNREACHABLE, CommandFailed, WrongUsage, sentence
 from cli.output import readable
 from cli.target import LOCAL_FOLDER, Options
 from lastmile.errors import (
@@ -101,8 +101,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """The one edge of the command line: what went wrong is said here, whatever went wrong below."""
     streams.prepare()
     try:
+        words = hoisted(sys.argv[1:] if arguments is None else arguments)
+        check_encoding(words)
         try:
-            app(hoisted(sys.argv[1:] if arguments is None else arguments), prog_name="lastmile")
+            app(words, prog_name="lastmile")
         finally:
             streams.flush()
     except CommandFailed as error:
@@ -118,6 +120,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             raise
         fail(f"AWS refused or did not answer: {error}", next_step="Run `lastmile doctor`.")
     sys.exit(0)
+
+
+def check_encoding(words: Sequence[str]) -> None:
+    """Neither a request nor a document can hold what is no text; raises CommandFailed."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise WrongUsage(f"{word!r} is not UTF-8.") from None
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:

@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from cli.chat import chosen, lines, read_members
+from cli.chat import chosen, lines, read_members, send_as
 from cli.errors import CommandFailed
+from cli.target import Target
+from tests.unit.cli.conftest import Api
 
 
 def test_members_are_pairs_or_a_json_object(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,3 +78,10 @@ def test_a_button_that_a_platform_does_not_have_cannot_be_pressed(lastmile: Any,
 def test_a_real_platform_sends_by_itself(lastmile: Any) -> None:
     outcome = lastmile("chat", "send", "slack", "hello", "--stage", "prod")
     assert "Only the local AWS" in outcome.err
+
+
+def test_what_the_hook_has_against_a_message_is_said(serve: Any, tmp_path: Path) -> None:
+    serve(Api([]))
+    local = {"reply_port": 1, "telegram": {"secret": "s"}}
+    with pytest.raises(CommandFailed, match="The hook answered 404: Not Found"):
+        send_as(Target.local(tmp_path / "stack"), local, "telegram", "hello", conversation="1")

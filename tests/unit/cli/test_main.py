@@ -50,6 +50,11 @@ def test_an_unknown_option_and_an_unknown_command_are_usage_errors(lastmile: Any
     assert lastmile("fly").code == 2
 
 
+def test_an_argument_that_is_no_text_is_wrong_usage(lastmile: Any) -> None:
+    outcome = lastmile("versions", "caf\udcff")
+    assert (outcome.code, outcome.out, outcome.err) == (2, "", "'caf\\udcff' is not UTF-8.\n")
+
+
 def test_a_store_that_does_not_answer_counts_as_unreachable(
     lastmile: Any, monkeypatch: pytest.MonkeyPatch, s3_environ: dict[str, str]
 ) -> None:

@@ -1,17 +1,20 @@
 """Who may do what in chat: `lastmile chat allow`, `deny` and `people`."""
 
 import json
+from collections.abc import Callable
 from typing import Annotated, Any
+from uuid import uuid4
 
 import typer
 
-from cli.connections import read
 from cli.errors import CommandFailed
 from cli.output import note, print_json, print_table
 from cli.target import Options, Target
 
 SCOPES = ("read", "operate", "approve")
 PLATFORMS = ("slack", "discord", "telegram", "teams", "standard")
+CURRENT = "AWSCURRENT"
+ATTEMPTS = 10
 LOCAL = ("slack:T1:U1", "standard:you")  # as `lastmile chat` signs
 
 PersonArgument = Annotated[
@@ -31,17 +34,19 @@ def allow(
         raise CommandFailed(f"{wrong!r} is none of {', '.join(SCOPES)}.")
     wanted = " ".join(scope for scope in SCOPES if scope in scopes)
     target = context.obj.target()
-    write(target, known(target) | {person: wanted})
+    change(target, lambda found: found | {person: wanted})
     print_json({person: wanted.split()}) if context.obj.json else note(f"{person} may {wanted.replace(' ', ', ')}.")
 
 
 def deny(context: typer.Context, person: PersonArgument) -> None:
     """Take everything away from a platform's user, at once."""
-    target = context.obj.target()
-    found = known(target)
-    if person not in found:
-        raise CommandFailed(f"{person} may nothing already.", next_step="See `lastmile chat people`.")
-    write(target, {name: scopes for name, scopes in found.items() if name != person})
+
+    def without(found: dict[str, str]) -> dict[str, str]:
+        if person not in found:
+            raise CommandFailed(f"{person} may nothing already.", next_step="See `lastmile chat people`.")
+        return {name: scopes for name, scopes in found.items() if name != person}
+
+    change(context.obj.target(), without)
     print_json({person: []}) if context.obj.json else note(f"{person} may nothing any more.")
 
 
@@ -60,7 +65,7 @@ def people(context: typer.Context) -> None:
 def allow_locally(target: Target) -> None:
     """Whoever sits at this machine may do everything, unless somebody has said otherwise."""
     if not known(target):
-        write(target, {person: " ".join(SCOPES) for person in LOCAL})
+        change(target, lambda found: found or {person: " ".join(SCOPES) for person in LOCAL})
 
 
 def check_person(person: str) -> None:
@@ -70,19 +75,48 @@ def check_person(person: str) -> None:
 
 
 def known(target: Target) -> dict[str, str]:
-    return read(target.client("secretsmanager"), secret_name(target)) or {}
+    return held(target.client("secretsmanager"), secret_name(target))[0]
 
 
-def write(target: Target, document: dict[str, str]) -> None:
-    client, text = target.client("secretsmanager"), json.dumps(document)
-    if exists(client, secret_name(target)):
-        client.put_secret_value(SecretId=secret_name(target), SecretString=text)
-    else:
-        client.create_secret(Name=secret_name(target), SecretString=text)
+def held(client: Any, name: str) -> tuple[dict[str, str], str | None]:
+    """And the id of the version that says so, None where there is no secret yet."""
+    try:
+        found = client.get_secret_value(SecretId=name, VersionStage=CURRENT)
+    except client.exceptions.ResourceNotFoundException:
+        return {}, None
+    return json.loads(found["SecretString"]), found["VersionId"]
 
 
-def exists(client: Any, name: str) -> bool:
-    return read(client, name) is not None
+def change(target: Target, changed: Callable[[dict[str, str]], dict[str, str]]) -> None:
+    """Nobody's change is lost: what was written meanwhile is read, and changed again."""
+    client, name = target.client("secretsmanager"), secret_name(target)
+    for _ in range(ATTEMPTS):
+        if replaced(client, name, changed):
+            return
+    raise CommandFailed("Too many write at once who may do what in chat.", next_step="Try again.")
+
+
+def replaced(client: Any, name: str, changed: Callable[[dict[str, str]], dict[str, str]]) -> bool:
+    """Whether nobody wrote in between: the label of what is current moves only from the version said to have it.
+    https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_UpdateSecretVersionStage.html"""
+    document, before = held(client, name)
+    text, label = json.dumps(changed(document)), f"lastmile-{uuid4()}"
+    if before is None:
+        try:
+            client.create_secret(Name=name, SecretString=text)
+        except client.exceptions.ResourceExistsException:
+            return False
+        return True
+    version = client.put_secret_value(SecretId=name, SecretString=text, VersionStages=[label])["VersionId"]
+    try:
+        client.update_secret_version_stage(
+            SecretId=name, VersionStage=CURRENT, MoveToVersionId=version, RemoveFromVersionId=before
+        )
+    except (client.exceptions.InvalidParameterException, client.exceptions.InvalidRequestException):
+        return False
+    finally:
+        client.update_secret_version_stage(SecretId=name, VersionStage=label, RemoveFromVersionId=version)
+    return True
 
 
 def secret_name(target: Target) -> str:

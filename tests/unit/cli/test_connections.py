@@ -1,6 +1,6 @@
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import boto3
@@ -17,7 +17,7 @@ KEYS: dict[str, Any] = {"aws_access_key_id": "testing", "aws_secret_access_key":
 
 @pytest.fixture
 def target() -> Iterator[Target]:
-    names = [name for name in Target.__dataclass_fields__ if name not in ("access", "functions")]
+    names = [field.name for field in fields(Target) if field.init and field.name not in ("access", "functions")]
     access = Access(region="eu-west-1", credentials=Credentials("testing", "testing"))
     with mock_aws():
         yield replace(

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,9 @@ Tell = Callable[[str], None]
 
 # Everything a deployment is made from, beside the built assets.
 SOURCES = ("infra/**/*.py", "cdk.json", "package-lock.json", "uv.lock")
+
+COLOURS = re.compile(r"\x1b\[[\d;]*m")
+NO_REASON = ": Subprocess exited with error "  # of the CDK, behind the words with which the app ended
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +93,7 @@ class Deployment:
         self._run(failure, [*cdk(self.checkout), *arguments, "--no-notices", "--ci"], tell=tell, folder=folder)
 
     def _run(self, failure: str, command: Sequence[str], *, tell: Tell, folder: Path | None = None) -> None:
-        """Run a command line by line into the log; the last line is the reason if it fails."""
+        """Run a command line by line into the log; the last line that says one is the reason if it fails."""
         last = ""
         with (
             self.log.open("a") as log,
@@ -98,8 +102,8 @@ class Deployment:
             log.write(f"$ {' '.join(command)}\n")
             for line in process.stdout or ():
                 log.write(line)
-                if text := line.strip():
-                    last = text
+                if text := COLOURS.sub("", line).strip():
+                    last = last if NO_REASON in text else text
                     tell(text)
         if process.returncode:
             raise CommandFailed(f"{failure}: {last}", next_step=f"Read the end of {self.log}.")

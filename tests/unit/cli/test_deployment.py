@@ -92,8 +92,17 @@ def test_both_architectures_are_built_where_none_is_named(deployment: Deployment
     assert told == ["-m layers.build --arch all"]
 
 
-def test_a_failure_says_the_last_words_and_where_the_rest_is(deployment: Deployment) -> None:
-    say(deployment, "echo first; echo no space left on device; exit 1")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "echo first; echo no space left on device",
+        "echo no space left on device; echo .venv/bin/python -m infra.app: Subprocess exited with error 1",
+        r"printf '\033[1;35mno space\033[0m left on device\n'",
+    ],
+    ids=["last", "the app's, not the CDK's about it", "in colours"],
+)
+def test_a_failure_says_the_last_words_and_where_the_rest_is(deployment: Deployment, words: str) -> None:
+    say(deployment, f"{words}; exit 1")
     with pytest.raises(CommandFailed, match=r"^The assets could not be built: no space left on device$") as failure:
         deployment.build(QUIET)
     assert str(deployment.log) in str(failure.value.next_step)

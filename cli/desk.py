@@ -64,10 +64,10 @@ def desk(port: int, tell: Tell | None = None) -> Iterator[Desk]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            sent = self.rfile.read(int(self.headers.get("content-length", 0)))
             try:
+                sent = self.rfile.read(int(self.headers.get("content-length", 0)))
                 found.take(self.path, json.loads(sent or b"{}"))
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (ValueError, LookupError, TypeError, AttributeError):
                 self.send_error(400)
                 return
             answer = b'{"ok": true, "messages": []}'

@@ -1,6 +1,7 @@
 import json
 import urllib.request
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -78,6 +79,14 @@ def test_replies_wait_in_order() -> None:
             body = json.dumps({"text": text, "blocks": []}).encode()
             urllib.request.urlopen(f"http://127.0.0.1:{port}/api/chat.postMessage", body).close()
         assert [found.wait(1), found.wait(1), found.wait(0.01)] == [Reply("one"), Reply("two"), None]
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"attachments": []}', b'{"type": "answer.created"}'])
+def test_what_cannot_be_read_is_refused(body: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    port = free_port()
+    with desk(port), pytest.raises(HTTPError, match="400"):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/replies", body)
+    assert capsys.readouterr().err == "", "no traceback in the middle of a conversation"
 
 
 def test_an_answer_may_be_taken_back() -> None:

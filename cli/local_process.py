@@ -146,6 +146,7 @@ class LocalProcess:
     def _spawn(
         self, command: Sequence[str], environ: Mapping[str, str], cwd: Path, descriptors: tuple[int, ...]
     ) -> "subprocess.Popen[bytes]":
+        self.log.touch(mode=0o600)
         with self.log.open("wb") as log, self._alive.open("w") as alive:
             self._take(alive)
             return subprocess.Popen(

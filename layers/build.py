@@ -79,6 +79,7 @@ def build(target: Target) -> None:
         _say(target, "compiling")
         _compile(target, folder)
         _normalise(folder)
+        target.record.unlink(missing_ok=True)  # or, killed now, it would say that the new folder is the old one
         _replace(target.folder, folder, Path(temporary) / "old")
     target.record.write_text(digest)
     _say(target, f"{size(target.folder) / 1e6:.1f} MB, built in {time.monotonic() - started:.1f} s")

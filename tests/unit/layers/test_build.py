@@ -3,6 +3,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -113,6 +114,20 @@ def test_a_killed_build_leaves_nothing_behind_for_long(target: Target) -> None:
     (target.out / ".building-killed/asset").mkdir(parents=True)
     ensure([target])
     assert not list(target.out.glob(".building-*"))
+
+
+def test_a_build_killed_before_its_record_is_not_taken_for_the_one_before(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure([target])
+    (_source(target) / "door.py").write_text("open = False\n")
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "write_text", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            ensure([target])
+    (_source(target) / "door.py").write_text("open = True\n")
+    ensure([target])
+    assert (target.folder / "functions/small/door.py").read_text() == "open = True\n"
 
 
 def test_builds_at_once_take_turns(target: Target, capsys: pytest.CaptureFixture[str]) -> None:

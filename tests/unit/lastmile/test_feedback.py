@@ -146,6 +146,12 @@ def test_feedback_is_found_by_the_time_of_its_prediction_alone(store: Store) -> 
     assert len(read(store, "fraud", PREDICTED - 2 * 86_400, NOW)) == 2
 
 
+def test_feedback_that_is_removed_while_it_is_read_is_left_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(store, [feedback()])
+    monkeypatch.setattr(store, "list", lambda folder: [feedback().path, feedback(row=1).path])
+    assert read(store, "fraud", PREDICTED, PREDICTED + 1) == [feedback()]
+
+
 def test_strange_objects_among_the_feedback_are_left_out(store: Store) -> None:
     write(store, [feedback()])
     place = feedback().path.rpartition("/")[0]

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from lastmile.errors import InvalidFeedback
+from lastmile.errors import InvalidFeedback, NotFound
 from lastmile.manifest import MODEL_NAME
 from lastmile.spec import ModelSpec
 from lastmile.store import AlreadyExists, Store
@@ -146,8 +146,14 @@ def read(store: Store, model: str, since: float, until: float) -> list[Feedback]
     """
     days = (day(since) + timedelta(days=n) for n in range((day(until) - day(since)).days + 1))
     paths = [path for of in days for path in store.list(folder(model, of)) if _within(path, since * 1e3, until * 1e3)]
-    found = at_once(lambda path: from_bytes(store.get(path).data), paths)
+    found = at_once(lambda path: _read(store, path), paths)
     return [one for one in found if one is not None and one.model == model]
+
+
+def _read(store: Store, path: str) -> Feedback | None:
+    with suppress(NotFound):  # removed since it was listed
+        return from_bytes(store.get(path).data)
+    return None
 
 
 def from_bytes(data: bytes) -> Feedback | None:

@@ -22,7 +22,7 @@ from functions.retraining.recipes.options import RecipeOptions
 from functions.retraining.recipes.split import default as split
 from functions.retraining.recipes.split import training_of
 from functions.retraining.table import Table
-from lastmile.errors import InvalidSpec
+from lastmile.errors import DataRefused, InvalidSpec
 from lastmile.spec import ModelSpec
 from lastmile.tensors import Array
 
@@ -128,6 +128,8 @@ class Anomaly:
 
 def fit(training: Table, spec: ModelSpec) -> Anomaly:
     options, plan = Options.read(spec), training_of(spec)
+    if training.rows < 2:
+        raise DataRefused("one training row sets nothing apart", "Upload more rows, or hold fewer of them out.")
     feeds = feeding.feeds(training, spec.inputs)
     encoding = Encoding.of(feeds, spec.inputs, options.derived)
     raw = encoding.matrix(feeds)

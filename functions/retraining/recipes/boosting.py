@@ -34,7 +34,8 @@ type Make = Callable[..., Any]  # an unfitted model with these settings
 
 
 class Rows(NamedTuple):
-    """`order` is a time of each row, or None; `labels` are to be spread evenly."""
+    """`order` is a time of each row, or None; `labels` are to be spread evenly: classes, or, of numbers of which zeros
+    alone cannot be scored, whether they are above it."""
 
     matrix: Array
     target: Array
@@ -90,7 +91,7 @@ def _masks(rows: Rows, seed: int, *, many: bool) -> list[Array]:
     """Which rows are held aside, in turns."""
     if rows.order is not None:
         mask = newest(rows.order, ASIDE)
-        if not mask.all() and _are_told_apart(rows, rows.take(~mask)):
+        if not mask.all() and _can_score(rows, mask) and _are_told_apart(rows, rows.take(~mask)):
             return [mask]
     count, kept = len(rows.target), ~_alone(rows)
     if many and count >= FOLDS * FEWEST_PER_FOLD:
@@ -98,9 +99,14 @@ def _masks(rows: Rows, seed: int, *, many: bool) -> list[Array]:
         masks = [(numbers == number) & kept for number in range(FOLDS)]
     else:
         masks = [drawn(count, ASIDE, seed, rows.labels) & kept]
-    if not any(mask.any() for mask in masks):
+    if not (usable := [mask for mask in masks if _can_score(rows, mask)]):
         raise DataRefused(f"of {count} training rows none can be held aside", "Upload more rows, of every class.")
-    return [mask for mask in masks if mask.any()]
+    return usable
+
+
+def _can_score(rows: Rows, mask: Array) -> bool:
+    is_counted = rows.labels is not None and rows.target.dtype.kind == "f"
+    return bool(rows.target[mask].any() if is_counted else mask.any())
 
 
 def _are_told_apart(rows: Rows, seen: Rows) -> bool:

@@ -22,10 +22,10 @@ def default(table: Table, spec: ModelSpec) -> tuple[Table, Table]:
         labels = table[training.target] if training.target is not None and spec.task in LABELLED else None
         held_out = drawn(table.rows, training.holdout, training.seed, labels)
     if not held_out.any() or held_out.all():
-        raise DataRefused(
-            f"{table.rows} rows cannot be divided into training rows and {training.holdout:.0%} held-out rows",
-            "Upload more rows.",
-        )
+        many = f"{table.rows} rows cannot be divided into training rows and {training.holdout:.0%} held-out rows"
+        if training.time is not None and table.rows > 1:
+            raise DataRefused(f"{many}: {training.time} is the same in all of them", "Look for the time in the rows.")
+        raise DataRefused(many, "Upload more rows.")
     return table.take(~held_out), table.take(held_out)
 
 
@@ -43,7 +43,7 @@ def newest(times: Array, share: float) -> Array:
 
 
 def drawn(rows: int, share: float, seed: int, labels: Array | None = None) -> Array:
-    """A mask of a random share of the rows, and of the rows of every label."""
+    """A mask of a random share of the rows, and of the rows of every label; never the only row of a label."""
     order = np.random.default_rng(seed).permutation(rows)
     if labels is not None:
         _, codes = np.unique(labels, return_inverse=True)
@@ -52,7 +52,7 @@ def drawn(rows: int, share: float, seed: int, labels: Array | None = None) -> Ar
     steps = np.floor((np.arange(rows) + 1) * share) > np.floor(np.arange(rows) * share)
     mask = np.zeros(rows, bool)
     mask[order[steps]] = True
-    return mask
+    return mask if labels is None else mask & (np.bincount(codes)[codes] > 1)
 
 
 def folds(rows: int, count: int, seed: int, labels: Array | None = None) -> Array:

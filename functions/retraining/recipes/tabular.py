@@ -75,13 +75,15 @@ class Tabular:
     def onnx(self) -> bytes:
         graph = Graph()
         forest = [*trees.every(self._iterations)]
-        base = np.asarray(self.model._baseline_prediction, float).reshape(-1).tolist()
-        raw = trees.add(graph, self.encoding.add(graph), forest, base, codes=self.encoding.codes)
+        base = np.asarray(self.model._baseline_prediction, float).reshape(-1)
+        logarithmic = self.model.loss in LOGARITHMIC
+        shown = self.encoding.add(graph)
+        raw = trees.add(graph, shown, forest, (base * (not logarithmic)).tolist(), codes=self.encoding.codes)
         if self.spec.task == "classification":
             self.calibration.add(graph, raw, len(tensors.classes(self.spec)))
             tensors.add_labels(graph, self.spec)
         else:
-            value = self._as_value(graph, raw)
+            value = _exponential(graph, raw, base) if logarithmic else raw
             graph.named("value", "Reshape", value, graph.integers(-1))
         return graph.model(self.spec.inputs, self.spec.outputs, "tabular")
 
@@ -107,10 +109,11 @@ class Tabular:
     def _iterations(self) -> list[list[trees.Tree]]:
         return trees.boosted(self.model)
 
-    def _as_value(self, graph: Graph, raw: str) -> str:
-        if self.model.loss not in LOGARITHMIC:
-            return raw
-        return graph.cast(graph.add("Exp", graph.cast(raw, "FP64")), "FP32")
+
+def _exponential(graph: Graph, raw: str, base: Array) -> str:
+    """In float64 and with the base there: float32 has no digits left for what the trees add to a large logarithm."""
+    logarithm = graph.add("Add", graph.cast(raw, "FP64"), graph.constant(base))
+    return graph.cast(graph.add("Exp", logarithm), "FP32")
 
 
 def fit(training: Table, spec: ModelSpec) -> Tabular:
@@ -126,7 +129,7 @@ def fit(training: Table, spec: ModelSpec) -> Tabular:
         target,
         _balancing(target) if options.balanced else None,
         None if plan.time is None else training[plan.time],
-        target if classifying else None,
+        _kinds(target, options.loss),
     )
     make = _maker(spec, encoding, options)
     outputs = len(tensors.classes(spec)) if classifying and len(tensors.classes(spec)) > 2 else 1
@@ -139,6 +142,13 @@ def fit(training: Table, spec: ModelSpec) -> Tabular:
         calibration = Calibration.of(chosen.raw, target[chosen.aside], shares)
     model = boosting.fit(make, rows, chosen, plan.seed)
     return Tabular(spec, encoding, model, calibration, probing.background(feeds, plan.seed))
+
+
+def _kinds(target: Array, loss: str) -> Array | None:
+    """What every part of the rows is to have its share of; the loss 'poisson' learns nothing of zeros alone."""
+    if loss == "log_loss":
+        return target
+    return (target > 0).astype(np.int64) if loss == "poisson" else None
 
 
 def _check_loss(loss: str, target: Array, name: str) -> None:

@@ -20,6 +20,11 @@ def test_a_rare_class_is_on_both_sides() -> None:
     assert labels[mask].sum() == 2
 
 
+def test_the_only_row_of_a_class_is_learnt_from() -> None:
+    labels = np.array(["a"] * 9 + ["b"])
+    assert not any(drawn(10, 0.5, seed, labels)[9] for seed in range(20))
+
+
 def test_another_seed_draws_other_rows_and_the_same_seed_the_same() -> None:
     assert np.array_equal(drawn(100, 0.2, 1), drawn(100, 0.2, 1))
     assert not np.array_equal(drawn(100, 0.2, 1), drawn(100, 0.2, 2))
@@ -34,6 +39,11 @@ def test_with_a_time_the_newest_rows_are_held_out_and_no_moment_is_divided() -> 
 def test_rows_that_cannot_be_divided_are_refused() -> None:
     with pytest.raises(DataRefused, match="1 rows cannot be divided"):
         default(Table({"a": np.zeros(1), "y": np.zeros(1, np.int64)}), classified())
+
+
+def test_rows_of_one_moment_are_refused_because_of_their_time() -> None:
+    with pytest.raises(DataRefused, match="240 rows cannot be .*: date is the same in all of them"):
+        default(Table({**sold().columns, "date": np.zeros(240)}), sales())
 
 
 def test_folds_are_of_equal_size_and_mix() -> None:

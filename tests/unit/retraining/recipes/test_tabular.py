@@ -3,7 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from functions.retraining.recipes import load
+from functions.retraining.certificate import certify
+from functions.retraining.recipes import feeding, load
 from functions.retraining.recipes.tabular import Tabular
 from functions.retraining.table import Table
 from lastmile.errors import DataRefused
@@ -107,11 +108,26 @@ def test_rows_of_which_none_can_be_held_aside_are_refused() -> None:
         load(wanted).fit(rows().take(np.array([0, int(np.flatnonzero(rows()["y"] != rows()["y"][0])[0])])), wanted)
 
 
+def counted(loss: str) -> ModelSpec:
+    value = {"name": "value", "datatype": "FP32", "shape": [-1]}
+    return spec(
+        "regression",
+        [NUMBERS, KIND],
+        [value],
+        {"recipe": "tabular", "target": "y", "options": {**ONE_TREE, "loss": loss}},
+    )
+
+
+@pytest.mark.parametrize(("loss", "count", "size"), [("poisson", 2, 1.0), ("poisson", 300, 1e12), ("gamma", 300, 1e12)])
+def test_counts_may_be_seldom_above_zero_and_may_be_huge(loss: str, count: int, size: float) -> None:
+    values = np.r_[np.zeros(300 - count), size * (1 + np.random.default_rng(0).random(count))]
+    table = Table({**rows(300).columns, "y": values})
+    model = load(counted(loss)).fit(table, counted(loss))
+    certify(model, model.onnx, feeding.feeds(table, counted(loss).inputs), counted(loss))
+
+
 @pytest.mark.parametrize(("loss", "values"), [("poisson", (-1.0, 2.0)), ("poisson", (0.0, 0.0)), ("gamma", (0.0, 2.0))])
 def test_a_loss_that_does_not_suit_the_targets_is_refused(loss: str, values: tuple[float, float]) -> None:
-    value = {"name": "value", "datatype": "FP32", "shape": [-1]}
-    training = {"recipe": "tabular", "target": "y", "options": {**ONE_TREE, "loss": loss}}
-    wanted = spec("regression", [NUMBERS, KIND], [value], training)
     table = Table({**rows().columns, "y": np.resize(np.array(values), rows().rows)})
     with pytest.raises(DataRefused, match=f"the loss '{loss}' wants every y"):
-        load(wanted).fit(table, wanted)
+        load(counted(loss)).fit(table, counted(loss))

@@ -82,6 +82,9 @@ def masks(values: Array) -> Iterator[tuple[str, Array]]:
 def _quarters(numbers: Array) -> Iterator[tuple[str, Array]]:
     present = np.isfinite(numbers)
     edges = np.unique(np.percentile(numbers[present], (0, 25, 50, 75, 100)))
+    if len(edges) == 2:  # half of the rows or more have the lowest number or the highest: they are one group
+        frequent = np.median(numbers[present])
+        edges = np.insert(edges, 1, min(edges[1], numbers[present & (numbers > frequent)].min(initial=np.inf)))
     places = np.searchsorted(edges[1:-1], numbers, side="right")
     for place, (low, high) in enumerate(pairwise(edges)):
         yield f"{low:g} to {high:g}", present & (places == place)

@@ -130,6 +130,14 @@ def test_many_numbers_are_grouped_in_quarters_and_many_texts_by_the_frequent_one
     assert [group.rows for group in found.groups["text"]] == [90, 90, 90, 90, 40]
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_rows_that_share_a_number_are_a_group_beside_the_others(sign: int) -> None:
+    debts = sign * np.r_[np.zeros(340), np.arange(1.0, 61.0)]
+    found = evaluated([2, -2], held_out=examples(groups={"debts": debts}))
+    assert sorted(group.rows for group in found.groups["debts"]) == [60, 340]
+    assert found.group_gap("accuracy") is not None
+
+
 def test_metrics_that_only_gates_or_compression_name_are_measured_too() -> None:
     outputs = (TensorSpec("value", "FP32", (-1,)),)
     spec = ModelSpec("price", "regression", "How dear?", (X,), outputs, gates=(Gate("mae", at_most=1),))

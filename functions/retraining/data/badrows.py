@@ -36,10 +36,15 @@ class BadRows:
     kept: list[BadRow] = field(default_factory=list)
     kinds: dict[tuple[str | None, str], Kind] = field(default_factory=dict)
 
+    @property
+    def has_room(self) -> bool:
+        """Whether the next one is kept."""
+        return len(self.kept) < KEPT
+
     def add(self, row: BadRow, kinds: list[tuple[str | None, str]]) -> None:
         """`kinds` are (column, problem) of each of the row's reasons."""
         self.total += 1
-        if len(self.kept) < KEPT:
+        if self.has_room:
             self.kept.append(row)
         for kind, reason in zip(kinds, row.reasons, strict=True):
             self.kinds.setdefault(kind, Kind(*kind, reason, row.line)).rows += 1

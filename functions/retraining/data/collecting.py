@@ -45,7 +45,7 @@ def _sorted_out(
             continue
         reasons = tuple(problem.text for _, problem in of_rows[row])
         kinds: list[tuple[str | None, str]] = [(name, problem.kind) for name, problem in of_rows[row]]
-        bad.add(BadRow(line, reasons, _shown(chunk, row, hidden)), kinds)
+        bad.add(BadRow(line, reasons, _shown(chunk, row, hidden) if bad.has_room else {}), kinds)
     if not of_rows:
         return None
     good = np.ones(len(lines), bool)

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
-from cli.main import main
+from cli.main import app, main
 from lastmile.registry import Registry
 from lastmile.store import Store
 
@@ -67,3 +68,20 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
         for address in re.findall(r"\]\(([^)\s:]+\.md)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             left.append((page.parent / address).resolve())
     assert set(PAGES) <= seen
+
+
+def commands(group: Any, before: str = "") -> list[str]:
+    """Every command that does something; of groups, what is in them."""
+    found = []
+    for name, command in group.commands.items():
+        inside = hasattr(command, "commands")
+        found += commands(command, f"{before}{name} ") if inside else [f"{before}{name}"]
+    return found
+
+
+def test_the_page_on_the_command_line_has_every_command() -> None:
+    table = (ROOT / "docs/cli.md").read_text(encoding="utf-8").partition("\n\nCommands reach")[0]
+    shown = {word for words in re.findall(r"`([^`]+)`", table) for word in (words, words.split()[-1])}
+    assert len(commands(get_command(app))) > 40
+    for name in commands(get_command(app)):
+        assert {name, name.split()[-1]} & shown, name

@@ -9,17 +9,22 @@ from functions.retraining.data.badrows import LONGEST_VALUE, BadRow, BadRows
 from functions.retraining.data.chunk import Chunk, Opened
 from functions.retraining.data.columns import Column
 from functions.retraining.data.converting import Converter, Problem, brief
+from functions.retraining.data.source import FEWEST_BYTES, too_large
 from functions.retraining.table import Table
 from lastmile.tensors import Array
 
 
-def collect(file: Opened, columns: Sequence[Column]) -> tuple[Table, BadRows]:
-    """The good rows of the columns that the file has, in its order."""
+def collect(file: Opened, columns: Sequence[Column], limit: int | None = None) -> tuple[Table, BadRows]:
+    """The good rows of the columns that the file has, in its order; raises DataRefused where their values are more
+    than so many bytes would hold."""
     present = [column for column in columns if column.name in file.names]
     converters = {column.name: Converter(column, file.decimal) for column in present}
     parts: dict[str, list[Array]] = {column.name: [] for column in present}
-    bad = BadRows()
+    bad, count = BadRows(), 0
     for chunk in file.chunks([column.name for column in present]):
+        count += len(chunk.lines) * len(present)
+        if limit is not None and FEWEST_BYTES * count > limit:
+            raise too_large(limit)
         converted = {name: converters[name].convert(raw, plain=chunk.plain) for name, raw in chunk.columns.items()}
         good = _sorted_out(chunk, present, {name: problems for name, (_, problems) in converted.items()}, bad)
         for name, (values, _) in converted.items():

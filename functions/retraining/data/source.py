@@ -11,6 +11,7 @@ from lastmile.errors import DataRefused
 HEAD = 1 << 16
 BLOCK = 1 << 22
 LONGEST_LINE = 1 << 26
+FEWEST_BYTES = 2  # of a value in a CSV, as which every one counts that a file does not even write down
 
 type Stream = BinaryIO | Iterable[bytes | memoryview]
 type Form = Literal["parquet", "json", "text"]

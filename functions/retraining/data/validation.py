@@ -67,7 +67,7 @@ def validate(
         if size is not None and limit is not None and size > limit:
             raise too_large(limit)
         file = opened(Source(stream, limit), wanted, limit)
-        return _read(file, name, spec, wanted)
+        return _read(file, name, spec, wanted, limit)
     except DataRefused as refusal:
         return unreadable(name, spec, refusal)
 
@@ -93,12 +93,12 @@ def opened(source: Source, columns: Sequence[Column], limit: int | None = None) 
     return Opened(f"{file.form}, gzipped", file.names, file.chunks, file.decimal) if packed else file
 
 
-def _read(file: Opened, name: str, spec: ModelSpec, columns: Sequence[Column]) -> Validation:
+def _read(file: Opened, name: str, spec: ModelSpec, columns: Sequence[Column], limit: int | None) -> Validation:
     ignored = tuple(extra_columns(file.names, columns))
     findings = list(missing_columns(file.names, columns))
     if findings:
         return Validation(Report(spec.name, name, file.form, 0, BadRows(), tuple(findings), ignored=ignored), None)
-    table, bad = collect(file, columns)
+    table, bad = collect(file, columns, limit)
     findings += shares(table.rows, bad, spec)
     if not findings:
         findings += [*checked(table, columns, spec), *leaks(table, columns, spec)]

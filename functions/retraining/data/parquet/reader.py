@@ -15,7 +15,7 @@ from functions.retraining.data.chunk import Chunk, Opened, Raw
 from functions.retraining.data.parquet import encodings
 from functions.retraining.data.parquet.pages import Allowance, Leaf, column
 from functions.retraining.data.parquet.thrift import DEEPEST, Damaged, Reader
-from functions.retraining.data.source import Source, too_large
+from functions.retraining.data.source import FEWEST_BYTES, Source, too_large
 from lastmile.errors import DataRefused
 from lastmile.tensors import Array
 
@@ -27,7 +27,6 @@ JULIAN_1970 = 2440588
 FURTHEST = {"D": 10**8, "ms": 9 * 10**15}  # from 1970, of what microseconds can say
 EXACT = 1 << 53  # beyond it, floats skip whole numbers
 MOST_VALUES = 1 << 20  # of one chunk: a group may hold all rows of a file, and what is wrong with each is noted first
-FEWEST_BYTES = 2  # of a value in a CSV, as which those are counted of which no page has more than a few bits
 ERRORS = (
     Damaged,
     AttributeError,

@@ -283,6 +283,11 @@ def test_a_file_of_unknown_size_is_refused_when_it_passes_the_limit(pack: Any) -
     assert read << 16 < 1_200_000
 
 
+def test_values_that_a_file_does_not_write_down_count_too() -> None:
+    found = validation(b'{"amount":1,"country":"DE","label":1}\n' + b"{}\n" * 3000, limit=10_000)
+    assert "more than 0 million bytes" in str(found.refusal)
+
+
 def test_pieces_of_any_size_are_the_same_file() -> None:
     data = csv([*ROWS, ("1", '"Fr\nance"', "1")])
     model = spec(features={})

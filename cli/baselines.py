@@ -42,6 +42,8 @@ def document(path: Path) -> dict[str, Any]:
         raise CommandFailed(f"{path} cannot be read: {error.strerror}.") from None
     except ValueError as error:
         raise CommandFailed(f"{path} is no JSON: {error}.") from None
+    except RecursionError:
+        raise CommandFailed(f"{path} is nested too deeply.") from None
     if not isinstance(found, dict):
         raise CommandFailed(f"{path} is no JSON object.")
     return found

@@ -3,6 +3,8 @@
 Arrow's readers split and convert; this keeps memory small however long the file is.
 """
 
+import csv
+import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -15,10 +17,11 @@ from arro3.core import DataType, Field, RecordBatch, Schema, dictionary_dictiona
 from arro3.io import read_csv, read_parquet
 
 from cli.errors import CommandFailed
+from cli.rows import delimiter_of
 from lastmile.tensors import Array
 
 BATCH_ROWS = 65_536
-HEADER_BYTES = 1 << 20
+HEADER_CHARACTERS = 1 << 20
 PARQUET = b"PAR1"
 
 
@@ -45,9 +48,13 @@ class Table:
 
 
 def opened_csv(path: Path) -> tuple[list[str], Iterator[RecordBatch]]:
-    names = header(path)
+    names, delimiter = header(path)
     schema = Schema([Field(name, DataType.utf8(), nullable=True) for name in names])
-    return names, guarded(path, lambda: read_csv(path, schema, has_header=True, batch_size=BATCH_ROWS))
+
+    def read() -> Iterable[RecordBatch]:
+        return read_csv(path, schema, has_header=True, batch_size=BATCH_ROWS, delimiter=delimiter)
+
+    return names, guarded(path, read)
 
 
 def opened_parquet(path: Path) -> tuple[list[str], Iterator[RecordBatch]]:
@@ -88,16 +95,17 @@ def unreadable(path: Path, error: BaseException) -> CommandFailed:
     )
 
 
-def header(path: Path) -> list[str]:
-    import csv
-
+def header(path: Path) -> tuple[list[str], str]:
+    """The names, which may be quoted and hold line feeds, and what stands between them."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            names = next(csv.reader([file.readline(HEADER_BYTES)]), [])
+            text = file.read(HEADER_CHARACTERS)
+        delimiter = delimiter_of(text.partition("\n")[0])
+        names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise unreadable(path, error) from None
     check_names(path, names)
-    return names
+    return names, delimiter
 
 
 def check_names(path: Path, names: Sequence[str]) -> None:
@@ -109,11 +117,14 @@ def check_names(path: Path, names: Sequence[str]) -> None:
 
 
 def is_parquet(path: Path) -> bool:
+    advice = "Give an existing file."
     try:
+        if path.is_fifo() or path.is_char_device():
+            raise CommandFailed(f"{path} is no file that can be read more than once.", next_step=advice)
         with path.open("rb") as file:
             return file.read(len(PARQUET)) == PARQUET
     except OSError as error:
-        raise CommandFailed(f"{path} cannot be read: {error.strerror}.", next_step="Give an existing file.") from None
+        raise CommandFailed(f"{path} cannot be read: {error.strerror}.", next_step=advice) from None
 
 
 def readable_as_numbers(columns: Iterable[Arrow]) -> tuple[int, int]:

@@ -67,9 +67,8 @@ def ignored_columns(text: str, specs: Sequence[TensorSpec]) -> list[str]:
 
 def with_commas(text: str) -> str:
     """A CSV whose header has semicolons, tabs or bars and no comma, as spreadsheets write it, with commas instead."""
-    header = text.partition("\n")[0]
-    found = max(OTHER_DELIMITERS, key=header.count)
-    if "," in header or found not in header or text.lstrip("\ufeff \t\r\n")[:1] in ("[", "{"):
+    found = delimiter_of(text.partition("\n")[0])
+    if found == "," or text.lstrip("\ufeff \t\r\n")[:1] in ("[", "{"):
         return text
     written = io.StringIO(newline="")
     try:
@@ -77,6 +76,11 @@ def with_commas(text: str) -> str:
     except csv.Error:
         return text  # who reads it says what is wrong
     return written.getvalue()
+
+
+def delimiter_of(header: str) -> str:
+    found = max(OTHER_DELIMITERS, key=header.count)
+    return "," if "," in header or found not in header else found
 
 
 def from_csv(text: str, specs: Sequence[TensorSpec]) -> Iterator[tuple[str, Record]]:

@@ -144,6 +144,26 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path, told: To
 
 
 @pytest.mark.parametrize(
+    ("header", "row", "names"),
+    [
+        ("x;y", "1;2", ["x", "y"]),
+        ("x\ty", "1\t2", ["x", "y"]),
+        ('"x\nz",y', "1,2", ["x\nz", "y"]),
+        ('"x;z",y', "1,2", ["x;z", "y"]),
+        ("x;y,z", "1,2", ["x;y", "z"]),
+    ],
+)
+def test_columns_are_told_apart_as_everywhere(
+    header: str, row: str, names: list[str], tmp_path: Path, told: Told
+) -> None:
+    file = tmp_path / "file.csv"
+    file.write_text(f"{header}\n" + f"{row}\n" * 30)
+    document = told(file, file)
+    assert sorted(verdicts(document)) == sorted(names)
+    assert document["rows"] == {"reference": 30, "current": 30}
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", "is empty"),
@@ -162,6 +182,7 @@ def test_files_that_cannot_be_compared_are_refused_in_a_sentence(
     for pair in ((good, bad), (bad, good)):
         assert said in refused(*pair)
     assert "cannot be read: No such file" in refused(good, tmp_path / "nowhere.csv")
+    assert "/dev/zero is no file that can be read more than once" in refused(good, Path("/dev/zero"))
 
 
 def test_texts_that_are_no_utf8_are_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
@@ -240,6 +261,7 @@ def test_a_baseline_that_is_none_is_refused_in_a_sentence(tmp_path: Path, refuse
     for text, said in (
         ("{", "is no JSON"),
         ("[]", "is no JSON object"),
+        ("[" * 100_000, "is nested too deeply"),
         ('{"version": 3}', "is no baseline of Model Monitor: statistics.json has version 3"),
         (json.dumps(statistics(AMOUNTS, COUNTRIES) | {"features": []}), "have no column in common"),
     ):

@@ -26,9 +26,14 @@ def command(make: Make, *, rows: int, what: str) -> None:
     parser.add_argument("--rows", type=int, default=rows, help=f"how many rows (default: {rows})")
     parser.add_argument("--seed", type=int, default=0, help="another seed gives other rows of the same kind (0)")
     given = parser.parse_args()
+    if given.rows < 1 or given.seed < 0:
+        parser.error("--rows must be 1 or more, and --seed 0 or more")
     text = csv_of(make(given.rows, given.seed))
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(text, encoding="utf-8")
+    try:
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        given.out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        parser.error(f"{given.out} cannot be written: {error.strerror}")
     print(f"{given.out}: {text.count(chr(10)) - 1:,} rows")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from models.maker import csv_of
+from models.maker import command, csv_of
 
 NAMES = ("demand", "fraud", "maintenance", "recommendations", "tickets")
 ROWS = 480
@@ -58,6 +58,19 @@ def test_the_command_writes_a_file(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == f"{out}: 7 rows\n"
     assert out.read_text(encoding="utf-8") == csv_of(maker("tickets").make(7, 2))
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [(["--rows", "0"], "must be 1 or more"), (["--seed", "-1"], "0 or more"), (["--out", "/"], "cannot be written")],
+)
+def test_what_cannot_be_made_is_said_in_a_sentence(
+    option: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["data", "--out", "/dev/null", "--rows", "3", *option])
+    with pytest.raises(SystemExit):
+        command(maker("tickets").make, rows=7, what="messages")
+    assert said in capsys.readouterr().err
 
 
 def test_frauds_are_few_and_new_customers_have_no_history() -> None:

@@ -23,7 +23,12 @@ class Storage(Stack):
         self.artifacts = self._bucket("Artifacts")
         self.data = self._bucket("Data")
         self._keep_history(self.artifacts)
-        self.data.add_lifecycle_rule(prefix="pending/", expiration=Duration.days(PENDING_DAYS))
+        # A bucket with versions only hides what expires, and keeps it as long as anything that was replaced.
+        self.data.add_lifecycle_rule(
+            prefix="pending/",
+            expiration=Duration.days(PENDING_DAYS),
+            noncurrent_version_expiration=Duration.days(1),
+        )
         announce_uploads(self.data)
         self.alarms = Alarms(self, key=self.key)  # one topic for all stacks, so that a pager subscribes once
         # Of its own: on the account's default bus the operators of one stage would be told of all, with buttons.

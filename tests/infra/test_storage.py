@@ -75,7 +75,12 @@ def test_old_versions_and_halves_of_uploads_go(
     assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": days}
     assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
     assert "ExpirationInDays" not in rule, "what is current stays"
-    pending = {"Prefix": "pending/", "ExpirationInDays": 7, "Status": "Enabled"}  # answers that somebody was to fetch
+    pending = {  # what was asked, and answers that somebody was to fetch
+        "Prefix": "pending/",
+        "ExpirationInDays": 7,
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+        "Status": "Enabled",
+    }
     assert others == ([pending] if bucket == "Data" else [])
 
 

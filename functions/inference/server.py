@@ -20,6 +20,7 @@ from functions.inference.serving import Serving
 from lastmile.capture import Capture
 from lastmile.errors import LastmileError
 from lastmile.settings import Settings
+from lastmile.store import Store
 
 KEEP_ALIVE_SECONDS = 75  # longer than the 60 s of common load balancers, which must be the ones to close
 GRACE_SECONDS = 25
@@ -49,8 +50,10 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"lastmile: unknown arguments: {' '.join(arguments)}; there is only serve\n")
         return 2
     try:
-        Settings.from_env(os.environ)
+        settings = Settings.from_env(os.environ)
         listening = Listening.from_env(os.environ)
+        for uri in filter(None, (settings.artifacts, settings.data)):
+            Store.open(uri, environ=os.environ)
     except LastmileError as error:
         sys.stderr.write(f"lastmile: {error}\n")
         return 2

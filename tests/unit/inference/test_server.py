@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -62,7 +61,7 @@ def server(environ: Mapping[str, str], folder: Path) -> Iterator[tuple[subproces
         yield process, ask
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)
 
 
 def wait_for(process: subprocess.Popen[bytes], ready: Callable[[], bool], folder: Path) -> None:
@@ -87,14 +86,17 @@ def test_a_container_serves_every_protocol_writes_captures_and_ends_well(store: 
         assert ask(Sent("GET", "/docs")).status == 200
         assert b"lastmile_requests_total" in ask(Sent("GET", "/metrics")).body
         row = {"name": "x", "datatype": "FP32", "shape": [64, 1024], "data": [0] * 64 * 1024}
-        answers = []
-        asking = threading.Thread(target=lambda: answers.append(ask(post("/v2/models/slow/infer", v2(row))).status))
-        asking.start()
-        time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
-        asking.join()
-        assert answers == [200]
-        assert process.wait(20) == -signal.SIGTERM
+        body = v2(row)
+        head = f"POST /v2/models/slow/infer HTTP/1.1\r\nhost: here\r\ncontent-length: {len(body)}\r\n"
+        with socket.create_connection(("127.0.0.1", int(environ["LASTMILE_PORT"])), timeout=60) as link:
+            stream = link.makefile("rb")
+            link.sendall(f"{head}expect: 100-continue\r\n\r\n".encode())
+            assert stream.readline().split()[1] == b"100"  # it is under way
+            process.send_signal(signal.SIGTERM)
+            link.sendall(body)
+            stream.readline()
+            assert stream.readline().split()[1] == b"200"
+        assert process.wait(60) == -signal.SIGTERM
     errors = (tmp_path / "err").read_text()
     assert "Traceback" not in errors, errors
     assert "Finished server process" in errors
@@ -123,7 +125,7 @@ def test_workers_share_a_port_and_their_metrics(store: str, tmp_path: Path) -> N
     with server(environ, tmp_path) as (_, ask):
         for _ in range(20):
             assert ask(post(INFER, v2(tensor()))).status == 200
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while (counted := counted_in(ask(Sent("GET", "/metrics")).body.decode())) != [20.0]:
             assert time.monotonic() < deadline, counted
             time.sleep(0.1)  # a worker tells the others once a second
@@ -146,6 +148,8 @@ def counted_in(scraped: str) -> list[float]:
         ({"LASTMILE_CORS_ORIGINS": "app.example"}, [], "names 'app.example', an origin like https://"),
         ({"LASTMILE_CORS_ORIGINS": "https://app.example/"}, [], "names 'https://app.example/'"),
         ({"LASTMILE_TOKEN_URL": "id.example"}, ["serve"], "LASTMILE_TOKEN_URL is 'id.example'"),
+        ({"LASTMILE_ARTIFACTS": "/srv/lastmile"}, [], "'/srv/lastmile' is no store; give s3://bucket"),
+        ({"LASTMILE_DATA": "captures"}, [], "'captures' is no store"),
         ({}, ["train"], "unknown arguments: train"),
     ],
 )

@@ -111,6 +111,6 @@ def _resident_mb() -> float:
 
 def _bytes(array: "Array") -> int:
     """As a binary tensor, which is what an endpoint is sent."""
-    from lastmile.tensors import array_to_binary
+    from lastmile.binary import array_to_binary
 
     return len(array_to_binary(array)) if array.dtype.kind in "OUS" else array.nbytes

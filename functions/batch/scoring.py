@@ -13,8 +13,8 @@ from functions.batch.results import Layout
 from functions.batch.rows import Rows
 from functions.batch.sides import Sides, Told
 from lastmile.errors import InvalidInput, ModelFailed
-from lastmile.predictor import Served, check_feeds
-from lastmile.tensors import TensorSpec
+from lastmile.predictor import Served
+from lastmile.tensors import TensorSpec, check_feeds
 
 SIZES = (16, 128, 1024, 4096)
 MEASURED_SECONDS = 0.003  # for each size

@@ -9,12 +9,13 @@ from typing import Any
 
 import orjson
 
+from lastmile.binary import array_from_binary, array_to_binary
 from lastmile.errors import InvalidInput, LastmileError
 from lastmile.heavy.backend import rows_of
 from lastmile.heavy.triton import VERSION, row_shape
 from lastmile.heavy.wire import BINARY, HEADER_SIZE, Payload
 from lastmile.loaded import Loaded
-from lastmile.tensors import DATATYPES, Array, TensorSpec, array_from_binary, array_from_json, array_to_binary
+from lastmile.tensors import DATATYPES, Array, TensorSpec, array_from_json
 
 PREFIX = f"{BINARY};{HEADER_SIZE}"
 NO_JSON = "FP16"  # Triton has no JSON for it

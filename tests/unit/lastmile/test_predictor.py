@@ -19,11 +19,12 @@ from lastmile.errors import (
     VersionRejected,
 )
 from lastmile.model import OnnxModel
-from lastmile.predictor import Predictor, check_feeds, choose
+from lastmile.predictor import Predictor
 from lastmile.registry import Registry, Release
+from lastmile.release import choose
 from lastmile.spec import ModelSpec
 from lastmile.store import Store
-from lastmile.tensors import TensorSpec
+from lastmile.tensors import TensorSpec, check_feeds
 
 WHO: Any = {"actor": "test", "why": "test"}
 SHAPES: dict[str, tuple[int, ...]] = {"fixed": (1, 2), "x": (-1, 2), "y": (-1,), "none": ()}

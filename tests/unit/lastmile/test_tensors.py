@@ -9,13 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from lastmile.binary import array_from_binary, array_to_binary
 from lastmile.errors import InvalidInput
 from lastmile.tensors import (
     DATATYPES,
     TensorSpec,
-    array_from_binary,
     array_from_json,
-    array_to_binary,
     array_to_json,
     check_datatype,
     check_fits,

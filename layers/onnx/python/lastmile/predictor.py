@@ -1,26 +1,23 @@
 """The path of a prediction: which version answers, the session that runs, the record that is kept."""
 
-import hashlib
-import os
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lastmile.capture import Tier
-from lastmile.errors import AnswerLater, InvalidInput, LastmileError, ModelFailed, NotFound, VersionNotFound
+from lastmile.errors import AnswerLater, LastmileError, NotFound, VersionNotFound
 from lastmile.following import Releases, Spawn, call_now
 from lastmile.loaded import Loaded, Versions, explained, warn
 from lastmile.registry import Registry, Release
-from lastmile.tensors import Array, TensorSpec, check_fits
+from lastmile.release import choose, labelled
+from lastmile.tensors import Array, check_feeds
 from lastmile.ulid import new_ulid
 
 if TYPE_CHECKING:
     from lastmile.heavy.opening import Heavy
 
-LABELS = ("champion", "challenger", "shadow", "previous")
 SHADOW_SECONDS = 1.0  # that an answer waits for the heavy side of a shadow, where it has to wait at all
 REQUEST_SECONDS = 28.0  # at 29 s Lambda ends, and the answer with it
-OLDEST_CAPTURE = 82_800.0  # seconds: whoever keeps captures takes none that is a day older than its line
 
 type Record = Callable[..., None]  # with the arguments of lastmile.capture.Capture
 type Decide = Callable[[dict[str, Array]], list[dict[str, Any]]]  # from the outputs to what is captured beside them
@@ -89,7 +86,7 @@ class Predictor:
         self._versions = Versions(registry, threads=threads, spinning=spinning, cache_bytes=cache_bytes, heavy=heavy)
         self._releases = Releases(registry, seconds=release_seconds, clock=clock, spawn=spawn, ready=self._load_serving)
         # The method itself: calling an instance packs and unpacks the arguments, in 0.5 µs.
-        self._capture: Record | None = None if capture is None else capture.__call__  # type: ignore[operator]
+        self.capture: Record | None = None if capture is None else capture.__call__  # type: ignore[operator]
         self._spawn_shadow = spawn_shadow or spawn
         self._clock = clock
         self._release_seconds = release_seconds
@@ -111,7 +108,7 @@ class Predictor:
         followed = self._releases.of(model)
         release = followed.release
         if label is not None:
-            chosen, role = _labelled(release, label)
+            chosen, role = labelled(release, label)
         elif version is None:
             chosen, role = choose(release, routing_key)
         else:
@@ -152,43 +149,6 @@ class Predictor:
             seconds = self._shadow_seconds(prediction.milliseconds)
             self._spawn_shadow(lambda: self._run_quietly(beside, feeds, prediction.id, seconds))
         return prediction
-
-    def settle(
-        self,
-        later: Later,
-        answer: dict[str, Array] | str,
-        *,
-        tier: Tier,
-        is_first: Callable[[], bool],
-        decide: Decide | None = None,
-    ) -> Prediction:
-        """The prediction whose answer has come by now: its outputs, or why there are none, which raises ModelFailed.
-
-        It is captured where `is_first` says so, with no time in the model, since nobody here knows it.
-        """
-        served, outputs, error = later.served, {} if isinstance(answer, str) else answer, None
-        decisions: list[dict[str, Any]] | None = None
-        if isinstance(answer, str):
-            error = answer
-        elif decide is not None:
-            decisions = decide(outputs)
-        if self._capture is not None and is_first():
-            now = time.time()
-            self._capture(
-                prediction_id=later.id,
-                at=later.at if now - later.at < OLDEST_CAPTURE else now,
-                role=served.role,
-                milliseconds=0.0,
-                recording=served.loaded.recording,
-                inputs=later.feeds,
-                outputs=outputs,
-                error=error,
-                decisions=decisions,
-                tier=tier,
-            )
-        if error is not None:
-            raise ModelFailed(error)
-        return Prediction(later.id, served.model, served.version, served.role, outputs, 0.0, tier)
 
     @property
     def heavy(self) -> "Heavy":
@@ -300,8 +260,8 @@ class Predictor:
             raise
         finally:
             milliseconds = ((ended or time.perf_counter_ns()) - started) / 1e6
-            if self._capture is not None and is_answer:
-                self._capture(
+            if self.capture is not None and is_answer:
+                self.capture(
                     prediction_id=prediction_id,
                     at=at,
                     role=served.role,
@@ -314,54 +274,3 @@ class Predictor:
                     tier=tier,
                 )
         return Prediction(prediction_id, served.model, served.version, served.role, outputs, milliseconds, tier)
-
-
-def choose(release: Release, routing_key: str | None) -> tuple[int | None, str]:
-    """Champion or challenger: a key always falls on the same side, and raising the weight moves nobody back.
-
-    Without a key each request draws afresh.
-    """
-    if release.challenger is None or release.weight <= 0.0:
-        return release.champion, "champion"
-    if routing_key is None:
-        drawn = os.urandom(8)
-    else:
-        salted = f"{release.model}/{release.challenger}/{routing_key}".encode()
-        drawn = hashlib.blake2b(salted, digest_size=8).digest()
-    if int.from_bytes(drawn) < release.weight * 2.0**64:
-        return release.challenger, "challenger"
-    return release.champion, "champion"
-
-
-def check_feeds(inputs: dict[str, TensorSpec], feeds: dict[str, Array]) -> None:
-    """Raise InvalidInput unless there is exactly one fitting array for each input, and all of the same rows."""
-    if feeds.keys() != inputs.keys():
-        for name in feeds:
-            if name not in inputs:
-                raise InvalidInput(f"input '{name}' is unknown; the model takes {', '.join(inputs)}")
-        missing = [name for name in inputs if name not in feeds]
-        raise InvalidInput(f"missing input{'s' if len(missing) > 1 else ''}: {', '.join(missing)}")
-    for name, array in feeds.items():
-        check_fits(inputs[name], array)
-    if len(feeds) > 1:
-        _check_rows(inputs, feeds)
-
-
-def _check_rows(inputs: dict[str, TensorSpec], feeds: dict[str, Array]) -> None:
-    """A leading axis of any length is that of the rows, of which every input has as many."""
-    first, rows = "", -1
-    for name, array in feeds.items():
-        if inputs[name].shape[:1] != (-1,):
-            continue
-        found = array.shape[0]
-        if rows == -1:
-            first, rows = name, found
-        elif found != rows:
-            raise InvalidInput(f"input '{first}' has {rows} rows and input '{name}' has {found}: send as many of each")
-
-
-def _labelled(release: Release, label: str) -> tuple[int | None, str]:
-    if label not in LABELS:
-        raise NotFound(f"label '{label}' is none of {', '.join(LABELS)}")
-    version: int | None = getattr(release, label)
-    return version, "pinned" if label in ("shadow", "previous") else label

@@ -1,5 +1,7 @@
-"""The one mutable object of a model, and the moves that are allowed on it: pure functions."""
+"""The one mutable object of a model, whom it lets answer, and the moves that are allowed on it: pure functions."""
 
+import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -7,7 +9,9 @@ from typing import Any
 import orjson
 
 from lastmile.audit import AuditEntry, Serving
-from lastmile.errors import InvalidInput, ReleaseConflict
+from lastmile.errors import InvalidInput, NotFound, ReleaseConflict
+
+LABELS = ("champion", "challenger", "shadow", "previous")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,37 @@ def _check(release: Release) -> None:
             raise TypeError(f"'{name}' is {getattr(release, name)!r}, an integer is wanted")
     if not all(type(gap) is int for gap in release.gaps):
         raise TypeError("'gaps' must hold integers")
-    for name in ("champion", "challenger", "shadow", "previous"):
+    for name in LABELS:
         version = getattr(release, name)
         if not (version is None or release.has(version)):
             raise ValueError(f"'{name}' is {version!r}, which is no version of the model")
     if not (type(release.weight) in (int, float) and 0 <= release.weight <= 1):
         raise ValueError(f"'weight' is {release.weight!r}, a number from 0 to 1 is wanted")
+
+
+def choose(release: Release, routing_key: str | None) -> tuple[int | None, str]:
+    """Champion or challenger: a key always falls on the same side, and raising the weight moves nobody back.
+
+    Without a key each request draws afresh.
+    """
+    if release.challenger is None or release.weight <= 0.0:
+        return release.champion, "champion"
+    if routing_key is None:
+        drawn = os.urandom(8)
+    else:
+        salted = f"{release.model}/{release.challenger}/{routing_key}".encode()
+        drawn = hashlib.blake2b(salted, digest_size=8).digest()
+    if int.from_bytes(drawn) < release.weight * 2.0**64:
+        return release.challenger, "challenger"
+    return release.champion, "champion"
+
+
+def labelled(release: Release, label: str) -> tuple[int | None, str]:
+    """The version of that label, and the role it answers in. Raises NotFound for what is no label."""
+    if label not in LABELS:
+        raise NotFound(f"label '{label}' is none of {', '.join(LABELS)}")
+    version: int | None = getattr(release, label)
+    return version, "pinned" if label in ("shadow", "previous") else label
 
 
 def serve(release: Release, serving: Serving) -> Release:

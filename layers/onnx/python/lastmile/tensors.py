@@ -1,7 +1,6 @@
-"""Tensors between the wire and numpy: the Open Inference datatypes, as JSON values and as binary data.
+"""Tensors: the Open Inference datatypes, what a signature says of them, and their elements as JSON values.
 
-Facts of the protocol: https://github.com/kserve/open-inference-protocol and its binary tensor data extension
-(little-endian, row-major; BOOL one byte; BYTES a 4-byte length before each element).
+Facts of the protocol: https://github.com/kserve/open-inference-protocol
 """
 
 import math
@@ -134,6 +133,33 @@ def check_fits(spec: TensorSpec, array: Array, name: str | None = None) -> None:
     raise InvalidInput(f"{where}: shape {list(shape)} does not fit {list(wanted)} (-1 is any length)")
 
 
+def check_feeds(inputs: dict[str, TensorSpec], feeds: dict[str, Array]) -> None:
+    """Raise InvalidInput unless there is exactly one fitting array for each input, and all of the same rows."""
+    if feeds.keys() != inputs.keys():
+        for name in feeds:
+            if name not in inputs:
+                raise InvalidInput(f"input '{name}' is unknown; the model takes {', '.join(inputs)}")
+        missing = [name for name in inputs if name not in feeds]
+        raise InvalidInput(f"missing input{'s' if len(missing) > 1 else ''}: {', '.join(missing)}")
+    for name, array in feeds.items():
+        check_fits(inputs[name], array)
+    if len(feeds) > 1:
+        _check_rows(inputs, feeds)
+
+
+def _check_rows(inputs: dict[str, TensorSpec], feeds: dict[str, Array]) -> None:
+    """A leading axis of any length is that of the rows, of which every input has as many."""
+    first, rows = "", -1
+    for name, array in feeds.items():
+        if inputs[name].shape[:1] != (-1,):
+            continue
+        found = array.shape[0]
+        if rows == -1:
+            first, rows = name, found
+        elif found != rows:
+            raise InvalidInput(f"input '{first}' has {rows} rows and input '{name}' has {found}: send as many of each")
+
+
 def array_from_json(
     data: object, datatype: Datatype, name: str, *, shape: Sequence[int] | None = None, nullable: bool = False
 ) -> Array:
@@ -151,25 +177,6 @@ def array_from_json(
     if shape is not None and len(nesting) > 1 and nesting != list(shape):
         raise InvalidInput(f"{name}: data is nested as {nesting}, shape says {list(shape)}")
     return _packed(flat, datatype, nesting if shape is None else shape, name)
-
-
-def array_from_binary(data: bytes | memoryview, datatype: Datatype, shape: Sequence[int], name: str) -> Array:
-    """Binary tensor data as an array; numeric arrays share the buffer and are read-only.
-
-    BYTES elements become str where they are UTF-8, as ONNX strings are, and stay bytes where not.
-    """
-    count = math.prod(shape)
-    if datatype.name == "BYTES":
-        return _strings_from_binary(memoryview(data), count, name).reshape(shape)
-    if len(data) != count * datatype.dtype.itemsize:
-        raise InvalidInput(
-            f"{name}: shape {list(shape)} of {datatype.name} needs {count * datatype.dtype.itemsize} bytes, "
-            f"binary data has {len(data)}"
-        )
-    array = np.ndarray(shape, datatype.dtype, data)
-    if datatype.name == "BOOL" and array.view(np.uint8).max(initial=0) > 1:
-        raise InvalidInput(f"{name}: a BOOL element is neither 0 nor 1")
-    return array
 
 
 def array_to_json(array: Array, name: str) -> Any:
@@ -191,20 +198,6 @@ def nested_json(array: Array, name: str) -> Any:
         return array.tolist()
     # ONNX Runtime's int64 is numpy's `longlong`: equal to int64, but its scalars are none that orjson knows.
     return np.ascontiguousarray(array).view(array.dtype.str)
-
-
-def array_to_binary(array: Array) -> bytes:
-    """Row-major little-endian bytes, the inverse of `array_from_binary`."""
-    if array.dtype.kind in "OUS":
-        parts = []
-        for element in array.reshape(-1).tolist():
-            raw = element.encode() if isinstance(element, str) else element
-            parts.append(len(raw).to_bytes(4, "little"))
-            parts.append(raw)
-        return b"".join(parts)
-    if array.dtype.byteorder == ">":
-        array = array.astype(array.dtype.newbyteorder("<"))
-    return array.tobytes()
 
 
 def dump_json(document: Any) -> bytes:
@@ -262,32 +255,6 @@ def _out_of_range(flat: list[Any], datatype: Datatype) -> str:
     high = high.item() if datatype.dtype.kind == "f" else high
     index = next(i for i, value in enumerate(flat) if value < low or value > high)
     return f"element {index} ({_brief(flat[index])})"
-
-
-def _strings_from_binary(data: memoryview, count: int, name: str) -> Array:
-    if count * 4 > len(data):  # before anything is allocated
-        raise InvalidInput(
-            f"{name}: {count} elements of BYTES need {count * 4} bytes for their lengths alone, "
-            f"binary data has {len(data)}"
-        )
-    elements = np.empty(count, dtype=object)
-    at, end = 0, len(data)
-    for index in range(count):
-        if at + 4 > end:
-            raise InvalidInput(f"{name}: binary data ends inside the length of element {index}")
-        length = int.from_bytes(data[at : at + 4], "little")
-        at += 4
-        if at + length > end:
-            raise InvalidInput(f"{name}: element {index} says {length} bytes, {end - at} are left")
-        raw = bytes(data[at : at + length])
-        at += length
-        try:
-            elements[index] = raw.decode()
-        except UnicodeDecodeError:
-            elements[index] = raw
-    if at != end:
-        raise InvalidInput(f"{name}: {end - at} bytes of binary data are left over after {count} elements")
-    return elements
 
 
 def _texts(flat: Array, name: str) -> list[str]:

@@ -5,10 +5,11 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from lastmile.binary import array_to_binary
 from lastmile.capture import Tier
 from lastmile.errors import AnswerLater, EndpointUnavailable
 from lastmile.heavy.backend import SageMakerBackend, rows_of
-from lastmile.tensors import Array, array_to_binary
+from lastmile.tensors import Array
 
 CONFIDENCE = "probabilities"
 

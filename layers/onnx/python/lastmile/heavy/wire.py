@@ -9,14 +9,13 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from lastmile.binary import array_from_binary, array_to_binary
 from lastmile.errors import EndpointUnavailable, InvalidInput
 from lastmile.tensors import (
     DATATYPES,
     Array,
     TensorSpec,
-    array_from_binary,
     array_from_json,
-    array_to_binary,
     check_fits,
     check_shape,
 )

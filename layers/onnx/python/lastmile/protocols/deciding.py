@@ -11,10 +11,10 @@ import numpy as np
 from lastmile.decision import policy_of, prepare
 from lastmile.decision.policy import Decided, Policy, features_of
 from lastmile.errors import InvalidInput, InvalidSpec, LastmileError
-from lastmile.predictor import Prediction, Predictor, Served, check_feeds
+from lastmile.predictor import Prediction, Predictor, Served
 from lastmile.protocols.messages import Request, Response, as_list, as_object, json_response, version_number
 from lastmile.protocols.rows import feeds_from_instances, tensor
-from lastmile.tensors import Array, TensorSpec, nested_json
+from lastmile.tensors import Array, TensorSpec, check_feeds, nested_json
 
 MAX_ROWS = 256  # with their reasons they are one line of the log
 KEYS = ("rows", "instances", "context")

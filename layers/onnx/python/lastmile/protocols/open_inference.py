@@ -7,6 +7,7 @@ binary tensor data extension.
 from typing import Any
 
 from lastmile import __version__
+from lastmile.binary import array_from_binary, array_to_binary
 from lastmile.errors import InvalidInput
 from lastmile.predictor import Prediction, Predictor, Served
 from lastmile.protocols.messages import (
@@ -26,9 +27,7 @@ from lastmile.tensors import (
     DATATYPES,
     Array,
     TensorSpec,
-    array_from_binary,
     array_from_json,
-    array_to_binary,
     array_to_json,
     check_datatype,
     check_shape,

@@ -71,6 +71,8 @@ def open_registry(options: Options, uri: str | None, *, create: bool = False) ->
     """The registry itself, with the user's own credentials; a folder that is not there is made only by a push."""
     if uri is None:
         return options.target().registry()
+    if not uri:
+        raise CommandFailed("--registry is empty.", next_step="Name a folder, file:///folder or s3://bucket.")
     from lastmile.registry import Registry
     from lastmile.store import Store
 
@@ -119,10 +121,10 @@ class ApiControl:
     target: Target
 
     def models(self) -> list[Document]:
-        page = self._get("/control/models")
+        page = self._get("/control/models", "models", "next")
         found: list[Document] = page["models"]
         while page["next"] is not None:
-            page = self._get(f"/control/models?{urlencode({'after': page['next']})}")
+            page = self._get(f"/control/models?{urlencode({'after': page['next']})}", "models", "next")
             found += page["models"]
         return found
 
@@ -153,20 +155,22 @@ class ApiControl:
     def reject(self, model: str, version: int, *, why: str) -> Document:
         return self._post(f"{quoted(model)}/versions/{version}/reject", "approve", why=why)
 
-    def _get(self, path: str) -> Document:
-        return self._read(self.target.call("GET", path, token=self.target.token(["read"])))
+    def _get(self, path: str, *members: str) -> Document:
+        return self._read(self.target.call("GET", path, token=self.target.token(["read"])), *members)
 
-    def _read(self, answer: Answer) -> Document:
+    def _read(self, answer: Answer, *members: str) -> Document:
+        """What is deployed may be older, and know another document than this one with these members."""
         if answer.status != 200:
             raise refused(answer)
-        return answer.document()
+        return answer.document(*members)
 
     def _newest(self, path: str, key: str, *, limit: int) -> list[Document]:
         """The newest `limit` entries of a list that comes in pages, which may be shorter than is asked for."""
         found: list[Document] = []
         before: dict[str, Any] = {}
         while len(found) < limit:
-            page = self._get(f"{path}?{urlencode({'limit': min(PAGE, limit - len(found))} | before)}")
+            query = {"limit": min(PAGE, limit - len(found))} | before
+            page = self._get(f"{path}?{urlencode(query)}", key, "next")
             found += page[key]
             if page["next"] is None:
                 break

@@ -62,7 +62,7 @@ class ApiLearning(ApiControl):
         return [str(release["model"]) for release in self.models()]
 
     def runs(self, model: str, *, limit: int) -> list[Document]:
-        found: list[Document] = self._get(f"/control/models/{quoted(model)}/runs?limit={limit}")["runs"]
+        found: list[Document] = self._get(f"/control/models/{quoted(model)}/runs?limit={limit}", "runs")["runs"]
         return found
 
     def run(self, model: str, run: str) -> Document | None:

@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from cli.control import PAGE
+from lastmile.protocols.messages import Response
+from tests.unit.cli.conftest import Api
 
 ORDERS: list[tuple[tuple[object, ...], str]] = [
     (("canary", "iris", 2, "--weight", "5%"), "operate"),
@@ -103,3 +105,18 @@ def test_a_user_without_a_name_is_told_by_number(lastmile: Any, iris: Any, monke
     monkeypatch.setattr("os.getuid", lambda: 987_654_321)
     release = lastmile("release", "promote", "iris", 2, "--why", "x", "--json").json
     assert release["head"]["actor"].startswith("uid-987654321@")
+
+
+def test_a_control_api_of_other_documents_is_named(lastmile: Any, serve: Any) -> None:
+    serve(Api([("/control", "", lambda request: Response(200, {}, b'{"models": [], "versions": [], "entries": []}'))]))
+    for words in (("models",), ("versions", "iris"), ("audit", "iris"), ("runs", "iris")):
+        outcome = lastmile(*words)
+        assert (outcome.code, outcome.out) == (3, "")
+        assert "answers 200 with another document than expected.\n→ Run `lastmile doctor`." in outcome.err
+
+
+def test_a_registry_without_a_name_is_none(lastmile: Any, workspace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace.root)
+    outcome = lastmile("push", workspace.model(), "--spec", workspace.spec, "--registry", "")
+    assert (outcome.code, "--registry is empty." in outcome.err) == (1, True)
+    assert not (workspace.root / "models").exists()

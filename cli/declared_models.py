@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from cli.control import Document
@@ -33,24 +34,35 @@ class DeclaredModels:
         return sorted(maker.parent.name for maker in (self.checkout / "models").glob("*/data.py"))
 
     def serve(self, target: Target, progress: Progress) -> None:
-        """Train what has no champion yet, several at once. Raises CommandFailed naming each that was refused."""
-        registry = target.registry()
+        """Train what has no champion yet, several at once. Raises CommandFailed naming each that was refused.
+
+        Whoever interrupts does not wait for the runs: they go on by themselves.
+        """
+        registry, interrupted = target.registry(), Event()
         missing = [name for name in self.names() if champion(registry, name) is None]
         if not missing:
             return
         with progress.step(f"Training {', '.join(missing)}") as tell, ThreadPoolExecutor(AT_ONCE) as pool:
-            ended = list(pool.map(lambda name: self._trained(target, name, progress, tell), missing))
+            try:
+                ended = list(pool.map(lambda name: self._trained(target, name, progress, tell, interrupted), missing))
+            except KeyboardInterrupt:
+                interrupted.set()
+                raise
         check(ended)
 
-    def _trained(self, target: Target, name: str, progress: Progress, tell: Tell) -> Document:
+    def _trained(self, target: Target, name: str, progress: Progress, tell: Tell, interrupted: Event) -> Document:
         from cli.training import changes, upload
+
+        def pause(seconds: float) -> None:
+            if interrupted.wait(seconds):
+                raise CommandFailed(f"Nobody waits for {name} any more.")
 
         tell(f"{name}, data")
         data = self._made(name)
         self._declare(target.registry(), name)
         learning = ApiLearning(target)
         answered = False
-        for run in changes(learning, name, upload(target, name, data)):
+        for run in changes(learning, name, upload(target, name, data), sleep=pause):
             tell(f"{name}, {run['step']}")
             if run["state"] == "waiting for approval" and not answered:
                 learning.approve(name, run["version"], why=WHY)  # whoever runs `up` is the person that is asked

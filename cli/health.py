@@ -120,7 +120,11 @@ class Stack:
 
     def clock(self) -> str:
         answer = self.find().call("GET", "/health")
-        skew = time.time() - parsedate_to_datetime(answer.headers["date"]).timestamp()
+        try:
+            there = parsedate_to_datetime(answer.headers["date"]).timestamp()
+        except (KeyError, ValueError):
+            raise CommandFailed(f"{answer.url} does not tell the time.", next_step="See who answers there.") from None
+        skew = time.time() - there
         if abs(skew) > SKEW_SECONDS:
             raise CommandFailed(f"This machine's clock is {skew:+.0f} s off.", next_step="Set the clock.")
         return f"within {SKEW_SECONDS} s of the API's"

@@ -28,6 +28,8 @@ def invoke(
         json.loads(payload)
     except ValueError as error:
         raise CommandFailed(f"{event} is not JSON: {error}.") from None
+    except RecursionError:
+        raise CommandFailed(f"{event} is nested too deeply.") from None
     answer = target.client("lambda", patience=PATIENCE).invoke(
         FunctionName=function_name(target, function), Qualifier="live", Payload=payload
     )
@@ -36,7 +38,8 @@ def invoke(
         said = returned.get("errorMessage") if isinstance(returned, dict) else returned
         raise CommandFailed(f"The function failed: {said}", next_step=f"Run `lastmile logs {function}`.")
     print_json(returned)
-    if isinstance(returned, dict) and returned.get("statusCode", 200) >= 400:
+    status = returned.get("statusCode") if isinstance(returned, dict) else None
+    if isinstance(status, int) and status >= 400:
         sys.exit(1)
 
 

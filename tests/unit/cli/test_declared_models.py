@@ -1,11 +1,15 @@
 """The models of this checkout: found by their makers; and what went wrong with each is said."""
 
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from cli.declared_models import DeclaredModels, champion, check
 from cli.errors import CommandFailed
+from cli.progress import Silence
 from cli.target import CHECKOUT
 from lastmile.registry import Registry
 from lastmile.spec import ModelSpec
@@ -37,6 +41,25 @@ def test_data_that_cannot_be_made_is_said_with_the_makers_last_words(tmp_path: P
         DeclaredModels(tmp_path)._made("plums")
     maker.write_text("import sys, pathlib\npathlib.Path(sys.argv[-1]).write_text('size\\n1\\n')\n")
     assert DeclaredModels(tmp_path)._made("plums").read_text() == "size\n1\n"
+
+
+class Interrupted(DeclaredModels):
+    """One is interrupted while the other goes on for long."""
+
+    def names(self) -> list[str]:
+        return ["plums", "pears"]
+
+    def _trained(self, target: Any, name: str, progress: Any, tell: Any, interrupted: Event) -> dict[str, Any]:
+        if name == "plums":
+            raise KeyboardInterrupt
+        assert interrupted.wait(60)
+        return {}
+
+
+def test_who_interrupts_does_not_wait_for_what_trains(tmp_path: Path) -> None:
+    target: Any = SimpleNamespace(registry=lambda: Registry(Store.open("memory://", environ={})))
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted(tmp_path).serve(target, Silence())
 
 
 def test_a_model_that_nobody_pushed_has_no_champion() -> None:

@@ -12,6 +12,7 @@ from moto import mock_aws
 from cli.errors import CommandFailed
 from cli.health import Stack, deployed
 from cli.target import STACKS, Access, Credentials, Target
+from cli.wire import Answer
 from lastmile.protocols.messages import Request, Response
 from tests.unit.cli.conftest import Api
 
@@ -59,6 +60,13 @@ def test_a_clock_that_is_off_is_wrong(
     monkeypatch.setattr("cli.health.time", SimpleNamespace(time=lambda: now + skew))  # the server keeps its clock
     with pytest.raises(CommandFailed, match=r"clock is [+-]\d+ s off"):
         found.clock()
+
+
+@pytest.mark.parametrize("headers", [{}, {"date": "noon"}])
+def test_an_answer_without_the_time_is_not_the_apis(headers: dict[str, str]) -> None:
+    target: Any = SimpleNamespace(call=lambda method, path: Answer(200, headers, b"{}", f"http://api{path}"))
+    with pytest.raises(CommandFailed, match="http://api/health does not tell the time"):
+        Stack(lambda: target).clock()
 
 
 @pytest.fixture

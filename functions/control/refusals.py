@@ -32,6 +32,9 @@ type App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 logger = Logger(serialize_stacktrace=False)  # the exception's text says it already
 
+# An order may have been carried out, and a second rollback would go further back.
+IN_DOUBT = "look at the release to see whether the order was carried out, then decide again"
+
 STATUSES: dict[type[Exception], int] = {
     InvalidInput: 400,
     Unauthorized: 401,
@@ -45,6 +48,9 @@ STATUSES: dict[type[Exception], int] = {
     Damaged: 500,
     StoreUnavailable: 503,
 }
+
+
+FORMS = ("Feedback", "list[Feedback]")  # of a body that may have either
 
 
 def add_refusals(app: FastAPI) -> None:
@@ -64,7 +70,8 @@ async def refuse(request: Request, error: Exception) -> JSONResponse:
             message = f"the token needs the scope {error}"
         case StoreUnavailable():  # the reason names addresses that are nobody's business
             logger.error("the registry does not answer", extra={"reason": str(error)})
-            message = "the registry does not answer; try again"
+            is_order = request.method == "POST" and request.url.path.startswith("/control/")
+            message = "the registry does not answer; " + (IN_DOUBT if is_order else "try again")
         case _:
             message = str(error)
     return said(message, status)
@@ -81,7 +88,8 @@ async def refuse_malformed(request: Request, error: Exception) -> JSONResponse:
     problems = error.errors()
     if any(problem["type"] == "json_invalid" for problem in problems):
         return JSONResponse({"error": "the body is not JSON"}, 400)
-    texts = [f"{_field(problem['loc'])}: {problem['msg']}" for problem in problems]
+    deepest = [problem for problem in problems if not _is_other_form(problem["loc"])] or problems
+    texts = [f"{_field(problem['loc'])}: {problem['msg']}" for problem in deepest]
     return said("; ".join(texts)[:2000], 422)
 
 
@@ -130,5 +138,11 @@ class LastResort:
 
 
 def _field(location: tuple[int | str, ...]) -> str:
-    """`body.weight`, `query.limit`."""
-    return ".".join(map(str, location))
+    """`body.weight`, `query.limit`; of a body of several forms, which names those that were tried, `body.0.weight`."""
+    form = 1 if location[1:2] and location[1] in FORMS else len(location)
+    return ".".join(map(str, (*location[:form], *location[form + 1 :])))
+
+
+def _is_other_form(location: tuple[int | str, ...]) -> bool:
+    """Whether it says no more than that the body has not this form: another one's problems say what is wrong."""
+    return location[1:] in {(form,) for form in FORMS}

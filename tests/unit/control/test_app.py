@@ -234,6 +234,9 @@ def test_a_dead_store_is_a_503_that_gives_no_addresses_away(
     answer = call("GET", "/control/models/fraud/release")
     assert (answer.status, answer.body) == (503, {"error": "the registry does not answer; try again"})
     assert [vars(record).get("reason") for record in caplog.records] == ["s3://our-secret-bucket does not answer", None]
+    answer = call("POST", "/control/models/fraud/rollback", BECAUSE)
+    assert answer.status == 503
+    assert "look at the release to see whether the order was carried out" in answer.body["error"]
 
 
 def test_what_somebody_has_done_to_the_registry_is_a_500_that_names_the_object(call: Call, registry: Registry) -> None:

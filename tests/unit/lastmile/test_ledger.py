@@ -15,7 +15,7 @@ import pytest
 
 from lastmile.errors import ModelNotFound, NotFound, ReleaseConflict, StoreUnavailable, VersionNotFound
 from lastmile.registry import Registry, Release
-from lastmile.store import AlreadyExists, Conflict, Store
+from lastmile.store import AlreadyExists, Conflict, Store, Stored
 
 ROUNDS = 200
 
@@ -254,15 +254,25 @@ def test_a_rejection_counts_before_its_mark_is_written(push: Push, watched: Watc
 
 
 class LosingStore:
-    """The answer to the first write of a release is lost: it was carried out, and whoever wrote it is told not."""
+    """The answer to the first write of a release is lost: it was carried out, and whoever wrote it is told not. Who reads
+    after it is told `then`, once."""
 
-    def __init__(self, inner: Store, error: Exception, *, carried_out: bool = True) -> None:
+    def __init__(
+        self, inner: Store, error: Exception, *, carried_out: bool = True, then: Exception | None = None
+    ) -> None:
         self.inner = inner
         self.error: Exception | None = error
         self.carried_out = carried_out
+        self.then = then
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
+
+    def get(self, path: str) -> Stored:
+        if self.error is None and self.then is not None:
+            error, self.then = self.then, None
+            raise error
+        return self.inner.get(path)
 
     def replace(self, path: str, data: bytes, etag: str) -> str:
         if self.error is None:
@@ -282,6 +292,20 @@ def test_a_write_whose_answer_is_lost_still_counts(push: Push, error: Exception)
     assert (release.champion, release.revision) == (1, 1)
     assert [entry.outcome for entry in Registry(store).audit("fraud", limit=1)] == ["done"]
     assert Registry(store).verify_audit("fraud") == []
+
+
+@pytest.mark.parametrize("order", ["record", "promote"])
+def test_an_order_of_which_nobody_can_tell_is_not_given_again(push: Push, order: str) -> None:
+    store = Store.open("memory://", environ={})
+    push(Registry(store))
+    registry = Registry(LosingStore(store, Conflict("sent twice"), then=StoreUnavailable("no answer")))  # type: ignore[arg-type]
+    with pytest.raises(StoreUnavailable, match="no answer"):
+        if order == "record":
+            registry.record("fraud", "approve", 1, actor="ann", why="w")
+        else:
+            registry.promote("fraud", 1, actor="ann", why="w")
+    newest, before, _ = Registry(store).audit("fraud")
+    assert (newest.why, newest.outcome, before.action) == ("w", "done", "register")
 
 
 def test_a_write_that_was_not_carried_out_is_reported(push: Push) -> None:

@@ -152,11 +152,11 @@ class Ledger:
         return moved
 
     def _landed(self, head: AuditEntry, error: Conflict | StoreUnavailable) -> bool:
-        """Whether a write was carried out after all: its answer was lost, and sent again it failed on itself."""
-        try:
-            landed = self.read(head.model)[0].head.id == head.id or self._store.exists(head.key)
-        except StoreUnavailable:
-            landed = False
+        """Whether a write was carried out after all: its answer was lost, and sent again it failed on itself.
+
+        Raises StoreUnavailable where nobody can tell: taken for lost, it would be carried out twice.
+        """
+        landed = self.read(head.model)[0].head.id == head.id or self._store.exists(head.key)
         if not landed and isinstance(error, StoreUnavailable):
             raise error
         return landed

@@ -108,3 +108,19 @@ def test_a_model_whose_first_push_was_cut_short_takes_any_kind_of_label(
     with pytest.raises(KeyboardInterrupt):
         push(registry, name="new")
     assert call("POST", "/v1/feedback", label(model="new", label=0.5)).status == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ([label(prediction_id="x")], "body.0.prediction_id: String should match"),
+        (label(prediction_id="x"), "body.prediction_id: String should match"),
+        (5, "body: Input should be a valid dictionary"),
+    ],
+    ids=["list", "object", "neither"],
+)
+def test_a_wrong_field_is_named_by_where_it_stands(call: Call, body: Any, said: str) -> None:
+    answer = call("POST", "/v1/feedback", body)
+    assert answer.status == 422
+    assert answer.body["error"].startswith(said)
+    assert "Feedback" not in answer.body["error"].partition("Input should")[0]

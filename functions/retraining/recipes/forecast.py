@@ -43,11 +43,11 @@ class Options(NamedTuple):
     def read(cls, spec: ModelSpec) -> "Options":
         options = RecipeOptions.of(spec)
         named = "series" in training_of(spec).options
-        seasons = options.numbers("seasons", [0], low=0, high=10_000)
+        seasons = options.wholes("seasons", [0], low=0, high=10_000)
         found = cls(
             options.text("series") if named else None,
             options.whole("horizon", 1, low=1, high=10_000),
-            tuple(int(season) for season in seasons if season >= 1),
+            tuple(season for season in seasons if season),
             pairs(options, spec),
             options.number("seconds", 60.0, low=1.0, high=600.0),
             options.whole("trees", 400, low=1, high=2000),

@@ -34,6 +34,12 @@ class RecipeOptions(Options):
                 raise self.wrong(key, f"{entry!r:.60} is no number from {low:g} to {high:g}")
         return tuple(map(float, value))
 
+    def wholes(self, key: str, otherwise: list[float], *, low: float, high: float) -> tuple[int, ...]:
+        found = self.numbers(key, otherwise, low=low, high=high)
+        if any(value != int(value) for value in found):
+            raise self.wrong(key, "must be whole numbers")
+        return tuple(map(int, found))
+
     def flag(self, key: str, otherwise: bool) -> bool:
         value = self._take(key, otherwise)
         if not isinstance(value, bool):

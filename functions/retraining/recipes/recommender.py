@@ -13,7 +13,7 @@ from functions.retraining.data.columns import Column
 from functions.retraining.recipes import tensors
 from functions.retraining.recipes.contract import Examples
 from functions.retraining.recipes.graph import Graph, each, encoder
-from functions.retraining.recipes.preferences import SEEN, Events, Options, chosen, linked, spoken
+from functions.retraining.recipes.preferences import REMEMBERED, SEEN, Events, Options, chosen, linked, spoken
 from functions.retraining.recipes.probing import ODD_TEXTS
 from functions.retraining.recipes.split import default as split
 from functions.retraining.recipes.split import training_of
@@ -27,6 +27,7 @@ __all__ = ["check", "columns", "examples", "fit", "split", "whole"]
 whole = True  # inputs come from earlier rows: none may be left out
 
 PROBED = 200  # items
+MOST_SHOWN = 5_000_000  # items in the histories of all held-out users together, or the latest ones of each
 
 
 def check(spec: ModelSpec) -> None:
@@ -56,11 +57,14 @@ def columns(spec: ModelSpec) -> tuple[Column, ...]:
 def examples(rows: Table, spec: ModelSpec, *, training: Table) -> Examples:
     """A row for each user of the held-out rows: the items of the training rows, oldest first, and what was new then."""
     earlier, later = _by_user(training, spec), _by_user(rows, spec)
-    wanted = {user: [item for item in items if item not in set(earlier.get(user, ()))] for user, items in later.items()}
+    had = {user: frozenset(items) for user, items in earlier.items()}
+    wanted = {user: [item for item in items if item not in had.get(user, ())] for user, items in later.items()}
     users = [user for user, items in wanted.items() if items]
     tensor = next(tensor for tensor in spec.inputs if tensor.name == "history")
-    longest = tensor.shape[1] if tensor.shape[1] > 0 else max((len(earlier.get(user, ())) for user in users), default=1)
-    history = np.full((len(users), max(longest, 1)), "", object)
+    longest = max((len(earlier.get(user, ())) for user in users), default=1)
+    # One with an endless history would make that of everybody as wide.
+    shown = min(max(longest, 1), max(REMEMBERED, MOST_SHOWN // max(len(users), 1)))
+    history = np.full((len(users), tensor.shape[1] if tensor.shape[1] > 0 else shown), "", object)
     truth = np.empty(len(users), object)
     for row, user in enumerate(users):
         items = earlier.get(user, [])[-history.shape[1] :]

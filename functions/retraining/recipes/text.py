@@ -54,11 +54,8 @@ class Options(NamedTuple):
     @classmethod
     def read(cls, spec: ModelSpec) -> "Options":
         options = RecipeOptions.of(spec)
-        sizes = options.numbers("characters", [2, 3, 4, 5], low=2, high=8)
-        if any(size != int(size) for size in sizes):
-            raise options.wrong("characters", "must be whole numbers")
         found = cls(
-            tuple(sorted({int(size) for size in sizes})),
+            tuple(sorted(set(options.wholes("characters", [2, 3, 4, 5], low=2, high=8)))),
             options.whole("words", 2, low=1, high=3),
             options.whole("longest", 1000, low=10, high=10_000),
             options.whole("fewest_rows", 2, low=1),

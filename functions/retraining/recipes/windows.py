@@ -33,9 +33,12 @@ class Grid:
 
     def before(self, horizon: int, width: int) -> Array:
         """The `width` values that end `horizon` steps before each row, oldest first: [rows, width]."""
-        wanted = self.places[:, None] + np.arange(1 - width, 1) - horizon
-        nearest = np.searchsorted(self.known, wanted)  # inside, since a row itself lies behind what it wants
-        return np.where(self.known[nearest] == wanted, self.values[nearest], np.nan)
+        found = np.empty((len(self.places), width))
+        for column in range(width):  # one by one: together their places would take twice as much memory as they do
+            wanted = self.places + (column + 1 - width - horizon)
+            nearest = np.searchsorted(self.known, wanted)  # inside, since a row itself lies behind what it wants
+            found[:, column] = np.where(self.known[nearest] == wanted, self.values[nearest], np.nan)
+        return found
 
 
 def step_of(series: Array, times: Array) -> float:

@@ -51,6 +51,7 @@ def test_an_own_recipe_that_is_not_there_is_named() -> None:
         (lambda: messages(characters=[1]), "training.options.characters"),
         (lambda: shop(item="user"), "training.options.item"),
         (lambda: sales(horizon=0), "training.options.horizon"),
+        (lambda: sales(seasons=[7, 3.5]), "training.options.seasons: must be whole numbers"),
         (lambda: classified(features={"other": {"sensitive": True, **MONOTONIC}}), "features.other.monotonic"),
         (lambda: classified({"ratios": [["b", "a"]]}, features={"a": MONOTONIC}), "training.options.ratios: of 'a'"),
         (lambda: replace(sales(), features={"promotion": Feature(**MONOTONIC)}), "features.promotion.monotonic"),

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from functions.retraining.certificate import certify
-from functions.retraining.recipes import load, preferences
+from functions.retraining.recipes import load, preferences, recommender
 from functions.retraining.recipes.recommender import Recommender
 from functions.retraining.table import Table
-from tests.unit.retraining.recipes.examples import purchases, shop
+from tests.unit.retraining.recipes.examples import purchases, shop, texts
 
 
 def fitted(table: Table) -> Recommender:
@@ -34,3 +34,13 @@ def test_one_long_name_does_not_make_all_of_them_long() -> None:
     table = purchases()
     table["user"][0] = "u" * 10_000_000  # as long as that in every row they would take 15 GB
     assert len(fitted(table).items) == 5
+
+
+def test_one_endless_history_does_not_make_that_of_everybody_as_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recommender, "MOST_SHOWN", 600)
+    bot, everybody = [f"i{number}" for number in range(300)], [f"u{number}" for number in range(10)]
+    earlier = Table({"user": texts(["bot"] * 300), "item": texts(bot), "at": np.arange(300.0)})
+    later = Table({"user": texts([*everybody, "bot"]), "item": texts(["new"] * 11), "at": np.full(11, 300.0)})
+    history = load(shop()).examples(later, shop(), training=earlier).feeds["history"]
+    assert history.shape == (11, 54)
+    assert history[10].tolist() == bot[-54:]

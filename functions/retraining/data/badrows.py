@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 KEPT = 10_000
+KEPT_VALUES = 1_000_000  # or reasons, of all rows that are kept: of wide tables there are fewer
 LONGEST_VALUE = 200
 
 
@@ -33,31 +34,37 @@ class Kind:
 @dataclass
 class BadRows:
     total: int = 0
+    values: int = 0
     kept: list[BadRow] = field(default_factory=list)
     kinds: dict[tuple[str | None, str], Kind] = field(default_factory=dict)
 
     @property
     def has_room(self) -> bool:
         """Whether the next one is kept."""
-        return len(self.kept) < KEPT
+        return len(self.kept) < KEPT and self.values < KEPT_VALUES
 
     def add(self, row: BadRow, kinds: list[tuple[str | None, str]]) -> None:
         """`kinds` are (column, problem) of each of the row's reasons."""
         self.total += 1
-        if self.has_room:
-            self.kept.append(row)
+        self._keep(row)
         for kind, reason in zip(kinds, row.reasons, strict=True):
             self.kinds.setdefault(kind, Kind(*kind, reason, row.line)).rows += 1
 
     def merge(self, later: "BadRows") -> None:
         """Add those of a later part of the same file."""
         self.total += later.total
-        self.kept += later.kept[: KEPT - len(self.kept)]
+        for row in later.kept:
+            self._keep(row)
         for key, kind in later.kinds.items():
             if key in self.kinds:
                 self.kinds[key].rows += kind.rows
             else:
                 self.kinds[key] = kind
+
+    def _keep(self, row: BadRow) -> None:
+        if self.has_room:
+            self.kept.append(row)
+            self.values += max(len(row.row), len(row.reasons))
 
     def by_frequency(self) -> list[Kind]:
         return sorted(self.kinds.values(), key=lambda kind: -kind.rows)

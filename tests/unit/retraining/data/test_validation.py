@@ -11,8 +11,8 @@ import numpy as np
 import orjson
 import pytest
 
-from functions.retraining.data import Column, source, validate
-from functions.retraining.data.badrows import KEPT
+from functions.retraining.data import Column, badrows, source, validate
+from functions.retraining.data.badrows import KEPT, BadRows
 from lastmile.errors import DataRefused
 from tests.unit.retraining.data.files import ROWS, csv, spec, validation
 
@@ -206,6 +206,16 @@ def test_bad_rows_beyond_a_number_are_only_counted() -> None:
     assert len(lines) == KEPT + 1
     assert orjson.loads(lines[-1]) == {"left_out": 5}
     assert found.bad_rows.total == KEPT + 5
+
+
+def test_of_a_wide_table_fewer_bad_rows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(badrows, "KEPT_VALUES", 30)
+    found = validation(with_bad(100))
+    assert [len(found.bad_rows.kept), orjson.loads(list(found.bad_rows.to_lines())[-1])] == [10, {"left_out": 90}]
+    both = BadRows()
+    for _ in range(2):
+        both.merge(found.bad_rows)
+    assert (both.total, len(both.kept)) == (200, 10)
 
 
 def test_rows_that_are_not_in_the_encoding_are_bad_rows() -> None:

@@ -254,8 +254,8 @@ def test_a_rejection_counts_before_its_mark_is_written(push: Push, watched: Watc
 
 
 class LosingStore:
-    """The answer to the first write of a release is lost: it was carried out, and whoever wrote it is told not. Who reads
-    after it is told `then`, once."""
+    """The answer to the first write of a release is lost: it was carried out, and whoever wrote it is told not. `then`
+    is what the next who reads is told."""
 
     def __init__(
         self, inner: Store, error: Exception, *, carried_out: bool = True, then: Exception | None = None

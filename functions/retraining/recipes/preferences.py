@@ -128,8 +128,8 @@ def linked(events: Events, options: Options) -> tuple[Array, Array]:
 
 
 def spoken(seen: Array, links: Array, strengths: Array, scores: Array) -> None:
-    """Add to the scores what the items seen speak for."""
-    rows = np.minimum(seen, len(links) - 1)
+    """Add to the scores what the items seen speak for, each of them once."""
+    rows = np.unique(np.minimum(seen, len(links) - 1))
     np.add.at(scores, links[rows], strengths[rows])
 
 

@@ -1,6 +1,6 @@
 """What somebody is likely to want next, from what they and others wanted before (implicit feedback).
 
-Every item that somebody has speaks for the items that it is linked to; to these comes what is popular now. How the
+Every item that somebody has speaks once for the items that it is linked to; to these comes what is popular now. How the
 links and the weight of popularity are learnt is in preferences.py.
 """
 
@@ -138,15 +138,19 @@ class Recommender:
         start = graph.constant(np.append(self.popularity, SEEN))  # what is unknown is never recommended, either
         links, strengths = graph.constant(self.links), graph.constant(self.strengths)
         flat, never = graph.integers(-1), graph.constant(SEEN)
+        absent, true = graph.constant(np.zeros(len(self.links), bool)), graph.constant(True)
 
         def best_of(inner: Graph, row: str) -> list[str]:
             its = rows = inner.add("Gather", seen, row, axis=0)
             if len(self.links) <= count:
                 rows = inner.add("Min", rows, inner.constant(len(self.links) - 1, np.int64))
-            where = inner.add("Reshape", inner.add("Gather", links, rows), flat)
-            strength = inner.add("Reshape", inner.add("Gather", strengths, rows), flat)
+            length = inner.add("Shape", its)
+            there = inner.add("ScatterElements", absent, rows, inner.add("Expand", true, length), axis=0)
+            once = inner.add("NonZero", there)
+            where = inner.add("Reshape", inner.add("Gather", links, once), flat)
+            strength = inner.add("Reshape", inner.add("Gather", strengths, once), flat)
             scores = inner.add("ScatterElements", start, where, strength, axis=0, reduction="add")
-            blocked = inner.add("Expand", never, inner.add("Shape", its))
+            blocked = inner.add("Expand", never, length)
             left = inner.add("ScatterElements", scores, its, blocked, axis=0)
             if self.wanted > count + 1:
                 left = inner.add("Pad", left, inner.integers(0, self.wanted - count - 1), never)

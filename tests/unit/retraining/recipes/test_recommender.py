@@ -5,6 +5,7 @@ from functions.retraining.certificate import certify
 from functions.retraining.recipes import load, preferences, recommender
 from functions.retraining.recipes.recommender import Recommender
 from functions.retraining.table import Table
+from lastmile.model import OnnxModel
 from tests.unit.retraining.recipes.examples import purchases, shop, texts
 
 
@@ -44,3 +45,10 @@ def test_one_endless_history_does_not_make_that_of_everybody_as_wide(monkeypatch
     history = load(shop()).examples(later, shop(), training=earlier).feeds["history"]
     assert history.shape == (11, 54)
     assert history[10].tolist() == bot[-54:]
+
+
+def test_what_is_there_twice_counts_once() -> None:
+    model = fitted(purchases())
+    session, bought = OnnxModel.open(model.onnx, threads=1), model.items[1:3]
+    once, twice = (session.run(["scores"], {"history": np.array([[*bought] * times], object)})[0] for times in (1, 2))
+    np.testing.assert_array_equal(once, twice)

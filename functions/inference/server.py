@@ -24,6 +24,7 @@ from lastmile.store import Store
 
 KEEP_ALIVE_SECONDS = 75  # longer than the 60 s of common load balancers, which must be the ones to close
 GRACE_SECONDS = 25
+SILENCE_SECONDS = 30  # after which a worker is ended and another takes its place; it says nothing while it imports
 
 
 def application() -> ServerDoor:
@@ -73,6 +74,7 @@ def main(arguments: list[str]) -> int:
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
+            timeout_worker_healthcheck=SILENCE_SECONDS,
         )
     return 0
 

@@ -77,7 +77,7 @@ def world(registry: Registry, tmp_path: Path) -> Iterator[World]:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.01)

@@ -46,7 +46,7 @@ def with_slow(serving: Serving) -> Sent:
     return post("/v2/models/slow/infer", v2(row))
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -169,31 +169,31 @@ def test_predictions_that_may_wait_for_an_endpoint_never_run_on_the_event_loop(
 def test_a_long_model_does_not_hold_up_a_short_one() -> None:
     serving = fill(open_serving())
     sent = with_slow(serving)
+    began, go_on, answers = threading.Event(), threading.Event(), []
+    call = serving.protocols.call
+
+    def held(route: Any, request: Any, parameters: Any) -> Any:
+        if request.path == sent.path:
+            began.set()
+            assert go_on.wait(60)
+        return call(route, request, parameters)
+
     with listening(server_door(serving)) as port:
         ask = through_socket(port)
-        began = time.perf_counter()
-        assert ask(sent).status == 200
-        ask(sent)
-        alone = (time.perf_counter() - began) / 2
-        ask(post(INFER, v2(tensor())))
-        done = threading.Event()
-
-        def keep_busy() -> None:
-            while not done.is_set():
-                ask(sent)
-
-        busy = threading.Thread(target=keep_busy)
+        for _ in range(2):  # it is measured, and others are
+            assert ask(sent).status == ask(post(INFER, v2(tensor()))).status == 200
+        serving.protocols.call = held  # type: ignore[method-assign]
+        busy = threading.Thread(target=lambda: answers.append(ask(sent).status))
         busy.start()
         try:
-            times = []
-            for _ in range(20):
-                began = time.perf_counter()
-                assert ask(LIVE).status == 200
-                times.append(time.perf_counter() - began)
+            assert began.wait(60)
+            for _ in range(5):
+                assert ask(LIVE).status == ask(post(INFER, v2(tensor()))).status == 200
+            assert not answers
         finally:
-            done.set()
+            go_on.set()
             busy.join()
-    assert sorted(times)[10] < alone / 2, (sorted(times), alone)
+    assert answers == [200]
 
 
 def test_ready_is_said_once_the_champions_are_loaded_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +201,7 @@ def test_ready_is_said_once_the_champions_are_loaded_and_not_before(monkeypatch:
     loading, load = threading.Event(), serving.predictor.preload
 
     def preload() -> list[str]:
-        assert loading.wait(10)
+        assert loading.wait(60)
         return load()
 
     monkeypatch.setattr(serving.predictor, "preload", preload)
@@ -248,13 +248,13 @@ def test_a_refresh_never_delays_an_answer(monkeypatch: pytest.MonkeyPatch) -> No
 
     def slowly(path: str, etag: str) -> Any:
         asked.set()
-        assert hold.wait(10)
+        assert hold.wait(60)
         return read(path, etag)
 
     monkeypatch.setattr(serving.store, "get_if_changed", slowly)
     for _ in range(5):
         assert ask(post(INFER, v2(tensor()))).status == 200
-    assert asked.wait(5)
+    assert asked.wait(60)
     hold.set()
     background.close()
 
@@ -264,7 +264,7 @@ def test_a_shadow_run_never_delays_an_answer(monkeypatch: pytest.MonkeyPatch) ->
 
     def record(**facts: Any) -> None:
         if facts["role"] == "shadow":
-            assert hold.wait(10)
+            assert hold.wait(60)
         lines.append((facts["role"], facts["recording"].version, facts["prediction_id"]))
 
     serving = fill(open_serving(record=record, spawn=background.refresh, spawn_shadow=background.shadow))
@@ -308,14 +308,14 @@ def test_a_request_under_way_is_finished_before_the_server_stops() -> None:
 
     def noted(*given: Any) -> Any:
         began.set()
-        time.sleep(0.3)
+        time.sleep(0.3)  # the server is told to stop meanwhile
         return call(*given)
 
     serving.protocols.call = noted  # type: ignore[method-assign,assignment]
     with listening(server_door(serving)) as port:
         asking = threading.Thread(target=lambda: answers.append(through_socket(port)(sent)))
         asking.start()
-        assert began.wait(10)
+        assert began.wait(60)
     asking.join()
     assert [got.status for got in answers] == [200]
     with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -351,7 +351,9 @@ def test_what_is_packed_is_never_answered_on_the_event_loop() -> None:
         threads.append(threading.current_thread().name)
         return answer(head, request)
 
+    record = door._pace.record
     door._answer = told  # type: ignore[method-assign]
+    door._pace.record = lambda key, took: record(key, took if took == module.SLOW else 1.0)  # type: ignore[method-assign]
     ask = through_asgi(door)
     packed = Sent("POST", INFER, gzip.compress(v2(tensor())), {"content-encoding": "gzip"})
     for sent in (post(INFER, v2(tensor())), packed, post(INFER, v2(tensor())), packed):

@@ -37,7 +37,8 @@ def tiers(records: Iterable[Record]) -> figures.Values:
     if not found:
         return {}
     rows, heavy_rows = sum(record.rows for record in found), sum(record.heavy_rows for record in found)
-    timed = [record for record in found if record.heavy_ms > 0]  # what is answered later has no time
+    # What is answered later has no time, and a request without rows asks the heavy side about none.
+    timed = [record for record in found if record.heavy_ms > 0 and record.heavy_rows > 0]
     pace = sum(record.heavy_ms for record in timed) / sum(record.heavy_rows for record in timed) if timed else None
     spared = sum(record.rows - record.heavy_rows for record in found if record.degraded is None)
     return {

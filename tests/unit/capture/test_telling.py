@@ -47,3 +47,4 @@ def test_the_share_and_the_savings_of_a_cascade_are_told() -> None:
     assert list(told(cascade, light, degraded).values()) == [1, 11, 1 / 12, 1, pytest.approx(0.21)]
     assert list(told(light, answered("heavy", 4)).values()) == [4, 4, 0.5, 0, None]
     assert list(told(record()).values()) == [None] * 5
+    assert told(answered("heavy", 0, 30.0))["HeavySecondsSaved"] is None

@@ -126,6 +126,9 @@ def test_a_feature_that_was_always_missing_is_no_obstacle() -> None:
         ({}, "version None"),
         ({"version": 1.0}, "version 1.0"),
         ({"version": 0.0}, "lacks 'dataset'"),
+        ([], r"version \[\]"),
+        ({"version": 0.0, "dataset": {"item_count": 1e999}, "features": []}, "in another way: .*cannot convert float inf"),
+        ({"version": 0.0, "dataset": {"item_count": -1}, "features": []}, "in another way: .*-1 is no count"),
         ({"version": 0.0, "dataset": {"item_count": 1}, "features": [3]}, "has no name"),
         ({"version": 0.0, "dataset": {"item_count": 1}, "features": [{"name": "x"}]}, "describes 'x'"),
     ],
@@ -133,3 +136,16 @@ def test_a_feature_that_was_always_missing_is_no_obstacle() -> None:
 def test_what_is_no_baseline_is_refused_in_a_sentence(document: dict[str, Any], said: str) -> None:
     with pytest.raises(ProfileMismatch, match=said):
         baseline(document)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("num_present", -1), ("num_missing", 1e300), ("std_dev", 1e999), ("min", float("nan"))]
+)
+def test_figures_that_there_cannot_be_are_refused_with_the_feature(key: str, value: float) -> None:
+    document = statistics(np.arange(100.0), ["DE", "FR"] * 50)
+    numbers = document["features"][0]["numerical_statistics"]
+    (numbers["common"] if key in numbers["common"] else numbers)[key] = value
+    with pytest.raises(ProfileMismatch, match=r"statistics.json describes 'amount' in another way"):
+        baseline(document)
+    with pytest.raises(ProfileMismatch, match=r"constraints.json is written in another way"):
+        baseline(statistics(np.arange(100.0), ["DE", "FR"] * 50), {"features": 3})

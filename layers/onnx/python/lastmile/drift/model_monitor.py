@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor-byoc-constraints.h
 whose items of level n stand for 2ⁿ rows each, or else from its ten buckets; texts from the counted categories.
 """
 
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,7 +19,10 @@ from lastmile.profile.counts import STEPS
 from lastmile.tensors import Array
 
 VERSION = 0.0
+MOST = 1 << 53
 SPREAD_OVER = 20_000  # values that stand for a sketch where edges are chosen
+
+WRONG = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)  # what other documents raise
 
 type Document = Mapping[str, Any]
 
@@ -28,14 +32,20 @@ def baseline(statistics: Document, constraints: Document | None = None) -> Profi
 
     Raises ProfileMismatch for a document that is none of Model Monitor's, naming the feature.
     """
-    if statistics.get("version") != VERSION:
-        raise ProfileMismatch(f"statistics.json has version {statistics.get('version')!r}, version 0 is read")
+    if not isinstance(statistics, Mapping) or statistics.get("version") != VERSION:
+        said = statistics.get("version") if isinstance(statistics, Mapping) else statistics
+        raise ProfileMismatch(f"statistics.json has version {said!r:.40}, version 0 is read")
     try:
-        rows = int(statistics["dataset"]["item_count"])
+        rows = _count(statistics["dataset"]["item_count"])
         described = list(statistics["features"])
-    except (KeyError, TypeError, ValueError) as error:
+    except KeyError as error:
         raise ProfileMismatch(f"statistics.json lacks {error}") from None
-    domains = _domains(constraints)
+    except WRONG as error:
+        raise ProfileMismatch(f"statistics.json is written in another way: {error!r}") from None
+    try:
+        domains = _domains(constraints)
+    except WRONG as error:
+        raise ProfileMismatch(f"constraints.json is written in another way: {error!r}") from None
     features = {}
     for document in described:
         name = document.get("name") if isinstance(document, dict) else None
@@ -45,7 +55,7 @@ def baseline(statistics: Document, constraints: Document | None = None) -> Profi
             continue
         try:
             features[name] = replace(_feature(name, document, domains.get(name, ())), rows=rows)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except WRONG as error:
             raise ProfileMismatch(f"statistics.json describes '{name}' in another way: {error!r}") from None
     layout = Layout({name: feature.layout for name, feature in features.items()})
     return replace(Profile.empty(layout), features=features, rows=rows)
@@ -68,16 +78,16 @@ def _feature(name: str, document: Document, domain: tuple[str, ...]) -> FeatureP
 
 
 def _numbers(name: str, statistics: Document) -> FeatureProfile:
-    present, missing = (int(statistics["common"][key]) for key in ("num_present", "num_missing"))
+    present, missing = (_count(statistics["common"][key]) for key in ("num_present", "num_missing"))
     if not present:
         return replace(FeatureProfile.empty(FeatureLayout("numeric", name)), missing=missing)
     values, weights = _sample(statistics["distribution"]["kll"])
-    low, high = float(statistics["min"]), float(statistics["max"])
+    low, high = _finite(statistics["min"]), _finite(statistics["max"])
     values = np.clip(np.concatenate([[low], values, [high]]), low, high)
     weights = np.concatenate([[0.0], weights, [0.0]]) / weights.sum()
     spread = np.maximum(1, np.rint(weights * SPREAD_OVER)).astype(np.int64)
     edges = quantile_edges(np.repeat(values, spread))
-    mean, deviation = float(statistics["mean"]), float(statistics["std_dev"])
+    mean, deviation = _finite(statistics["mean"]), _finite(statistics["std_dev"])
     scale = deviation if 0 < deviation <= sys.float_info.max else max(abs(mean), 1.0)
     layout = FeatureLayout("numeric", name, edges=edges, centre=mean, scale=scale)
     shares = np.bincount(np.searchsorted(np.array(edges), values), weights, layout.bins)
@@ -103,13 +113,28 @@ def _sample(kll: Document) -> tuple[Array, Array]:
 
 
 def _texts(name: str, statistics: Document, domain: tuple[str, ...]) -> FeatureProfile:
-    missing = int(statistics["common"]["num_missing"])
+    missing = _count(statistics["common"]["num_missing"])
     buckets = statistics["distribution"]["categorical"]["buckets"]
-    counted = {str(bucket["value"]): int(bucket["count"]) for bucket in buckets if bucket["value"] != ""}
+    counted = {str(bucket["value"]): _count(bucket["count"]) for bucket in buckets if bucket["value"] != ""}
     all_known = len(counted) >= int(statistics.get("distinct_count", len(counted)))
     categories = domain or tuple(sorted(counted))
     layout = FeatureLayout("category", name, categories=categories, closed=bool(domain) or all_known)
     return FeatureProfile.of_texts(layout, counted, missing, rows=0)
+
+
+def _count(value: Any) -> int:
+    """Model Monitor writes whole numbers as floats, too."""
+    count = int(value)
+    if not 0 <= count < MOST:
+        raise ValueError(f"{value!r:.40} is no count")
+    return count
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r:.40} is no number")
+    return number
 
 
 def _whole(amounts: Array) -> Array:

@@ -127,7 +127,10 @@ def test_a_feature_that_was_always_missing_is_no_obstacle() -> None:
         ({"version": 1.0}, "version 1.0"),
         ({"version": 0.0}, "lacks 'dataset'"),
         ([], r"version \[\]"),
-        ({"version": 0.0, "dataset": {"item_count": 1e999}, "features": []}, "in another way: .*cannot convert float inf"),
+        (
+            {"version": 0.0, "dataset": {"item_count": 1e999}, "features": []},
+            "in another way: .*cannot convert float inf",
+        ),
         ({"version": 0.0, "dataset": {"item_count": -1}, "features": []}, "in another way: .*-1 is no count"),
         ({"version": 0.0, "dataset": {"item_count": 1}, "features": [3]}, "has no name"),
         ({"version": 0.0, "dataset": {"item_count": 1}, "features": [{"name": "x"}]}, "describes 'x'"),

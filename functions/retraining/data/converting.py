@@ -86,8 +86,8 @@ class Converter:
             values = raw.astype("datetime64[us]").astype(np.int64) / 1e6
             values[np.isnat(raw)] = np.nan
             return self._in_calendar(raw, values)
-        if not isinstance(raw, list) and raw.dtype.kind in "iuf":
-            numbers = raw.astype(float)
+        numbers = _epochs(raw)
+        if numbers is not None:
             present = np.isfinite(numbers)
             numbers[present] = times.from_epoch(numbers[present])
             return self._in_calendar(raw, np.where(present, numbers, np.nan))
@@ -209,6 +209,13 @@ def _all_floats(raw: list[Any], plain: bool) -> Array | None:
             return np.array([float(text) if text else np.nan for text in raw])
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _epochs(raw: Raw) -> Array | None:
+    """Numbers that are times, with NaN where one is missing; None if there is anything else."""
+    if isinstance(raw, list):
+        return np.array(raw, float) if set(map(type, raw)) <= {int, float, type(None)} else None
+    return raw.astype(float) if raw.dtype.kind in "iuf" else None
 
 
 def _whole(raw: Raw, plain: bool) -> Array | None:

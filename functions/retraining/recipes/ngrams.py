@@ -80,11 +80,13 @@ class Analyser:
     def add(self, graph: Graph, texts: str) -> tuple[str, str]:
         """The same in the graph; `texts` is [-1]."""
         known = self.alphabet.known
-        more = graph.add("Concat", texts, graph.constant([" "]), axis=0)  # there has to be one that is not empty
+        more = graph.add(
+            "StringConcat", texts, graph.constant(" ", object)
+        )  # a tokenizer cannot be given empty ones only
         chars = graph.add(
             "Tokenizer", more, domain="com.microsoft", mark=0, mincharnum=1, pad_value=" ", separators=[""]
         )
-        cut = graph.slice(graph.slice(chars, 0, -1, 0), 0, self.longest, 1)
+        cut = graph.slice(chars, 0, self.longest, 1)
         inner = encoder(graph, cut, known, np.int64, OTHER, [*known.values()])
         codes = graph.add("Pad", inner, graph.integers(0, 1, 0, 1), graph.constant(SPACE, np.int64))
         numbers = graph.add("Gather", graph.constant(self.numbers), codes)

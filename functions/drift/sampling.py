@@ -84,15 +84,21 @@ def _rows(record: Record, manifest: Manifest) -> Rows:
     """Inputs with one element per row, by the names of their features; none that are personal, for these rows stay
     where captures are deleted."""
     found: Rows = {}
+    rows = max((len(array) for array in record.inputs.values() if array.ndim), default=0)
     for tensor in manifest.signature.inputs:
         array = record.inputs.get(tensor.name)
-        if array is None or not array.ndim or not len(array):
-            continue
-        flat = array.reshape(len(array), -1)
+        if array is None or not array.ndim or not len(array) == rows > 0:
+            continue  # an input of a fixed length is none of the rows
+        flat = array.reshape(rows, -1)
         names = _names(tensor)
         if flat.shape[1] == len(names):
-            found |= {name: flat[:, place] for place, name in enumerate(names)}
+            found |= {name: _finite(flat[:, place]) for place, name in enumerate(names)}
     return found
+
+
+def _finite(column: Array) -> Array:
+    """Infinities as missing, as which they would come back from JSON."""
+    return np.where(np.isfinite(column), column, np.nan) if column.dtype.kind == "f" else column
 
 
 def _names(tensor: TensorSpec) -> tuple[str, ...]:

@@ -102,6 +102,15 @@ def test_rows_of_shadows_other_versions_and_other_times_are_left_out(store: Stor
     assert sampled(store, manifest(spec()), NOW - DAY, NOW - HOUR) == {}
 
 
+def test_an_input_of_a_fixed_length_is_none_of_the_rows_and_an_infinity_is_missing(store: Store) -> None:
+    fixed = spec(inputs=(AMOUNT, replace(COUNTRY, shape=(1,))))
+    _, line = predicted(np.array([1.0, np.inf, 3.0]), ["DE"], at=NOW, of=fixed)
+    store_captures(store, [line], at=NOW)
+    found = sampled(store, manifest(fixed), NOW, NOW + 60)
+    assert list(found) == ["amount"]
+    np.testing.assert_array_equal(found["amount"], [1.0, np.nan, 3.0])
+
+
 @pytest.mark.parametrize("pii", ["hash", "mask"])
 def test_personal_inputs_are_not_kept_however_they_were_captured(world: World, pii: Any) -> None:
     of = spec(inputs=(AMOUNT, replace(COUNTRY, pii=pii)))

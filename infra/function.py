@@ -42,14 +42,7 @@ class Function(Construct):
         is another one than `functions.<name>`'s own."""
         super().__init__(scope, name.capitalize())
         self.name = f"lastmile-{stage.name}-{name}"
-        log_group = aws_logs.LogGroup(
-            self,
-            "Logs",
-            log_group_name=f"/aws/lambda/{self.name}",
-            retention=aws_logs.RetentionDays[stage.log_retention],
-            encryption_key=storage.key,  # a captured prediction holds what the caller sent
-            removal_policy=RemovalPolicy.DESTROY,
-        )
+        log_group = self._log_group(stage, storage)
         function = aws_lambda.Function(
             self,
             "Function",
@@ -62,17 +55,7 @@ class Function(Construct):
             architecture=ARCHITECTURES[stage.architecture],
             memory_size=size.memory_mb,
             timeout=Duration.seconds(size.timeout_seconds),
-            environment={
-                "LASTMILE_STAGE": stage.name,
-                "LASTMILE_ARTIFACTS": f"s3://{storage.artifacts.bucket_name}",
-                **({"LASTMILE_DATA": f"s3://{storage.data.bucket_name}"} if duty.data_paths else {}),
-                **({"LASTMILE_BUS": storage.bus.event_bus_name} if duty.tells else {}),
-                "OPENBLAS_NUM_THREADS": "1",  # or numpy starts one thread per core it sees, to add a few numbers
-                "ORT_DISABLE_TELEMETRY": "1",
-                "POWERTOOLS_SERVICE_NAME": name,
-                "POWERTOOLS_LOG_LEVEL": stage.log_level,
-                **environment,
-            },
+            environment={**shared(name, stage, storage, duty), **environment},
             role=self._role(log_group, duty, storage, statements, accepted),
             log_group=log_group,
             logging_format=aws_lambda.LoggingFormat.JSON,
@@ -83,6 +66,16 @@ class Function(Construct):
         accept(function, "@aws-cdk/aws-lambda:snapStartRequirePublish", "The alias below calls a published version.")
         self.live = aws_lambda.Alias(self, "Live", alias_name=ALIAS, version=function.current_version)
         self._watch(stage, size, alarms)
+
+    def _log_group(self, stage: Stage, storage: Storage) -> aws_logs.LogGroup:
+        return aws_logs.LogGroup(
+            self,
+            "Logs",
+            log_group_name=f"/aws/lambda/{self.name}",
+            retention=aws_logs.RetentionDays[stage.log_retention],
+            encryption_key=storage.key,  # a captured prediction holds what the caller sent
+            removal_policy=RemovalPolicy.DESTROY,
+        )
 
     def _role(
         self,
@@ -147,3 +140,17 @@ class Function(Construct):
             at=size.p99_alarm_ms,
             meaning=f"{self.name}: one call in a hundred takes {size.p99_alarm_ms} ms or more",
         )
+
+
+def shared(name: str, stage: Stage, storage: Storage, duty: Duty) -> dict[str, str]:
+    """Of the environment, what every function has."""
+    return {
+        "LASTMILE_STAGE": stage.name,
+        "LASTMILE_ARTIFACTS": f"s3://{storage.artifacts.bucket_name}",
+        **({"LASTMILE_DATA": f"s3://{storage.data.bucket_name}"} if duty.data_paths else {}),
+        **({"LASTMILE_BUS": storage.bus.event_bus_name} if duty.tells else {}),
+        "OPENBLAS_NUM_THREADS": "1",  # or numpy starts one thread per core it sees, to add a few numbers
+        "ORT_DISABLE_TELEMETRY": "1",
+        "POWERTOOLS_SERVICE_NAME": name,
+        "POWERTOOLS_LOG_LEVEL": stage.log_level,
+    }

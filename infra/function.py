@@ -60,10 +60,13 @@ class Function(Construct):
             log_group=log_group,
             logging_format=aws_lambda.LoggingFormat.JSON,
             tracing=aws_lambda.Tracing.ACTIVE,
-            snap_start=aws_lambda.SnapStartConf.ON_PUBLISHED_VERSIONS,
+            snap_start=aws_lambda.SnapStartConf.ON_PUBLISHED_VERSIONS if size.snapshot else None,
         )
         accept(function, "AwsSolutions-L1", "The layer's wheels are locked, built and tested for Python 3.13.")
-        accept(function, "@aws-cdk/aws-lambda:snapStartRequirePublish", "The alias below calls a published version.")
+        if size.snapshot:
+            accept(
+                function, "@aws-cdk/aws-lambda:snapStartRequirePublish", "The alias below calls a published version."
+            )
         self.live = aws_lambda.Alias(self, "Live", alias_name=ALIAS, version=function.current_version)
         self._watch(stage, size, alarms)
 

@@ -17,6 +17,13 @@ def test_a_function_is_named_after_its_folder(stacks: Stacks, name: str) -> None
     assert layer.startswith(f"${{SsmParameterValuelastmile{stacks.stage}layersonnx")
 
 
+def test_only_functions_on_which_somebody_waits_have_a_snapshot_to_pay_for(stacks: Stacks) -> None:
+    functions = stacks.all("Lambda::Function")
+    assert {name for name, function in functions.items() if "SnapStart" in function} == {
+        *("InferenceFunction", "ControlFunction", "HookFunction", "ChatFunction", "OperatingOperationsFunction")
+    }
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_calls_go_to_a_published_version_started_from_a_snapshot(stacks: Stacks, name: str) -> None:
     title = name.capitalize()

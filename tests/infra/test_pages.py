@@ -63,8 +63,8 @@ def test_the_bill_of_a_stage_at_rest_is_added_up_rightly(stage: str, dev: Stacks
         if one.type == "AWS::Lambda::Function" and "SnapStart" in one.properties
     ]
     gigabytes = sum(functions) / 1024
-    assert (len(functions), f"{gigabytes:.1f} GB in `{stage}`" in DEPLOYING) == (9, True)
-    assert 50 <= gigabytes * 730 * 3600 * 1.5046e-6 <= 53
+    assert (len(functions), f"{gigabytes:.1f} GB in `{stage}`" in DEPLOYING) == (5, True)
+    assert 21.5 <= gigabytes * 730 * 3600 * 1.5046e-6 <= 24
     alarms = [one.properties for one in prod.resources if one.type == "AWS::CloudWatch::Alarm"]
     queries = sum("SELECT" in json.dumps(one.get("Metrics", [])) for one in alarms)
     assert f"{len(alarms) - queries}, and {queries} that watch a query" in DEPLOYING

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from aws_cdk import Aws, aws_events, aws_iam, aws_s3
+from aws_cdk import Aws, aws_events, aws_iam, aws_kms, aws_s3
 
 from infra.storage import Storage
 
@@ -32,18 +32,21 @@ class Duty:
         return _paths(self.data_reads, self.data_writes)
 
     def statements(self, storage: Storage) -> list[aws_iam.PolicyStatement]:
-        writes = self.writes or self.data_writes
         return [
             *_statements("", storage.artifacts, self.reads, self.writes),
             *_statements("Data", storage.data, self.data_reads, self.data_writes),
-            aws_iam.PolicyStatement(
-                sid="Key",
-                actions=["kms:Decrypt", *(["kms:GenerateDataKey"] if writes else [])],
-                resources=[storage.key.key_arn],
-                conditions={"StringEquals": {"kms:ViaService": f"s3.{Aws.REGION}.amazonaws.com"}},
-            ),
+            *([self._opening(storage.key)] if self.paths or self.data_paths else []),
             *([_telling(storage.bus)] if self.tells else []),
         ]
+
+    def _opening(self, key: aws_kms.IKey) -> aws_iam.PolicyStatement:
+        writes = self.writes or self.data_writes
+        return aws_iam.PolicyStatement(
+            sid="Key",
+            actions=["kms:Decrypt", *(["kms:GenerateDataKey"] if writes else [])],
+            resources=[key.key_arn],
+            conditions={"StringEquals": {"kms:ViaService": f"s3.{Aws.REGION}.amazonaws.com"}},
+        )
 
 
 def _paths(reads: tuple[str, ...], writes: tuple[str, ...]) -> tuple[str, ...]:

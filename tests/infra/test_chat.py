@@ -73,7 +73,7 @@ def test_records_are_encrypted_forgotten_in_time_and_restorable(stacks: Stacks) 
 
 def test_the_hook_can_read_secrets_and_queue_and_nothing_else(stacks: Stacks) -> None:
     granted = statements(stacks, "HookRole")
-    assert granted.keys() == {"Key", "Secrets", "Send"}
+    assert granted.keys() == {"Secrets", "Send"}, "nobody has to log in there: it opens nothing that is stored"
     assert granted["Secrets"]["Resource"].endswith(f":secret:lastmile/{stacks.stage}/chat/*")
     assert granted["Send"]["Action"] == "sqs:SendMessage"
     assert granted["Send"]["Resource"] == ["${Messages.Arn}", "${OperatingOrders.Arn}"]

@@ -29,7 +29,7 @@ ACCOUNT = "000000000000"
 BOOTSTRAP_STACK = "CDKToolkit"
 DONE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
-ANSWER_SECONDS = 20
+ANSWER_SECONDS = 90  # the first calls unpack what they mount, on a machine with much else to do
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,20 +1,13 @@
 """Versions and releases of models, as objects in a store."""
 
-import hashlib
-import re
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from lastmile.audit import REJECT, AuditEntry, Order, rfc3339
+from lastmile.audit import REJECT, AuditEntry, Order
 from lastmile.errors import (
     Damaged,
-    InvalidArtefact,
-    InvalidInput,
     InvalidSpec,
     ModelNotFound,
     NotFound,
@@ -23,9 +16,9 @@ from lastmile.errors import (
     parsed,
 )
 from lastmile.ledger import Change, Ledger, rejection_path
-from lastmile.manifest import MODEL_NAME, Artefact, Manifest
+from lastmile.manifest import MODEL_NAME, Manifest
 from lastmile.release import Release, promoted, registered, rolled_back, with_canary, with_shadow, without
-from lastmile.shelf import HEAVY_FILE, MODEL_FILE, Shelf
+from lastmile.shelf import MODEL_FILE, Shelf
 from lastmile.store import Store
 from lastmile.tensors import Signature
 
@@ -39,8 +32,6 @@ __all__ = ["Registry", "Release"]
 LIMIT_BYTES = 512 << 20  # of what a serving process loads
 HEAVY_LIMIT_BYTES = 2_100_000_000  # of what only an endpoint does: a graph of protobuf's 2 GiB, and its package
 READS_AT_ONCE = 16
-FILE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(\.[a-z0-9]+)+")
-OWN_FILES = (MODEL_FILE, "manifest.json", "claim.json", "rejected.json")
 
 
 class Registry:
@@ -158,23 +149,19 @@ class Registry:
         Everything is checked before anything is written. A push that was cut short can be repeated: the same file
         goes on where it stopped, and until the end nothing of it is visible.
         """
-        if MODEL_NAME.fullmatch(spec.name) is None:
-            raise InvalidSpec(f"name: {spec.name!r} is no name of a model")
-        others = dict(files or {})
-        self._check_files(artefact, model_bytes, others)
-        contents = {artefact: model_bytes, **others}
-        policy = spec.policy() if HEAVY_FILE in contents else {**spec.policy(), "heavy": None}
-        draft = Manifest(
-            model=spec.name,
-            version=0,
-            created_at=rfc3339(time.time_ns() // 1_000_000),
-            artefact=_described(artefact, model_bytes),
-            signature=spec.signature(signature),
-            metrics=_facts("metrics", metrics),
-            lineage=_facts("lineage", lineage),
-            compression=_facts("compression", compression),
-            policy=_facts("policy", policy),
-            files=tuple(_described(name, data) for name, data in sorted(others.items())),
+        from lastmile.draft import drafted  # nobody who predicts pushes
+
+        draft, contents = drafted(
+            spec,
+            model_bytes,
+            signature=signature,
+            metrics=metrics,
+            lineage=lineage,
+            compression=compression,
+            files=files or {},
+            artefact=artefact,
+            limit_bytes=self._limit if artefact == MODEL_FILE else self._heavy_limit,
+            heavy_limit_bytes=self._heavy_limit,
         )
         release = self._ledger.open(spec.name, Order("create", None, actor, why))
         manifest = self._shelf.write_version(draft, contents, release.latest + 1)
@@ -268,18 +255,6 @@ class Registry:
 
         return sorted({*audited(self._store), *self.models()})
 
-    def _check_files(self, artefact: str, model_bytes: bytes, others: Mapping[str, bytes]) -> None:
-        limit = self._limit if artefact == MODEL_FILE else self._heavy_limit
-        if not 0 < len(model_bytes) <= limit:
-            raise InvalidArtefact(f"the model has {len(model_bytes):,} bytes, at most {limit:,} are possible")
-        if artefact != MODEL_FILE and artefact in others:
-            raise InvalidArtefact(f"{artefact!r} is no name for another file of a version: the model has it")
-        for name, data in {**others, **({} if artefact == MODEL_FILE else {artefact: model_bytes})}.items():
-            if FILE_NAME.fullmatch(name) is None or name in OWN_FILES:
-                raise InvalidArtefact(f"{name!r} is no name for another file of a version")
-            if len(data) > self._heavy_limit:
-                raise InvalidArtefact(f"{name} has {len(data):,} bytes, at most {self._heavy_limit:,} are possible")
-
     def _move(self, model: str, order: Order, change: Change, expected_revision: int | None) -> Release:
         def checked(release: Release) -> Release:
             if order.version is not None:
@@ -301,19 +276,6 @@ def _named(model: str) -> str:
     if not isinstance(model, str) or MODEL_NAME.fullmatch(model) is None:
         raise ModelNotFound(model)
     return model
-
-
-def _described(path: str, data: bytes) -> Artefact:
-    return Artefact(path, hashlib.sha256(data).hexdigest(), len(data))
-
-
-def _facts(kind: str, facts: dict[str, Any]) -> dict[str, Any]:
-    """As they will read when they come back from the store."""
-    try:
-        kept: dict[str, Any] = orjson.loads(orjson.dumps(facts, option=orjson.OPT_SERIALIZE_NUMPY))
-    except TypeError as error:
-        raise InvalidInput(f"the {kind} of a version must be JSON: {error}") from error
-    return kept
 
 
 def _at_once[A, B](read: Callable[[A], B], items: Iterable[A]) -> list[B]:

@@ -88,15 +88,14 @@ class Door:
                 return claiming.claim(self.desk, run, event["execution"])
             case pipeline.FAILED:
                 return self._failed(run, event.get("error"))
-            case pipeline.ASKING:
-                return approval.ask(self.desk, self._job(run), event["token"])
-            case _:
-                job = self._job(run)
-                if job.run.execution != run["execution"]:
-                    return Answer(pipeline.END, run)
-                if job.run.is_over:
-                    ending.announce(job)
-                return perform(step, job, self.acts[step], ending.conclude)
+        job = self._job(run)
+        if job.run.execution != run["execution"]:
+            return Answer(pipeline.END, run)
+        if step == pipeline.ASKING:
+            return approval.ask(self.desk, job, event["token"])
+        if job.run.is_over:
+            ending.announce(job)
+        return perform(step, job, self.acts[step], ending.conclude)
 
     def _job(self, address: Event) -> Job:
         return Job.open(self.desk, address)

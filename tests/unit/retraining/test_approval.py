@@ -72,6 +72,9 @@ def test_a_token_that_is_left_after_the_answer_wakes_the_run_at_once() -> None:
     answered = door({"step": "ask", "run": {"model": "fraud", "id": run.id, "execution": "first"}, "token": "t"})
     assert answered["outcome"] == "done"
     assert place.executions.woken == ["t"]
+    late = {"step": "ask", "run": {"model": "fraud", "id": run.id, "execution": "taken over"}, "token": "late"}
+    assert door(late)["outcome"] == "end"
+    assert door.desk.approvals.read("fraud", 1).token == "t"
 
 
 def test_while_a_person_is_asked_each_look_is_told_until_nobody_listens() -> None:

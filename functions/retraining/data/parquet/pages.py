@@ -22,7 +22,6 @@ INTO: dict[int, Any] = {
     LZ4_RAW: cramjam.lz4.decompress_block_into,
 }
 DATA, INDEX, DICTIONARY, DATA_V2 = range(4)
-PLAIN, RLE, DELTA, DELTA_LENGTH, DELTA_BYTES, STREAMS = 0, 3, 5, 6, 7, 9
 OF_DICTIONARY = (2, 8)
 
 
@@ -144,18 +143,18 @@ def _decoded(page: _Page, leaf: Leaf, count: int, dictionary: Array | None, allo
             raise Damaged(f"the dictionary of the column {leaf.name} is too short")
         return dictionary[codes]
     match page.encoding:
-        case 0:
+        case 0:  # PLAIN
             return encodings.plain(body, leaf.kind, count, leaf.length)
-        case 3:  # only of booleans, after their length
+        case 3:  # RLE, only of booleans, after their length
             return encodings.hybrid(body[4:], 1, count).astype(bool)
-        case 5:
+        case 5:  # DELTA_BINARY_PACKED
             numbers = encodings.deltas(Reader(body), count)
             return numbers.astype("<i4") if leaf.kind == encodings.INT32 else numbers
-        case 6:
+        case 6:  # DELTA_LENGTH_BYTE_ARRAY
             return encodings.counted_by_deltas(Reader(body), count)
-        case 7:
+        case 7:  # DELTA_BYTE_ARRAY
             return _as_kind(encodings.front_coded(Reader(body), count, allowance.take), leaf)
-        case 9:
+        case 9:  # BYTE_STREAM_SPLIT
             return encodings.split_streams(body, leaf.kind, count, leaf.length)
         case other:
             raise Damaged(f"the column {leaf.name} has the unknown encoding {other}")

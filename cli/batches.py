@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,7 +32,7 @@ def batches(
     context: typer.Context,
     model: Annotated[str | None, typer.Argument(help="Name of the model; without it, of all.")] = None,
 ) -> None:
-    """Show batches in the cloud, newest first, and what became of them."""
+    """Show what became of batches in the cloud, newest first."""
     options: Options = context.obj
     target = options.target()
     jobs = opened(target)
@@ -155,11 +156,10 @@ def uploaded(target: Target, store: "Store", model: str, data: Path) -> Any:
     """Under a name that says what is in it, so that it is uploaded once."""
     from lastmile.batches import Place
 
-    if not data.is_file():
-        raise CommandFailed(f"There is no file {data}.")
+    name = transfer.name_of(data)
     with data.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-    place = Place(target.data_bucket, f"batches/{model}/inputs/{digest}/{data.name}")
+    place = Place(target.data_bucket, f"batches/{model}/inputs/{digest}/{name}")
     if not store.exists(place.path):
         with Progress().step(f"Uploading {data.name}") as tell:
             transfer.upload(target, data, place.bucket, place.path, tell)
@@ -173,12 +173,10 @@ def begun(target: Target, batch: "Batch", tolerated: float) -> str:
     if known and (known[-1][1] in GOING_ON or (known[-1][1] == "SUCCEEDED" and is_whole(target, batch, tolerated))):
         return known[-1][0]
     given = {"job": {"model": batch.model, "id": batch.id, "tolerated": tolerated}}
-    started = target.client("stepfunctions").start_execution(
-        stateMachineArn=str(target.batch_state_machine_arn),
-        name=f"{batch.id}-{len(known) + 1}",
-        input=json.dumps(given),
-    )
-    return str(started["executionArn"])
+    machine, name = target.client("stepfunctions"), f"{batch.id}-{len(known) + 1}"
+    with suppress(machine.exceptions.ExecutionAlreadyExists):  # somebody else has just begun it
+        machine.start_execution(stateMachineArn=str(target.batch_state_machine_arn), name=name, input=json.dumps(given))
+    return arn_of(target, name)
 
 
 def executions(target: Target, batch: "Batch") -> Iterator[tuple[str, str]]:
@@ -186,15 +184,18 @@ def executions(target: Target, batch: "Batch") -> Iterator[tuple[str, str]]:
     from botocore.exceptions import ClientError
 
     machine = target.client("stepfunctions")
-    begin = str(target.batch_state_machine_arn).replace(":stateMachine:", ":execution:")
     for attempt in count(1):
-        arn = f"{begin}:{batch.id}-{attempt}"
+        arn = arn_of(target, f"{batch.id}-{attempt}")
         try:
             yield arn, str(machine.describe_execution(executionArn=arn)["status"])
         except ClientError as error:
             if "ExecutionDoesNotExist" not in str(error):
                 raise
             return
+
+
+def arn_of(target: Target, execution: str) -> str:
+    return f"{str(target.batch_state_machine_arn).replace(':stateMachine:', ':execution:')}:{execution}"
 
 
 def is_whole(target: Target, batch: "Batch", tolerated: float) -> bool:

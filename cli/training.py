@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from cli import transfer
 from cli.control import Document
 from cli.errors import CommandFailed
 from cli.learning import Learning
-from cli.output import printable
 from cli.progress import POLL_SECONDS, Tell, longer
 from cli.target import Target
 
@@ -21,20 +21,16 @@ type Sleep = Callable[[float], None]
 
 def key_of(model: str, data: Path) -> str:
     """Where the data is uploaded to; raises CommandFailed when nobody would listen for such a file."""
-    if not data.is_file():
-        raise CommandFailed(f"There is no file {data}.")
-    if not data.name.endswith(SUFFIXES):
+    name = transfer.name_of(data)
+    if not name.endswith(SUFFIXES):
         raise CommandFailed(
-            f"{data.name} is no table that can be trained on.", next_step=f"Give one of {', '.join(SUFFIXES)}."
+            f"{name} is no table that can be trained on.", next_step=f"Give one of {', '.join(SUFFIXES)}."
         )
-    if data.name.startswith(".") or "\\" in data.name or printable(data.name) != data.name:
-        raise CommandFailed(f"An upload cannot be called {data.name!r}.", next_step="Give the file another name.")
-    return f"training/{model}/{data.name}"
+    return f"training/{model}/{name}"
 
 
 def upload(target: Target, model: str, data: Path, tell: Tell = lambda text: None) -> str:
     """The id of the run that the upload starts."""
-    from cli import transfer
     from lastmile.runs import Upload, run_id
     from lastmile.store import Store
 

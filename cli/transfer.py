@@ -3,11 +3,21 @@
 from pathlib import Path
 from typing import Any
 
-from cli.output import size
+from cli.errors import CommandFailed
+from cli.output import printable, size
 from cli.progress import Tell
 from cli.target import Target
 
 OPERATIONS = ("PutObject", "CompleteMultipartUpload")  # by one of them the object comes to be
+
+
+def name_of(data: Path) -> str:
+    """What an upload of the file is called; raises CommandFailed for a file that is not there, or has no such name."""
+    if not data.is_file():
+        raise CommandFailed(f"There is no file {data}.")
+    if data.name.startswith(".") or "\\" in data.name or printable(data.name) != data.name:
+        raise CommandFailed(f"An upload cannot be called {data.name!r}.", next_step="Give the file another name.")
+    return data.name
 
 
 def upload(target: Target, data: Path, bucket: str, key: str, tell: Tell) -> str | None:

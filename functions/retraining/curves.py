@@ -44,11 +44,15 @@ def _of_classes(found: Classified) -> dict[str, Any]:
         drawn |= _of_ranks(found.scores[:, 1], found.truth == 1)
     if found.probabilities is not None:
         drawn["calibration"] = _calibration(*confidence(found))
-    counts = np.bincount(found.truth * found.classes + found.predicted, minlength=found.classes**2)
+    cells, counts = np.unique(found.truth * found.classes + found.predicted, return_counts=True)
     if found.classes <= MATRIX:
-        drawn["confusion"] = {"names": list(found.names), "counts": counts.reshape(found.classes, -1).tolist()}
+        matrix = np.zeros(found.classes**2, int)
+        matrix[cells] = counts
+        drawn["confusion"] = {"names": list(found.names), "counts": matrix.reshape(found.classes, -1).tolist()}
     else:
-        mistakes = Counter({divmod(cell, found.classes): count for cell, count in enumerate(counts.tolist()) if count})
+        mistakes = Counter(
+            {divmod(cell, found.classes): count for cell, count in zip(cells.tolist(), counts.tolist(), strict=True)}
+        )
         worst = [(pair, count) for pair, count in mistakes.most_common() if pair[0] != pair[1]][:CONFUSIONS]
         names = found.names
         drawn["confusions"] = [{"true": names[a], "predicted": names[b], "rows": count} for (a, b), count in worst]

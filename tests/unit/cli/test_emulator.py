@@ -1,5 +1,6 @@
 """The process itself, without anything deployed into it."""
 
+import io
 import os
 import signal
 import socket
@@ -8,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
 import pytest
@@ -162,7 +162,7 @@ Emulator(Path({str(emulator.folder)!r}), guest=True).start(Path({str(python)!r})
 os.kill(os.getpid(), 9)
 """
     subprocess.run([sys.executable, "-c", script], check=False)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while emulator.running() is not None and time.monotonic() < deadline:
         time.sleep(0.05)
     assert emulator.running() is None
@@ -197,12 +197,20 @@ with alone(Path(sys.argv[1]), waiting=""):
 """
 
 
-def test_who_waits_is_told_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_waits_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = [sys.executable, "-c", HOLDER, str(tmp_path / "lock")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdin is not None
         assert holder.stdout is not None
         holder.stdout.readline()
-        Timer(0.3, holder.stdin.close).start()
+        let_go = holder.stdin.close
+
+        class Heard(io.StringIO):
+            """The other one lets go when it is said that somebody waits."""
+
+            def flush(self) -> None:
+                let_go()
+
+        monkeypatch.setattr(sys, "stderr", heard := Heard())
         with alone(tmp_path / "lock", waiting="Another one is at work."):
-            assert capsys.readouterr().err == "Another one is at work.\n"
+            assert heard.getvalue() == "Another one is at work.\n"

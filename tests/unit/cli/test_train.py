@@ -102,7 +102,7 @@ def test_a_run_that_waits_for_a_person_says_so_and_ends_with_the_command(place: 
     (run,) = runs.ids("valves")
     assert "The run has ended with the command, at step " in said
     assert f"What it had found: `lastmile run show {run} --registry" in said
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while runs.seen("valves", run).state != "failed":  # its process is gone
         assert time.monotonic() < deadline
         time.sleep(0.1)

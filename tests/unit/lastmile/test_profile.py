@@ -253,9 +253,10 @@ def test_every_finite_value_finds_a_bin_and_the_document_has_no_nan(values: list
 
 def test_it_is_imported_quickly_and_needs_numpy_alone() -> None:
     code = (
-        "import sys, time; import numpy, orjson; at = time.perf_counter(); import lastmile.profile; "
-        "print(time.perf_counter() - at, *{'scipy', 'pandas', 'pydantic', 'sklearn', 'onnxruntime'} & {*sys.modules})"
+        "import sys; import numpy, orjson; before = {*sys.modules}; import lastmile.profile; "
+        "print(len({*sys.modules} - before), "
+        "*{'scipy', 'pandas', 'pydantic', 'sklearn', 'onnxruntime'} & {*sys.modules})"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert len(said) == 1
-    assert float(said[0]) < 0.3
+    assert int(said[0]) < 40  # modules: it is 19

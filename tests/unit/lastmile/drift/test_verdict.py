@@ -249,4 +249,4 @@ def test_a_check_takes_a_few_milliseconds_whatever_the_traffic() -> None:
         start = time.process_time()
         compare(profile, current, policy=Drift())
         took.append(time.process_time() - start)
-    assert min(took) < 0.1  # 10 ms on a quiet machine
+    assert min(took) < 1.0  # 10 ms on a quiet machine, and minutes if it grew with the rows

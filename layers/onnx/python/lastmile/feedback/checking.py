@@ -1,78 +1,26 @@
-"""Labels that arrive after the predictions they are about: checked, written once per content, read back by day.
+"""Whether what somebody sends is feedback, and fits its model."""
 
-An object's day is the prediction's own, from its id, so whoever looks for a day's labels finds them however late they
-came. The same feedback sent twice is one object; another label for the same prediction is another object, and the
-later `time` counts.
-"""
-
-import hashlib
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-import orjson
-
-from lastmile.errors import InvalidFeedback, NotFound
+from lastmile.errors import InvalidFeedback
+from lastmile.feedback.record import Feedback, Label
 from lastmile.manifest import MODEL_NAME
 from lastmile.spec import ModelSpec
-from lastmile.store import AlreadyExists, Store
 from lastmile.tensors import DATATYPES
 from lastmile.ulid import ulid_milliseconds
 
-MOST_AT_ONCE = 500  # labels of one request
 MOST_ITEMS = 1000  # of a label that is a list
 LONGEST_TEXT = 1000
 LONGEST_SOURCE = 100
 MOST_GROUPS = 20
 AHEAD_SECONDS = 300.0  # how far a sender's clock may be ahead
 LARGEST_ROW = 1_000_000
-OBJECTS_AT_ONCE = 32
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
-
-type Label = str | int | float | list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Feedback:
-    """What was right for one row of a prediction. `time` says when that became known, `received` when it was sent here;
-    both in seconds since 1970. `groups` are the row's values of sensitive columns that the model is not given."""
-
-    model: str
-    prediction_id: str
-    row: int
-    label: Label
-    source: str
-    time: float
-    received: float
-    groups: Mapping[str, str] = field(default_factory=dict, hash=False)
-
-    @property
-    def predicted_at(self) -> float:
-        return ulid_milliseconds(self.prediction_id) / 1e3
-
-    @property
-    def subject(self) -> tuple[str, int]:
-        return self.prediction_id, self.row
-
-    @property
-    def path(self) -> str:
-        """The same for the same content; `received` is no part of that."""
-        content = {key: value for key, value in asdict(self).items() if key != "received" and value != {}}
-        digest = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
-        return f"{folder(self.model, day(self.predicted_at))}/{self.prediction_id}-{digest}.json"
-
-
-def day(at: float) -> date:
-    return datetime.fromtimestamp(at, UTC).date()
-
-
-def folder(model: str, of: date) -> str:
-    return f"feedback/model={model}/dt={of.isoformat()}"
 
 
 def checked(document: Mapping[str, Any], *, spec: ModelSpec | None, now: float) -> Feedback:
@@ -132,71 +80,6 @@ def fits(label: Label, spec: ModelSpec) -> bool:
     except InvalidFeedback:
         return False
     return True
-
-
-def write(store: Store, feedback: Iterable[Feedback]) -> int:
-    """How many of them were new; what is there already stays as it is."""
-    return sum(at_once(lambda one: _create(store, one), feedback))
-
-
-def read(store: Store, model: str, since: float, until: float) -> list[Feedback]:
-    """All feedback on predictions made from `since` to before `until`, in no promised order.
-
-    Objects that are no feedback are left out: nobody but a stranger to this module can have put them there.
-    """
-    days = (day(since) + timedelta(days=n) for n in range((day(until) - day(since)).days + 1))
-    paths = [path for of in days for path in store.list(folder(model, of)) if _within(path, since * 1e3, until * 1e3)]
-    found = at_once(lambda path: _read(store, path), paths)
-    return [one for one in found if one is not None and one.model == model]
-
-
-def _read(store: Store, path: str) -> Feedback | None:
-    with suppress(NotFound):  # removed since it was listed
-        return from_bytes(store.get(path).data)
-    return None
-
-
-def from_bytes(data: bytes) -> Feedback | None:
-    try:
-        feedback = Feedback(**orjson.loads(data))
-        ulid_milliseconds(feedback.prediction_id)
-    except (TypeError, ValueError):
-        return None
-    return feedback
-
-
-def latest(feedback: Iterable[Feedback]) -> tuple[dict[tuple[str, int], Feedback], int]:
-    """By prediction and row the feedback that counts, and how much was overruled: the later `time` wins, and of one
-    time the one that was received later."""
-    kept: dict[tuple[str, int], Feedback] = {}
-    total = 0
-    for one in feedback:
-        total += 1
-        other = kept.get(one.subject)
-        if other is None or (one.time, one.received, str(one.label)) > (other.time, other.received, str(other.label)):
-            kept[one.subject] = one
-    return kept, total - len(kept)
-
-
-def _create(store: Store, feedback: Feedback) -> bool:
-    with suppress(AlreadyExists):
-        store.create(feedback.path, orjson.dumps(asdict(feedback), option=orjson.OPT_SORT_KEYS))
-        return True
-    return False
-
-
-def _within(path: str, since: float, until: float) -> bool:
-    try:
-        return since <= ulid_milliseconds(path.rpartition("/")[2][:26]) < until
-    except ValueError:
-        return False
-
-
-def at_once[A, B](act: Callable[[A], B], items: Iterable[A]) -> list[B]:
-    from concurrent.futures import ThreadPoolExecutor  # 10 ms that the prediction path need not spend
-
-    with ThreadPoolExecutor(OBJECTS_AT_ONCE) as pool:
-        return list(pool.map(act, items))
 
 
 def _name(value: object) -> str:

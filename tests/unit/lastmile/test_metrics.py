@@ -105,6 +105,12 @@ def test_calibration_is_the_mean_gap_over_the_bins() -> None:
     assert found == pytest.approx((0.45 + 0.05) / 2)
 
 
+def test_what_is_far_beyond_a_probability_is_in_the_last_bin() -> None:
+    outputs = {"probabilities": np.array([[0.0, 1e30], [0.0, 1.0]])}
+    found = value("classification", outputs, {"label": np.array([1, 1])}, "calibration_error", columns=["0", "1"])
+    assert found == pytest.approx(0.5e30)
+
+
 def test_a_well_calibrated_model_has_a_small_calibration_error() -> None:
     said = SOME.random(20_000)
     outputs = {"probabilities": np.stack([1 - said, said], axis=1)}

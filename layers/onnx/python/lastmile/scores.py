@@ -157,7 +157,7 @@ class Table:
         if found is None or found.probabilities is None:
             return []
         said, right = confidence(found)
-        bins = np.minimum((said * BINS).astype(int), BINS - 1).clip(0)
+        bins = (said * BINS).clip(0, BINS - 1).astype(int)
         return [
             {
                 "from": number / BINS,

@@ -104,7 +104,7 @@ def calibration_error(sample: Classified) -> Weighted:
     Guo et al. 2017, On Calibration of Modern Neural Networks, equation 3.
     """
     said, right = confidence(sample)
-    bins = np.minimum((said * BINS).astype(int), BINS - 1).clip(0)
+    bins = (said * BINS).clip(0, BINS - 1).astype(int)
     of_bin = np.eye(BINS)[bins]
     gaps = of_bin * (right - said)[:, None]
     return lambda weights: divided(np.abs(weights @ gaps).sum(axis=1), weights.sum(axis=1))

@@ -66,7 +66,10 @@ def send(
     press: Annotated[str | None, typer.Option(help="Press a button by its value, such as approve:fraud/8.")] = None,
     by: Annotated[str | None, typer.Option(help="The platform's id of the user who speaks.")] = None,
 ) -> None:
-    """Sign and post a message, a command or a button as the platform would, and show what is answered."""
+    """Post a message or press a button as a platform would.
+
+    It is signed as the platform signs, and what is answered is shown.
+    """
     if platform not in MAKE:
         raise CommandFailed(f"{platform!r} is none of {', '.join(MAKE)}.")
     if press is not None and platform in BUTTONLESS:

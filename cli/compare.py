@@ -49,7 +49,9 @@ def compare(
         Path | None, typer.Option(help="constraints.json of the baseline: the categories that there may be.")
     ] = None,
 ) -> None:
-    """Compare two files column by column: stable, drifted, or not enough data to tell.
+    """Compare two files, column by column.
+
+    Each is stable, drifted, or has not enough data to tell.
 
     The reference may be a baseline of SageMaker Model Monitor: its statistics.json.
 

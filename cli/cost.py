@@ -50,7 +50,10 @@ def cost(
     everything: Annotated[bool, typer.Option("--all", help="Every size, not the cheapest of each kind.")] = False,
     registry: RegistryOption = None,
 ) -> None:
-    """Monthly cost and latency of a model on Lambda, SageMaker and a cascade, and where one becomes the cheaper."""
+    """Say what each way of serving a model costs and takes.
+
+    A month on Lambda, on SageMaker and as a cascade of both, and from where on one is cheaper than another.
+    """
     options: Options = context.obj
     _check_plot(plot)
     table = Prices.read(prices)

@@ -42,7 +42,7 @@ def decide(
     version: Annotated[int | None, typer.Option(min=1, help="This version instead of the released one.")] = None,
     key: Annotated[str | None, typer.Option(help="Routing key: one key stays on one side of a canary.")] = None,
 ) -> None:
-    """Decide about the rows of a CSV or JSON file by the model's policy.
+    """Decide about the rows of a file by the model's policy.
 
     What the policy asks for beside the model's features stands in columns such as context.stock.
     """

@@ -42,7 +42,7 @@ class Check:
 
 
 def doctor(context: typer.Context) -> None:
-    """Check this machine and the stack, and say how to mend what is wrong."""
+    """Say what is wrong with machine and stack, and how to mend it."""
     options: Options = context.obj
     findings = list(examine(options))
     if options.json:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lastmile.manifest import Manifest
     from lastmile.registry import Registry
 
-app = typer.Typer(help="Heavy models on GPUs: which versions have endpoints, and what they cost.", no_args_is_help=True)
+app = typer.Typer(help="Give heavy models endpoints on GPUs, or take them away.", no_args_is_help=True)
 
 ROLES = ("champion", "challenger", "shadow", "previous")
 LOCAL = "The local AWS has no SageMaker; there a process of your own machine stands in for it."
@@ -44,7 +44,7 @@ Versions = Annotated[
 
 @app.command("list")
 def list_(context: typer.Context, versions: Versions = None) -> None:
-    """Show the versions that `lastmile heavy deploy` would give endpoints to."""
+    """Show which versions `heavy deploy` would give endpoints to."""
     options: Options = context.obj
     found = wanted(options.target().registry(), versions or ())
     if options.json:
@@ -62,7 +62,9 @@ def deploy(
     versions: Versions = None,
     yes: Annotated[bool, typer.Option("--yes", help="Deploy without asking.")] = False,
 ) -> None:
-    """Give every released version of every heavy model an endpoint, after showing what would change.
+    """Give released versions their endpoints.
+
+    Of every heavy model; what would change, and its price, is shown first.
 
     Released are champion, challenger, shadow and previous, so that promoting, a canary and going back find theirs.
     Name a version to have its endpoint before its canary begins. Whatever is neither loses its endpoint.
@@ -89,8 +91,10 @@ def deploy(
 def remove(
     context: typer.Context, yes: Annotated[bool, typer.Option("--yes", help="Remove without asking.")] = False
 ) -> None:
-    """Delete every endpoint on GPUs; versions, packages and all else stay. Heavy requests then get light answers, or
-    wait."""
+    """Delete every endpoint on GPUs.
+
+    Versions, packages and all else stay. Heavy requests then get light answers, or wait.
+    """
     from cli.deploy import ask
     from cli.local import stack_status
     from cli.progress import Progress

@@ -20,7 +20,10 @@ def invoke(
     ],
     event: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON file, as those in events/.")],
 ) -> None:
-    """Invoke a deployed function (alias live) with a recorded event and print what it returns."""
+    """Call a deployed function with a recorded event.
+
+    What its alias live returns is printed.
+    """
     options: Options = context.obj
     target = options.target()
     payload = event.read_bytes()

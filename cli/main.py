@@ -48,33 +48,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: rich alone would take longer than all the rest
 )
-app.command()(up.up)
-app.command()(up.down)
-app.command()(push.push)
-app.command()(train.train)
-app.command()(runs.runs)
-app.add_typer(runs.app, name="run")
-app.command()(runs.approve)
-app.command()(runs.reject)
-app.command()(predict.predict)
-app.command()(batch.batch)
-app.command()(batches.batches)
-app.command()(decide.decide)
-app.command()(cost.cost)
-app.command()(models.models)
-app.command()(models.versions)
-app.add_typer(release.app, name="release")
-app.add_typer(audit.app, name="audit")
-app.add_typer(chat.app, name="chat")
-app.add_typer(drift.app, name="drift")
-app.add_typer(heavy.app, name="heavy")
-app.command()(watching.quality)
-app.command()(feedback.feedback)
-app.add_typer(watching.report_app, name="report")
-app.command()(invoke.invoke)
-app.command()(logs.logs)
-app.command()(deploy.deploy)
-app.command()(doctor.doctor)
+for command in (  # by what people do, one after the other
+    *(up.up, up.down, doctor.doctor),
+    *(push.push, predict.predict, decide.decide, batch.batch, batches.batches),
+    *(models.models, models.versions),
+    *(train.train, runs.runs, runs.approve, runs.reject),
+    *(watching.quality, feedback.feedback),
+    *(cost.cost, deploy.deploy, logs.logs, invoke.invoke),
+):
+    app.command()(command)
+for name, group in (
+    ("release", release.app),
+    ("audit", audit.app),
+    ("run", runs.app),
+    ("drift", drift.app),
+    ("report", watching.report_app),
+    ("chat", chat.app),
+    ("heavy", heavy.app),
+):
+    app.add_typer(group, name=name)
 
 GLOBAL_FLAGS = ("--json",)
 GLOBAL_VALUES = ("--profile", "--stage", "--region", "--local")

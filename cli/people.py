@@ -28,7 +28,10 @@ def allow(
     person: PersonArgument,
     scopes: Annotated[list[str], typer.Argument(help=f"Any of {', '.join(SCOPES)}; others are taken away.")],
 ) -> None:
-    """Let a platform's user ask (read), roll back and decide reviews (operate), or answer approvals (approve)."""
+    """Say what somebody may do in chat.
+
+    Ask (read), roll back and decide reviews (operate), or answer approvals (approve).
+    """
     check_person(person)
     if wrong := next((scope for scope in scopes if scope not in SCOPES), None):
         raise CommandFailed(f"{wrong!r} is none of {', '.join(SCOPES)}.")

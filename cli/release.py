@@ -45,7 +45,10 @@ def promote(
     revision: RevisionOption = None,
     registry: RegistryOption = None,
 ) -> None:
-    """Make a version the champion; a canary ends, the old champion becomes previous."""
+    """Make a version the champion.
+
+    A canary ends, and the champion before becomes previous.
+    """
     say(context.obj, open_control(context.obj, registry).promote(model, version, why=why, revision=revision))
 
 
@@ -78,7 +81,10 @@ def shadow(
     revision: RevisionOption = None,
     registry: RegistryOption = None,
 ) -> None:
-    """Run a version beside the one that answers, or --stop it; its answers are only recorded."""
+    """Run a version beside the one that answers, or --stop it.
+
+    Its answers are only recorded.
+    """
     check_either(version, stop=stop)
     say(context.obj, open_control(context.obj, registry).shadow(model, version, why=why, revision=revision))
 
@@ -91,7 +97,7 @@ def rollback(
     revision: RevisionOption = None,
     registry: RegistryOption = None,
 ) -> None:
-    """End a running canary; without one, bring the previous champion back."""
+    """End a canary; without one, bring the champion before back."""
     say(context.obj, open_control(context.obj, registry).rollback(model, why=why, revision=revision))
 
 

@@ -13,7 +13,7 @@ from cli.output import Figure, age, note, print_fields, print_json, print_table,
 from cli.release import ModelArgument, VersionArgument, say
 from cli.target import Options
 
-app = typer.Typer(help="Show a run of the learning pipeline, or repeat one that broke off.", no_args_is_help=True)
+app = typer.Typer(help="Show one run of the learning pipeline, or repeat it.", no_args_is_help=True)
 
 RunArgument = Annotated[str, typer.Argument(help="Id of the run, as `lastmile runs` shows it.")]
 LONGEST_CELL = 60
@@ -80,7 +80,10 @@ def repeat(
     run: RunArgument,
     model: Annotated[str | None, typer.Option(help="Its model, where that is known: it is found faster.")] = None,
 ) -> None:
-    """Take up a run again that broke off; what it has made already is not made again."""
+    """Take up a run again that broke off.
+
+    What it has made already is not made again.
+    """
     from cli.training import start
 
     options: Options = context.obj
@@ -121,7 +124,10 @@ def reject(
     registry: RegistryOption = None,
     data: DataOption = None,
 ) -> None:
-    """Bar a version from serving, for good; a run that waits for an answer ends."""
+    """Bar a version from serving, for good.
+
+    A run that waits for an answer about it ends.
+    """
     say(context.obj, open_learning(context.obj, registry, data).turn_down(model, version, why=why))
 
 

@@ -38,7 +38,10 @@ def train(
     registry: RegistryOption = None,
     at: DataOption = None,
 ) -> None:
-    """Upload training data and follow the run: validate, train, evaluate, compress, certify, release."""
+    """Train a model on a file, and follow the run.
+
+    It is uploaded, validated, trained on, evaluated, compressed, certified and released.
+    """
     options: Options = context.obj
     if here != (registry is not None):
         raise typer.BadParameter("--here needs --registry, and --registry needs --here", param_hint="--here")

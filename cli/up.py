@@ -15,7 +15,10 @@ def up(
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget everything deployed and stored before.")] = False,
     bare: Annotated[bool, typer.Option("--bare", help="Push the first model alone; train none.")] = False,
 ) -> None:
-    """Deploy into the local AWS, push the first model, train the declared ones and leave everything running."""
+    """Run everything on this machine, in a local AWS.
+
+    Deploys, pushes the first model, trains the declared ones, and leaves all of it running.
+    """
     from cli import interrupts
     from cli.declared_models import DeclaredModels
     from cli.first_model import FirstModel

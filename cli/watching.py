@@ -31,7 +31,10 @@ def check(
         str | None, typer.Option(help="How far to look back: 24h, 7d or 2w; by default as the spec says.")
     ] = None,
 ) -> None:
-    """Compare what a model is asked and answers now with what it was made for; `check` may be left out."""
+    """Compare what a model is asked now with what it was made for.
+
+    And what it answers; `check` may be left out.
+    """
     options: Options = context.obj
     asked: Document = {"model": model}
     if window is not None:
@@ -49,7 +52,7 @@ def quality(
     model: Annotated[str, typer.Argument(help="Name of the model.")],
     days: Annotated[float, typer.Option(min=0.01, max=366, help="How many days of predictions.")] = 30.0,
 ) -> None:
-    """Show how right a model was on the predictions that have a label by now."""
+    """Show how right a model was, where labels have arrived."""
     options: Options = context.obj
     found = ask(options, {"model": model, "quality": True, "days": days})
     if options.json:

@@ -74,3 +74,14 @@ def test_every_error_of_boto3_is_known_as_one() -> None:
     assert main.is_aws_error(NoRegionError())
     assert main.is_aws_error(ClientError({}, "PutObject"))
     assert not main.is_aws_error(ValueError())
+
+
+@pytest.mark.parametrize("group", ["", "release", "audit", "run", "drift", "report", "chat", "heavy"])
+def test_help_says_what_each_command_does_without_breaking_off(
+    lastmile: Any, monkeypatch: pytest.MonkeyPatch, group: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERMINAL_WIDTH", "80")
+    listed = lastmile(*filter(None, [group]), "--help").out.partition("Commands:")[2]
+    assert listed.count("\n") > 2
+    assert "..." not in listed

@@ -129,6 +129,26 @@ def test_a_promotion_that_is_overtaken_between_reading_and_writing_loses(
     assert fast.verify_audit("fraud") == []
 
 
+def test_a_rejection_that_loses_a_race_rejects_nothing(store: Store, push: Push, watched: Watch) -> None:
+    slow_store = watched(store)
+    fast, slow = Registry(store), Registry(slow_store)
+    push(fast, b"1")
+    push(fast, b"2")
+    overtaken: list[bool] = []
+
+    def overtake(method: str, path: str) -> None:
+        if method == "replace" and not overtaken:
+            overtaken.append(promotes(fast, 1))
+
+    slow_store.before = overtake
+    with pytest.raises(ReleaseConflict, match="is at revision 1, not 0"):
+        slow.reject("fraud", 2, actor="slow", why="race")
+    assert fast.release("fraud").head.outcome == "conflict"
+    assert fast.rejection("fraud", 2) is None
+    assert promotes(fast, 2)
+    assert fast.verify_audit("fraud") == []
+
+
 def test_a_promotion_is_not_lost_to_a_push_or_to_the_record_of_a_lost_race(
     store: Store, push: Push, watched: Watch
 ) -> None:

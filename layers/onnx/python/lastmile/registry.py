@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from lastmile.audit import REJECT, AuditEntry, Order
+from lastmile.audit import DONE, REJECT, AuditEntry, Order
 from lastmile.errors import (
     Damaged,
     InvalidSpec,
@@ -222,8 +222,9 @@ class Registry:
         release = release or self.release(model)
         if not release.has(version):
             raise VersionNotFound(model, version)
-        if release.head.action == REJECT and release.head.version == version:
-            entry = release.head
+        head = release.head
+        if (head.action, head.outcome, head.version) == (REJECT, DONE, version):
+            entry = head
         else:
             try:
                 data = self._store.get(path := rejection_path(model, version)).data

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -64,7 +65,7 @@ def test_from_longer_ago_than_there_are_logs_is_from_the_beginning(
     client: Any, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(client, "hello")
-    members: dict[str, Any] = dict.fromkeys(Target.__dataclass_fields__)
+    members: dict[str, Any] = {one.name: None for one in fields(Target) if one.init}
     target = Target(**members | {"functions": {"inference": "lastmile-dev-inference"}})
     monkeypatch.setattr(Target, "client", lambda self, service: client)
     monkeypatch.setattr(Options, "target", lambda self: target)

@@ -5,6 +5,7 @@ output with the marker; the last one is the run's record. Where there is no bus,
 """
 
 import os
+import signal
 import sys
 import time
 from argparse import ArgumentParser
@@ -103,6 +104,7 @@ def main() -> int:
     parser = ArgumentParser(prog="functions.retraining.here")
     parser.add_argument("key", help="training/<model>/<file> in the data store")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, _end)
     door = Door.open(os.environ)
     if door.desk.jobs is None:
         door.desk.largest_bytes = None  # this machine's memory is the limit
@@ -115,6 +117,11 @@ def main() -> int:
     record = follow(door, arguments.key, execution=this_process(), say=say)
     say({"record": record})
     return 0 if record is not None and record["state"] == "promoted" else 1
+
+
+def _end(*_: object) -> None:
+    """Told to end, as interrupted: with it ends the process of a training job, and its folder is taken away."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 if __name__ == "__main__":

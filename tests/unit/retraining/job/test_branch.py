@@ -3,16 +3,19 @@
 import csv
 import io
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
 from functions.retraining.door import Door
-from functions.retraining.here import MARKER, follow
+from functions.retraining.here import MARKER, follow, main
 from lastmile.policies import Certificate, Gate, Training
 from lastmile.runs import Run
 from lastmile.spec import ModelSpec
@@ -141,3 +144,36 @@ def test_what_one_machine_cannot_hold_is_boosted_by_several_and_converted(tmp_pa
     assert facts["training_rows"] + facts["held_out_rows"] == 3000
     assert run.found("certify")["largest_difference"] < 1e-6
     assert run.found("compress")["metrics"]["accuracy"] > 0.85
+
+
+def test_a_run_that_is_told_to_end_takes_its_job_and_the_folder_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path, with_recipe(classified(), "xgboost"), jobs=False)
+    place.data.put(KEY, upload(20))
+    jobs: list[int] = []
+
+    class Slow(subprocess.Popen[str]):
+        def __init__(self, command: list[str], **options: Any) -> None:
+            super().__init__(["sleep", "60"], **options)
+            jobs.append(self.pid)
+
+        def communicate(self, *given: Any, **named: Any) -> Any:
+            signal.raise_signal(signal.SIGTERM)
+            return super().communicate(*given, **named)
+
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(subprocess, "Popen", Slow)
+    monkeypatch.setattr(sys, "argv", ["here", KEY])
+    for name, text in place.environ.items():
+        monkeypatch.setenv(name, text)
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit):
+            main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert list((tmp_path / "temporary").iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(jobs[0], 0)

@@ -33,7 +33,6 @@ SIGNATURE = Signature(
     (TensorSpec("label", "INT64", (-1,)), TensorSpec("probabilities", "FP32", (-1, 4), columns=tuple("abcd"))),
 )
 DECISION = Decision("route", {"sure_from": 0.1, "unsure": "person"})
-WAKE_SECONDS = 6
 REQUESTS = 150
 RIGHT = {"asleep": False, "slow_seconds": 0, "fail": 0, "garbage": False, "throttle": False}
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -213,11 +212,13 @@ def test_whatever_is_wrong_with_the_endpoint_no_request_fails(api: Api) -> None:
 
 def test_nothing_is_lost_through_a_wake_up(api: Api) -> None:
     """Each request is answered rightly, or degraded and marked, or with a place where the right answer will be."""
-    api.switch(**RIGHT | {"asleep": True, "wake_seconds": WAKE_SECONDS})
+    api.switch(**RIGHT | {"asleep": True, "wake_seconds": 3600})
     names = ("cascaded", "cascaded", "cascaded", "awaited", "remote", "cascaded")
 
     def ask(number: int) -> tuple[str, Any, Answer]:
         model, row = names[number % len(names)], ROWS[number % len(ROWS)][None]
+        if number == REQUESTS // 2:
+            api.switch(**RIGHT)
         return model, row, api.infer(model, row)
 
     def state(model: str, row: Any, got: Answer) -> str:

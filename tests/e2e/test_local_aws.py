@@ -23,7 +23,7 @@ from cli.progress import Silence
 from cli.summary import summarise
 from cli.target import CHECKOUT, STACKS, Target
 
-UP_AGAIN_SECONDS = 60
+UP_AGAIN_SECONDS = 240
 INTERRUPTED = 130
 
 

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from lastmile.artefact import NEWEST_IR, NEWEST_OPSETS, inspect
 from lastmile.errors import InvalidArtefact
@@ -373,6 +373,20 @@ def test_a_function_of_the_model_itself_is_no_unknown_operator(save: Save) -> No
     )
     node = helper.make_node("f", ["x", "w"], ["y"], domain="own")
     assert run(inspect(save(made(node, opsets={"": 17, "own": 1}, functions=[function])))) == [[6.0, 9.0]]
+
+
+def doubling(name: str, called: str, domain: str) -> FunctionProto:
+    """A function that calls another one twice."""
+    nodes = [helper.make_node(called, [one], [other], domain=domain) for one, other in (("a", "b"), ("b", "c"))]
+    return helper.make_function("own", name, ["a"], ["c"], nodes, [*map(helper.make_opsetid, ("", "own"), (17, 1))])
+
+
+@pytest.mark.parametrize("first", [("Identity", ""), ("f0", "own"), ("f29", "own")])
+def test_functions_that_unfold_without_end_are_refused(save: Save, first: tuple[str, str]) -> None:
+    functions = [doubling("f0", *first), *(doubling(f"f{n}", f"f{n - 1}", "own") for n in range(1, 30))]
+    model = made(helper.make_node("f29", ["x"], ["y"], domain="own"), opsets={"": 17, "own": 1}, functions=functions)
+    with pytest.raises(InvalidArtefact, match="the functions of the file unfold into more than 1,000,000 operators"):
+        inspect(save(model))
 
 
 @pytest.mark.parametrize("operator", ["EPContext", "PythonOp", "ATen"])

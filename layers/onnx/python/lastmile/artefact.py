@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from lastmile.errors import InvalidArtefact
 
 if TYPE_CHECKING:
-    from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto
+    from onnx import AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto
 
 LIMIT_BYTES = 512 << 20
 NEWEST_IR = 13  # what ONNX Runtime 1.31 loads; a test asks the runtime itself
 NEWEST_OPSETS = {"": 26, "ai.onnx.ml": 5}
+MOST_UNFOLDED = 1_000_000
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview", "com.microsoft", "com.microsoft.nchwc"}
 # These operators open other files or run foreign code.
 OUTSIDE = {"EPContext", "PythonOp", "PythonOpGrad", "ATen", "TritonOp", "ExternalGradient"}
@@ -38,6 +39,7 @@ def inspect(path: Path, *, limit_bytes: int = LIMIT_BYTES) -> bytes:
         _check_dimensions(model, path)
         _check_versions(model)
         _check_operators(model)
+        _check_unfolding(model)
         taken_in = _take_in(model, path.parent, limit_bytes - len(data))
         onnx.checker.check_model(model)
         return model.SerializeToString() if taken_in else data
@@ -100,6 +102,29 @@ def _check_operators(model: "ModelProto") -> None:
             raise InvalidArtefact(f"{where} reaches outside of the model")
 
 
+def _check_unfolding(model: "ModelProto") -> None:
+    """The runtime puts each function where it is called: thirty that call one another twice are a billion operators."""
+    bodies = {(function.domain, function.name): function for function in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def unfolded(nodes: "Iterator[tuple[str, NodeProto]]") -> int:
+        total = 0
+        for _, node in nodes:
+            called = (node.domain, node.op_type)
+            if called in bodies and called not in sizes:
+                sizes[called] = MOST_UNFOLDED + 1  # should it call itself
+                sizes[called] = unfolded(_function_nodes(bodies[called]))
+            total += sizes.get(called, 1)
+        return total
+
+    try:
+        total = sum(unfolded(_graph_nodes(graph, "")) for graph in _top_graphs(model))
+    except RecursionError:
+        total = MOST_UNFOLDED + 1
+    if total > MOST_UNFOLDED:
+        raise InvalidArtefact(f"the functions of the file unfold into more than {MOST_UNFOLDED:,} operators")
+
+
 def _plain(domain: str) -> str:
     return "" if domain == "ai.onnx" else domain
 
@@ -109,8 +134,12 @@ def _nodes(model: "ModelProto") -> "Iterator[tuple[str, NodeProto]]":
     for graph in _top_graphs(model):
         yield from _graph_nodes(graph, "")
     for function in model.functions:
-        for node in function.node:
-            yield from _node_and_inner(node, f" in function '{function.name}'")
+        yield from _function_nodes(function)
+
+
+def _function_nodes(function: "FunctionProto") -> "Iterator[tuple[str, NodeProto]]":
+    for node in function.node:
+        yield from _node_and_inner(node, f" in function '{function.name}'")
 
 
 def _graph_nodes(graph: "GraphProto", place: str) -> "Iterator[tuple[str, NodeProto]]":

@@ -81,7 +81,7 @@ def _agreed_tensor(kind: str, wanted: TensorSpec, found: TensorSpec) -> TensorSp
     elements = math.prod(length for length in shape if length != -1)
     if elements > LARGEST:
         raise InvalidArtefact(
-            f"{kind} '{wanted.name}' has shape {list(shape)}: that are {elements:,} elements, "
-            f"and at most {LARGEST:,} can be asked or answered at once"
+            f"{kind} '{wanted.name}' has shape {list(shape)}: {elements:,} elements in one row, "
+            f"of at most {LARGEST:,} that can be asked or answered at once"
         )
     return replace(wanted, shape=shape)

@@ -117,11 +117,18 @@ class LocalProcess:
         return process
 
     def end(self, by: signal.Signals, *, seconds: float) -> bool:
-        """End it and whatever it has started, by force after so many seconds; False when there was none."""
+        """End it and whatever it has started, by force after so many seconds; False when there was none. Raises
+        CommandFailed when it is out of reach."""
         recorded = self.recorded()
         if recorded is None or not recorded.pid:
             return False
         alive = self.is_alive()
+        if alive and not self._is(recorded.pid) and self.is_alive():  # and has not just ended
+            raise CommandFailed(
+                f"What runs in {self.folder} is not process {recorded.pid} here: it was started in a container, outside of "
+                "this one, or by somebody else.",
+                next_step="End it where it was started.",
+            )
         if alive:
             os.killpg(recorded.pid, by)  # what it has started too: it may wait for connections of theirs to close
             if not self._has_ended(seconds):
@@ -178,6 +185,13 @@ class LocalProcess:
             else:
                 return
 
+    def _is(self, pid: int) -> bool:
+        """Whether that process, by its number here, has the lock open. In a container numbers are others."""
+        descriptors = Path(f"/proc/{pid}/fd")
+        with suppress(OSError):
+            return any(same_file(descriptor, self._alive) for descriptor in descriptors.iterdir())
+        return False
+
     def _has_ended(self, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -198,6 +212,13 @@ def waited_until(is_alive: Callable[[], bool], url: str, seconds: float) -> bool
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
     return False
+
+
+def same_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def free_port(wanted: int = 0) -> int:

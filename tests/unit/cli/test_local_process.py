@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -111,6 +112,18 @@ def test_what_it_keeps_is_its_owners_alone(local: LocalProcess) -> None:
     assert said(local) == "kept"
     for file in (local.folder / "secret", local.log):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_number_that_is_somebody_elses_here_is_left_alone(local: LocalProcess) -> None:
+    """A folder that a container shares: what was started there has another number here, or none."""
+    process = begin(local, SLEEPER)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as innocent:
+        local.note(replace(process, pid=innocent.pid))
+        with pytest.raises(CommandFailed, match="started in a container"):
+            local.end(signal.SIGTERM, seconds=5)
+        assert innocent.poll() is None
+        innocent.kill()
+    local.note(process)
 
 
 def test_its_last_words_are_kept(local: LocalProcess) -> None:

@@ -125,8 +125,8 @@ class LocalProcess:
         alive = self.is_alive()
         if alive and not self._is(recorded.pid) and self.is_alive():  # and has not just ended
             raise CommandFailed(
-                f"What runs in {self.folder} is not process {recorded.pid} here: it was started in a container, outside of "
-                "this one, or by somebody else.",
+                f"What runs in {self.folder} was started in a container, outside of one, or by somebody else: "
+                f"it is not process {recorded.pid} here.",
                 next_step="End it where it was started.",
             )
         if alive:

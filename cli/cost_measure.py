@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cli.cost_options import VCPU_MB, Measured
 from cli.errors import CommandFailed
+from cli.waiting import interruptible
 
 if TYPE_CHECKING:
     from lastmile.model import OnnxModel
@@ -27,7 +28,7 @@ def benchmark(registry: "Registry", model: str, version: int) -> Measured:
     from lastmile.model import OnnxModel
 
     manifest = registry.manifest(model, version)
-    data, before = graph_of(manifest, registry.artefact(manifest)), _resident_mb()
+    data, before = graph_of(manifest, interruptible(lambda: registry.artefact(manifest))), _resident_mb()
     started = time.perf_counter()
     opened = OnnxModel.open(data, threads=1)
     load_ms = (time.perf_counter() - started) * 1000

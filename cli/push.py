@@ -4,7 +4,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from cli.output import note, print_fields, print_json, size
 from cli.progress import Progress
 from cli.specimen import check_is_onnx, disagreement, missing_spec
 from cli.target import Options
+from cli.waiting import interruptible
 
 if TYPE_CHECKING:
     from cli.packing import HeavySide
@@ -110,18 +111,9 @@ def push(
     if existing is None:
         contents = [candidate.data, *candidate.files.values()]
         with progress.step(f"Registering {size(sum(map(len, contents)))}"):
-            manifest = store.push(
-                candidate.spec,
-                candidate.data,
-                signature=candidate.signature,
-                actor=identity(options, registry),
-                why=reason,
-                metrics=report.metrics,
-                lineage=report.lineage | source_of(spec),
-                compression=report.compression | ({} if candidate.heavy is None else {"heavy": candidate.heavy.facts}),
-                files=candidate.files,
-                artefact=candidate.artefact,
-            )
+            actor = identity(options, registry)
+            report = replace(report, lineage=report.lineage | source_of(spec))
+            manifest = interruptible(lambda: registered(store, candidate, report, actor=actor, why=reason))
     else:
         manifest = existing
         note(f"Version {manifest.version} is this very model; nothing to upload.")
@@ -129,6 +121,22 @@ def push(
         with progress.step(f"Promoting version {manifest.version}"):
             open_control(options, registry).promote(manifest.model, manifest.version, why=reason, revision=None)
     say(options, store, manifest, pushed=existing is None)
+
+
+def registered(store: "Registry", candidate: Candidate, report: Report, *, actor: str, why: str) -> "Manifest":
+    heavy = {} if candidate.heavy is None else {"heavy": candidate.heavy.facts}
+    return store.push(
+        candidate.spec,
+        candidate.data,
+        signature=candidate.signature,
+        actor=actor,
+        why=why,
+        metrics=report.metrics,
+        lineage=report.lineage,
+        compression=report.compression | heavy,
+        files=candidate.files,
+        artefact=candidate.artefact,
+    )
 
 
 def check(model: Path | None, spec: Path, *, heavy: Path | None = None, rows: Path | None = None) -> Candidate:

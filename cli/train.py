@@ -18,6 +18,7 @@ from cli.progress import Progress
 from cli.runs import print_run
 from cli.target import CHECKOUT, Options
 from cli.training import changes, key_of, upload
+from cli.waiting import interruptible
 
 if TYPE_CHECKING:
     from lastmile.registry import Registry
@@ -141,7 +142,7 @@ def run_here(options: Options, model: str, data: Path, key: str, registry: str, 
     store = open_data(options, registry, at)
     progress = Progress()
     with progress.step(f"Copying {data.name}"):
-        store.put(key, data.read_bytes())
+        interruptible(lambda: store.put(key, data.read_bytes()))
     places = {"LASTMILE_ARTIFACTS": located(registry), "LASTMILE_DATA": located(at or registry)}
     environ = {**os.environ, **store_environ(options, places["LASTMILE_DATA"]), **places}
     code = source_of(CHECKOUT / "functions").get("code", {})

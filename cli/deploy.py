@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,8 +44,13 @@ def deploy(
         print_json(outputs)
     else:
         print_fields(sorted(outputs.items()))
-        stage = options.stage or "dev"
-        note(f"Next: lastmile push <model.onnx> --spec <spec.toml> --promote --stage {stage}")
+        note(f"Next: lastmile push <model.onnx> --spec <spec.toml> --promote {there(options)}")
+
+
+def there(options: Options) -> str:
+    """The options that lead other commands to what was deployed."""
+    named = {"profile": options.profile, "stage": options.stage or "dev", "region": options.region}
+    return " ".join(f"--{name} {shlex.quote(value)}" for name, value in named.items() if value)
 
 
 def roll_out(options: Options, *, yes: bool, context: Mapping[str, str] | None = None) -> dict[str, str]:

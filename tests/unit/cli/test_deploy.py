@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.deploy import ask, deployment_of, folder_of, roll_out
+from cli.deploy import ask, deployment_of, folder_of, roll_out, there
 from cli.errors import CommandFailed
 from cli.target import Access, Credentials, Options
 
@@ -76,6 +76,18 @@ def test_what_was_shown_is_what_is_deployed(monkeypatch: pytest.MonkeyPatch, tmp
 
     monkeypatch.setattr("cli.deploy._rolled_out", rolled_out)
     assert roll_out(Options(stage="prod"), yes=True) == {"Stage": "prod"}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (Options(), "--stage dev"),
+        (Options(profile="my work", region="eu-west-1"), "--profile 'my work' --stage dev --region eu-west-1"),
+    ],
+)
+def test_the_next_command_goes_where_the_stage_is(options: Options, words: str) -> None:
+    """Without the profile and the region it would look for it in another account."""
+    assert there(options) == words
 
 
 def test_a_stage_decides_its_own_architecture() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import interrupts
 from cli.child import running
 from cli.control import Document, RegistryOption, identity, open_registry, store_environ
 from cli.errors import CommandFailed, Unreachable
@@ -147,6 +148,7 @@ def run_here(options: Options, model: str, data: Path, key: str, registry: str, 
     environ = {**os.environ, **store_environ(options, places["LASTMILE_DATA"]), **places}
     code = source_of(CHECKOUT / "functions").get("code", {})
     environ |= {"POWERTOOLS_LOG_LEVEL": "CRITICAL", "ORT_DISABLE_TELEMETRY": "1", "LASTMILE_CODE": json.dumps(code)}
+    interrupts.end_on_termination()
     last: Document | None = None
     at_work: Document = {"step": "claim", "run": None}
     with (

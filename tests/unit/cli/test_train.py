@@ -97,7 +97,7 @@ def test_a_run_that_waits_for_a_person_says_so_and_ends_with_the_command(place: 
         assert process.stderr is not None
         line = next(line for line in process.stderr if "lastmile approve" in line)
         assert f'? lastmile approve valves 1 --why "…" --registry {place / "registry"}' in line
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # which is handled as Ctrl-C is
         said = process.stderr.read()
     (run,) = runs.ids("valves")
     assert "The run has ended with the command, at step " in said

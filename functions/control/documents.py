@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from lastmile.audit import LONGEST, VISIBLE
 
+MOST_MEMBERS = 50  # of an object that is sent
 LARGEST = 2**53 - 1  # beyond it JSON numbers are not exact for everybody
 # Of an answer: Lambda takes 6 MB, https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 MOST_BYTES = 5_900_000
@@ -48,10 +49,23 @@ type Expected = Annotated[
 ]
 
 
-class Order(BaseModel):
-    """What an order has in common: unknown members are refused, and no type is bent into another."""
+class Strict(BaseModel):
+    """What is sent: unknown members are refused, and no type is bent into another."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def check_members(cls, value: Any) -> Any:
+        """Each unknown one is an error of its own, which takes a kilobyte and more."""
+        if isinstance(value, dict) and len(value) > MOST_MEMBERS:
+            raise ValueError(f"{len(value):,} members are too many")
+        return value
+
+
+class Order(Strict):
+    """What an order has in common."""
+
     why: Why
 
 

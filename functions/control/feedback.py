@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from functions.control.documents import Strict
 from lastmile import feedback
 from lastmile.errors import InvalidFeedback, NotFound
 from lastmile.feedback import (
@@ -29,10 +30,9 @@ type Group = Annotated[str, Field(max_length=LONGEST_SOURCE)]
 type Label = Text | int | float | Annotated[list[Text], Field(min_length=1, max_length=MOST_ITEMS)]
 
 
-class Feedback(BaseModel):
+class Feedback(Strict):
     """A label for one row of a prediction."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
     model: str = Field(pattern=f"^{MODEL_NAME.pattern}$", examples=["digits"])
     prediction_id: str = Field(
         pattern=f"^{ULID.pattern}$", description="As it came with the answer.", examples=["01ARZ3NDEKTSV4RRFFQ69G5FAV"]

@@ -14,6 +14,7 @@ type Push = Callable[..., Any]
 
 BECAUSE: dict[str, Any] = {"why": "because"}
 BY: dict[str, Any] = {"actor": "ann", "why": "because"}
+MANY = dict.fromkeys(map(str, range(999)), 0)
 
 
 @pytest.fixture(autouse=True)
@@ -176,6 +177,8 @@ def test_a_lost_race_is_a_409_and_in_the_audit(call: Call) -> None:
         ("POST", "/control/models/fraud/versions/1/promote", BECAUSE | {"expected_revision": "1"}, 422, "body.exp"),
         ("POST", "/control/models/fraud/versions/1/promote", "[]", 422, "body: "),
         ("POST", "/control/models/fraud/versions/1/promote", "{", 400, "the body is not JSON"),
+        ("POST", "/control/models/fraud/rollback", MANY, 422, "body: Value error, 999 members are too many"),
+        ("POST", "/v1/feedback", MANY, 422, "body: Value error, 999 members are too many"),
         ("POST", "/control/models/fraud/versions/1/promote", "[" * 100_000, 400, ""),
         ("POST", "/control/models/fraud/versions/1/promote", None, 422, "body: Field required"),
         ("POST", "/control/models/fraud/canary", BECAUSE | {"version": 1}, 422, "body.weight: Field required"),

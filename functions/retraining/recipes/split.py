@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from functions.retraining.data.factorising import row_hashes
 from functions.retraining.table import Table
 from lastmile.errors import DataRefused, InvalidSpec
 from lastmile.policies import Training
@@ -14,13 +15,13 @@ LABELLED = ("classification", "anomaly")
 
 
 def default(table: Table, spec: ModelSpec) -> tuple[Table, Table]:
-    """The newest rows are held out where the spec names a time, else a seeded draw: of every class the same share."""
+    """The newest rows are held out where the spec names a time, else seeded ones: of every class the same share."""
     training = training_of(spec)
     if training.time is not None:
         held_out = newest(table[training.time], training.holdout)
     else:
         labels = table[training.target] if training.target is not None and spec.task in LABELLED else None
-        held_out = drawn(table.rows, training.holdout, training.seed, labels)
+        held_out = apart(table, training.holdout, training.seed, labels)
     if not held_out.any() or held_out.all():
         many = f"{table.rows} rows cannot be divided into training rows and {training.holdout:.0%} held-out rows"
         if training.time is not None and table.rows > 1:
@@ -40,6 +41,22 @@ def newest(times: Array, share: float) -> Array:
     ordered = np.sort(times)
     first = ordered[min(math.ceil(len(ordered) * (1 - share)), len(ordered) - 1)] if len(ordered) else 0.0
     return np.asarray(times >= first)
+
+
+def apart(table: Table, share: float, seed: int, labels: Array | None = None) -> Array:
+    """A mask of a seeded share of the rows, and of the rows of every label; never the only row of a label.
+
+    What is in a row decides on which side it is, so that copies are on the same, and so is the row in the next upload:
+    else a champion would be measured on what it has learnt.
+    """
+    codes = np.zeros(table.rows, np.int64) if labels is None else np.unique(labels, return_inverse=True)[1]
+    counts = np.bincount(codes)
+    ends = counts.cumsum()
+    wanted = np.floor(ends * share) - np.floor((ends - counts) * share)
+    order = np.lexsort((row_hashes(table, seed=seed), codes))
+    mask = np.zeros(table.rows, bool)
+    mask[order] = np.arange(table.rows) - (ends - counts)[codes[order]] < wanted[codes[order]]
+    return mask if labels is None else mask & (counts[codes] > 1)
 
 
 def drawn(rows: int, share: float, seed: int, labels: Array | None = None) -> Array:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from functions.retraining.recipes.split import default, drawn, folds
+from functions.retraining.recipes.split import apart, default, drawn, folds
 from functions.retraining.table import Table
 from lastmile.errors import DataRefused
 from tests.unit.retraining.recipes.examples import classified, rows, sales, sold
@@ -20,9 +20,24 @@ def test_a_rare_class_is_on_both_sides() -> None:
     assert labels[mask].sum() == 2
 
 
+def test_a_row_is_on_the_same_side_in_the_next_upload_and_with_its_copies() -> None:
+    table, more = rows(1000), rows(300, 1)
+    labels = table["y"].astype(float)  # as they are beside missing ones
+    first = apart(Table({**table.columns, "y": labels}), 0.2, 0, labels)
+    joined = Table({name: np.concatenate([more[name], table[name], table[name]]) for name in table.columns})
+    later = apart(joined, 0.2, 0, joined["y"])
+    assert (later[300:1300] == first).mean() > 0.97
+    assert (later[300:1300] == later[1300:]).mean() > 0.99
+    assert apart(table, 0.2, 1).sum() == first.sum() == 200
+    assert not np.array_equal(apart(table, 0.2, 1), apart(table, 0.2, 2))
+
+
 def test_the_only_row_of_a_class_is_learnt_from() -> None:
     labels = np.array(["a"] * 9 + ["b"])
-    assert not any(drawn(10, 0.5, seed, labels)[9] for seed in range(20))
+    table = Table({"a": np.arange(10.0)})
+    for seed in range(20):
+        assert not drawn(10, 0.5, seed, labels)[9]
+        assert not apart(table, 0.5, seed, labels)[9]
 
 
 def test_another_seed_draws_other_rows_and_the_same_seed_the_same() -> None:

@@ -208,7 +208,7 @@ def read_members(words: list[str]) -> dict[str, str]:
     if not words:
         try:
             document = json.load(sys.stdin)
-        except ValueError:
+        except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict) or not all(isinstance(value, str) for value in document.values()):
             raise CommandFailed("Standard input must be a JSON object of texts.")

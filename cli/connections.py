@@ -47,8 +47,13 @@ def put(target: Target, platform: str, members: Mapping[str, str]) -> bool:
 
 def check_address(member: str, value: str) -> None:
     """Answers and tokens go over TLS, except on this machine."""
-    address = urlsplit(value)
     named = member == "url" or member.endswith("_url")
+    try:
+        address = urlsplit(value)
+    except ValueError:
+        address = urlsplit("https://")
+    if named and address.scheme == "https" and not address.hostname:
+        raise CommandFailed(f"{member} names no host.")
     if (named and address.scheme != "https") or address.scheme == "http":
         if address.scheme == "http" and address.hostname in (HOST, "localhost"):
             return

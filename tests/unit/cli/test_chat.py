@@ -22,7 +22,7 @@ def test_a_word_without_a_value_is_named(words: list[str]) -> None:
         read_members(words)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"a": 1}'])
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, '{"a": 1}'])
 def test_standard_input_must_be_an_object_of_texts(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(text))
     with pytest.raises(CommandFailed, match="JSON object"):

@@ -62,6 +62,13 @@ def test_an_address_without_tls_is_refused(target: Target, platform: str, member
         put(target, platform, members)
 
 
+@pytest.mark.parametrize("address", ["https://", "https:///path", "https://[", "//["])
+def test_an_address_without_a_host_is_refused_and_a_secret_is_no_address(target: Target, address: str) -> None:
+    with pytest.raises(CommandFailed, match="api_url names no host"):
+        put(target, "slack", {"api_url": address})
+    assert put(target, "slack", {"signing_secret": address})
+
+
 def test_an_address_on_this_machine_needs_no_tls(target: Target) -> None:
     assert put(target, "slack", {"api_url": "http://127.0.0.1:8080", "operations": "C9", "bot_token": "xoxb-http"})
 

@@ -1,5 +1,6 @@
 """The first step: an upload becomes a run, once, and the run waits until its model is free."""
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +11,10 @@ from functions.retraining.ending import announce, conclude
 from functions.retraining.lease import SECONDS, is_older
 from functions.retraining.work import Answer, Desk, Job, Refused, exists, keep, problem
 from lastmile.errors import LastmileError, ModelNotFound, NotFound
-from lastmile.runs import Run, Upload, run_id
+from lastmile.runs import Run, Upload, model_of, run_id
 from lastmile.store import AlreadyExists, Conflict
 
+LOOK_BACK = 100  # runs of a model, the newest first
 MADE = ("claim", "validate", "train", "evaluate", "compress", "certify", "register")
 
 logger = Logger(service="retraining")
@@ -37,14 +39,28 @@ def claim(desk: Desk, asked: dict[str, Any], execution: str) -> Answer:
     return _taken(job)
 
 
-def find(desk: Desk, announced: dict[str, Any]) -> Job | None:
-    """The run of an upload, if it has begun."""
-    try:
-        stat = desk.data.stat(announced["key"], version=announced.get("version-id") or None)
-        upload = Upload(announced["key"], stat.version, stat.size, stat.modified)
-        return Job(desk, *desk.runs.read(upload.model, run_id(upload)))
-    except NotFound:
-        return None
+def find(desk: Desk, announced: dict[str, Any], execution: str) -> Job | None:
+    """The run of an upload that the execution works on, if it has begun; the upload may be gone meanwhile, or another
+    one have its name."""
+    key = announced["key"]
+    with suppress(NotFound):
+        stat = desk.data.stat(key, version=announced.get("version-id") or None)
+        upload = Upload(key, stat.version, stat.size, stat.modified)
+        if (job := _worked_on(desk, run_id(upload), key, execution)) is not None:
+            return job
+    with suppress(NotFound):
+        found = (_worked_on(desk, run, key, execution) for run in desk.runs.ids(model_of(key))[:LOOK_BACK])
+        return next((job for job in found if job is not None), None)
+    return None
+
+
+def _worked_on(desk: Desk, run: str, key: str, execution: str) -> Job | None:
+    """The run, if it is of an upload of that name and in the hands of the execution."""
+    with suppress(NotFound):  # a folder is older than its record
+        found, etag = desk.runs.read(model_of(key), run)
+        if (found.upload.key, found.execution) == (key, execution):
+            return Job(desk, found, etag)
+    return None
 
 
 def _again(desk: Desk, address: dict[str, Any]) -> Job:

@@ -87,7 +87,7 @@ class Door:
             case pipeline.FIRST:
                 return claiming.claim(self.desk, run, event["execution"])
             case pipeline.FAILED:
-                return self._failed(run, event.get("error"))
+                return self._failed(event)
         job = self._job(run)
         if job.run.execution != run["execution"]:
             return Answer(pipeline.END, run)
@@ -100,9 +100,15 @@ class Door:
     def _job(self, address: Event) -> Job:
         return Job.open(self.desk, address)
 
-    def _failed(self, run: Event, error: Event | str | None) -> Answer:
-        job = self._job(run) if "id" in run else claiming.find(self.desk, run["object"])
-        if job is None or job.run.execution != run.get("execution", job.run.execution):
+    def _failed(self, event: Event) -> Answer:
+        """A step broke off. Where it was the first, whose run it would have been is known once the execution has ended
+        (`_abandon`): another one may work on it."""
+        run, error = event["run"], event.get("error")
+        execution = run.get("execution") or event.get("execution")
+        if execution is None:
+            return Answer(pipeline.BROKEN, run)
+        job = self._job(run) if "id" in run else claiming.find(self.desk, run["object"], execution)
+        if job is None or job.run.execution != execution:
             return Answer(pipeline.END, run)
         ending.fail(job, error if isinstance(error, dict) else None)
         return Answer(pipeline.BROKEN if job.run.state == "failed" else pipeline.END, run)
@@ -110,8 +116,8 @@ class Door:
     def _abandon(self, ended: Event) -> None:
         """An execution was stopped, or ran out of time, or its last resort failed: what it held is put in order."""
         run = orjson.loads(ended["input"])["run"]
-        job = claiming.find(self.desk, run["object"]) if "object" in run else None
-        if job is not None and job.run.execution == ended["executionArn"]:
+        job = claiming.find(self.desk, run["object"], ended["executionArn"]) if "object" in run else None
+        if job is not None:
             ending.fail(job, {"Error": f"the execution has ended as {ended['status']}"})
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -13,6 +13,7 @@ from functions.retraining.door import Door
 from functions.retraining.here import follow
 from functions.retraining.lease import SECONDS
 from functions.retraining.pipeline import FIRST, JOBS, ORDER, TABLE
+from lastmile.errors import NotFound
 from lastmile.runs import Run
 from lastmile.store import Store
 from tests.unit.retraining.pipelines import KEY, SPEC, Killed, KillingStore, Place
@@ -107,10 +108,14 @@ def stopped(place: Place, door: Door, before: str, execution: str, *, key: str =
 
 def put_in_order(place: Place, execution: str) -> Run:
     """What follows when somebody stops an execution: its run, ended."""
+    tell_of_the_end(place, execution)
+    return next(run for run in place.door().desk.runs.newest("fraud", limit=2) if run.execution == execution)
+
+
+def tell_of_the_end(place: Place, execution: str) -> None:
     place.executions.ended.add(execution)
     event = {"executionArn": execution, "status": "ABORTED", "input": f'{{"run": {{"object": {{"key": "{KEY}"}}}}}}'}
     place.door()({"source": "aws.states", "detail": event})
-    return next(run for run in place.door().desk.runs.newest("fraud", limit=2) if run.execution == execution)
 
 
 class Interrupted(KillingStore):
@@ -203,6 +208,40 @@ def test_the_same_event_while_the_first_run_works_ends_at_once(step: str) -> Non
     event = {"step": FIRST, "run": {"object": {"key": KEY}}, "execution": "second"}
     assert door(event)["outcome"] == "end"
     assert {run.execution for run in door.desk.runs.newest("fraud", limit=2)} == {"first"}
+
+
+def test_a_second_event_that_breaks_off_ends_the_run_of_nobody_else() -> None:
+    place = Place()
+    place.train()
+    place.upload()
+    door = place.door(bias=1)
+    stopped(place, door, "judge", "first")
+    announced = {"object": {"key": KEY}}
+    assert (
+        door({"step": "failed", "run": announced, "error": {"Error": "Lambda.TooManyRequests"}})["outcome"] == "broken"
+    )
+    assert door({"step": "failed", "run": announced, "execution": "second", "error": None})["outcome"] == "end"
+    tell_of_the_end(place, "second")
+    assert {run.state for run in door.desk.runs.newest("fraud", limit=2)} == {"promoted", "in canary"}
+    assert place.registry.release("fraud").challenger == 2
+
+
+@pytest.mark.parametrize("becomes", ["replaced", "deleted"])
+def test_a_stopped_run_is_put_in_order_whatever_becomes_of_its_upload(becomes: str) -> None:
+    place = Place()
+    place.train()
+    place.upload()
+    stopped(place, place.door(bias=1), "judge", "stopped")
+    if becomes == "replaced":
+        place.upload()
+    else:
+        place.door().desk.data.stat = gone  # type: ignore[method-assign]
+    assert put_in_order(place, "stopped").state == "failed"
+    assert place.registry.release("fraud").challenger is None
+
+
+def gone(*_: Any, **__: Any) -> NoReturn:
+    raise NotFound("it is deleted")
 
 
 def test_an_execution_of_which_nobody_knows_is_dead_when_its_time_is_over() -> None:

@@ -15,15 +15,16 @@ GROUP = "local-aws"
 
 
 def local_aws_python(checkout: Path) -> Path:
-    """The interpreter of `.local-aws`, which is made on first use and again when the lock file changes."""
+    """The interpreter of `.local-aws`, which is made on first use, and again when it is gone or the lock changes."""
     folder = checkout / ".local-aws"
     with alone(checkout / ".build/local-aws.lock", waiting="Waiting for another command that installs the local AWS."):
         wanted = hashlib.sha256((checkout / "uv.lock").read_bytes()).hexdigest()
-        made_from = folder / ".made-from"
-        if not made_from.exists() or made_from.read_text() != wanted:
+        made_from, python = folder / ".made-from", folder / "bin/python"
+        # The interpreter it was made with, to which it leads, may be gone: versions are replaced by newer ones.
+        if not python.exists() or not made_from.exists() or made_from.read_text() != wanted:
             install(checkout, folder)
             made_from.write_text(wanted)
-    return folder / "bin/python"
+    return python
 
 
 def install(checkout: Path, folder: Path) -> None:

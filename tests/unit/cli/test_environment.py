@@ -34,18 +34,28 @@ def fake_uv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeUv:
     return write
 
 
-def test_the_environment_is_made_once_and_again_when_the_lock_changes(checkout: Path, fake_uv: FakeUv) -> None:
-    calls = fake_uv('mkdir -p "$UV_PROJECT_ENVIRONMENT"')
-    assert local_aws_python(checkout) == checkout / ".local-aws/bin/python"
+MAKES_ONE = 'mkdir -p "$UV_PROJECT_ENVIRONMENT/bin"; ln -sf "$0" "$UV_PROJECT_ENVIRONMENT/bin/python"'
+
+
+def test_the_environment_is_made_once_and_again_when_the_lock_changes_or_its_python_is_gone(
+    checkout: Path, fake_uv: FakeUv
+) -> None:
+    calls = fake_uv(MAKES_ONE)
+    python = local_aws_python(checkout)
+    assert python == checkout / ".local-aws/bin/python"
     local_aws_python(checkout)
     assert len(calls.read_text().splitlines()) == 1
     (checkout / "uv.lock").write_text("locked otherwise")
     local_aws_python(checkout)
     assert len(calls.read_text().splitlines()) == 2
+    python.unlink()
+    python.symlink_to("/usr/bin/python3.13.0-that-was-replaced")
+    local_aws_python(checkout)
+    assert len(calls.read_text().splitlines()) == 3
 
 
 def test_it_holds_its_group_alone_for_the_functions_runtime(checkout: Path, fake_uv: FakeUv) -> None:
-    calls = fake_uv('mkdir -p "$UV_PROJECT_ENVIRONMENT"')
+    calls = fake_uv(MAKES_ONE)
     local_aws_python(checkout)
     folder, _, words = calls.read_text().strip().partition(" ")
     assert folder == str(checkout / ".local-aws")

@@ -427,6 +427,14 @@ class TestDirectory:
         store.fetch("a", into := BytesIO(), version=version)
         assert into.getvalue() == b"one"
 
+    def test_an_upload_of_any_size_is_copied(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = Store.open(tmp_path.as_uri(), environ={})
+        store.create("training/a", b"one")
+        monkeypatch.setattr(Path, "read_bytes", None)  # it would be held in memory
+        store.copy("training/a", "training/b")
+        monkeypatch.undo()
+        assert store.get("training/b").data == b"one"
+
     def test_a_file_is_no_directory(self, tmp_path: Path) -> None:
         (tmp_path / "notes.txt").write_text("no store")
         store = Store.open((tmp_path / "notes.txt").as_uri(), environ={})

@@ -499,6 +499,8 @@ while done < 50:
             with pytest.raises(NotFound):
                 store.get(path)
         assert not store.exists("a")
+        with pytest.raises(StoreUnavailable, match=r"cannot be used: File exists \(.*/a/b\)"):
+            store.put("a/b/c", b"1")
 
     def test_a_directory_that_cannot_be_written_is_a_store_that_is_not_available(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("in the way")

@@ -120,7 +120,8 @@ class Directory(Store):
                 raise StoreUnavailable(f"{self._root} cannot be used: it is no directory") from error
             raise NotFound(f"{path} does not exist in {self._root}") from error
         except OSError as error:
-            raise StoreUnavailable(f"{self._root} cannot be used: {error.strerror}") from error
+            where = "" if error.filename is None else f" ({error.filename})"
+            raise StoreUnavailable(f"{self._root} cannot be used: {error.strerror}{where}") from error
 
 
 @contextmanager

@@ -71,8 +71,9 @@ def open_registry(options: Options, uri: str | None, *, create: bool = False) ->
     """The registry itself, with the user's own credentials; a folder that is not there is made only by a push."""
     if uri is None:
         return options.target().registry()
-    if not uri:
-        raise CommandFailed("--registry is empty.", next_step="Name a folder, file:///folder or s3://bucket.")
+    if not uri or uri.startswith("memory:"):
+        lacks = "is empty" if not uri else f"{uri} is gone when the command ends"
+        raise CommandFailed(f"--registry {lacks}.", next_step="Name a folder, file:///folder or s3://bucket.")
     from lastmile.registry import Registry
     from lastmile.store import Store
 

@@ -115,8 +115,14 @@ def test_a_control_api_of_other_documents_is_named(lastmile: Any, serve: Any) ->
         assert "answers 200 with another document than expected.\n→ Run `lastmile doctor`." in outcome.err
 
 
-def test_a_registry_without_a_name_is_none(lastmile: Any, workspace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [("", "--registry is empty."), ("memory://", "--registry memory:// is gone when the command ends.")],
+)
+def test_a_registry_that_is_nowhere_is_none(
+    lastmile: Any, workspace: Any, monkeypatch: pytest.MonkeyPatch, uri: str, said: str
+) -> None:
     monkeypatch.chdir(workspace.root)
-    outcome = lastmile("push", workspace.model(), "--spec", workspace.spec, "--registry", "")
-    assert (outcome.code, "--registry is empty." in outcome.err) == (1, True)
+    outcome = lastmile("push", workspace.model(), "--spec", workspace.spec, "--registry", uri)
+    assert (outcome.code, said in outcome.err) == (1, True)
     assert not (workspace.root / "models").exists()

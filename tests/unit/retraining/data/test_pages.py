@@ -4,6 +4,7 @@ import io
 from typing import Any
 
 import cramjam
+import numpy as np
 import pytest
 
 from functions.retraining.data.parquet import reader
@@ -89,3 +90,16 @@ def test_a_small_file_that_promises_much_is_refused_before_it_takes_memory(sente
     with pytest.raises(DataRefused, match=sentence):
         opened = reader.opened(Source(io.BytesIO(data)), limit=1_000_000)
         list(opened.chunks(opened.names))
+
+
+def test_blocks_as_hadoop_packs_them_and_a_bare_one_are_read() -> None:
+    numbers = bytes(range(160))
+    packed = [bytes(cramjam.lz4.compress_block(half, store_size=False)) for half in (numbers[:80], numbers[80:])]
+    blocks = b"".join((80).to_bytes(4, "big") + len(one).to_bytes(4, "big") + one for one in packed)
+    bare = bytes(cramjam.lz4.compress_block(numbers, store_size=False))
+    for body in (blocks, bare):
+        data = lying(data_page(20, 0, body, size=160), rows=20, kind=2, codec=5)
+        (chunk,) = reader.opened(Source(io.BytesIO(data))).chunks(["x"])
+        (found,) = chunk.columns.values()
+        assert isinstance(found, np.ndarray)
+        assert found.tobytes() == numbers

@@ -119,6 +119,9 @@ def test_a_model_that_hashes_gets_a_key_of_its_own_once(registry: Registry, stor
     push("fraud", "hash")
     assert registry.hashing_key("fraud") == key
     assert sorted(store.list("keys")) == ["keys/churn.key", "keys/fraud.key"]
+    for no_key in (b"", key[:-1], key * 3):
+        store.put("keys/fraud.key", no_key)
+        assert registry.hashing_key("fraud") is None
 
 
 def test_a_big_file_comes_back(registry: Registry, push: Push) -> None:

@@ -109,14 +109,18 @@ class Shelf:
         raise StoreUnavailable(f"the spec of model '{spec.name}' is written by too many at once; try again")
 
     def key(self, model: str) -> bytes | None:
+        """None also where somebody has emptied or shortened it: what it hashed could be guessed."""
+        from lastmile.personal import KEY_BYTES  # who hides nothing need not load what hides
+
         try:
-            return self._store.get(_key_path(model)).data
+            key = self._store.get(_key_path(model)).data
         except NotFound:
             return None
+        return key if len(key) == KEY_BYTES else None
 
     def create_key(self, model: str) -> None:
         """Random bytes, unless there are some: with another key one person would become two."""
-        from lastmile.personal import KEY_BYTES  # who only reads need not load what hides
+        from lastmile.personal import KEY_BYTES
 
         with suppress(AlreadyExists):
             self._store.create(_key_path(model), os.urandom(KEY_BYTES))

@@ -43,8 +43,15 @@ class Access:
     @classmethod
     def from_profile(cls, profile: str | None = None, *, region: str | None = None) -> Self:
         import boto3  # 0.4 s: only the commands that reach AWS pay it
+        from botocore.exceptions import ProfileNotFound
 
-        session = boto3.Session(profile_name=profile, region_name=region)
+        try:
+            session = boto3.Session(profile_name=profile, region_name=region)
+        except ProfileNotFound as error:  # of --profile, or of AWS_PROFILE
+            raise CommandFailed(
+                f"There is no AWS profile {error.kwargs['profile']!r}.",
+                next_step="`aws configure list-profiles` shows those that there are.",
+            ) from None
         found = session.get_credentials()
         if found is None:
             raise CommandFailed("No AWS credentials were found.", next_step="Name some with --profile.")

@@ -89,6 +89,8 @@ def test_missing_credentials_and_region_are_one_sentence_each(monkeypatch: pytes
     with pytest.raises(CommandFailed, match="No AWS region"):
         Access.from_profile()
     assert Access.from_profile(region="eu-north-1").region == "eu-north-1"
+    with pytest.raises(CommandFailed, match="There is no AWS profile 'wrok'"):
+        Access.from_profile("wrok")
 
 
 @pytest.fixture

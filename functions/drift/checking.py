@@ -20,6 +20,7 @@ from lastmile.manifest import Manifest
 from lastmile.profile import Profile
 from lastmile.profiles import ProfileStore, merged
 from lastmile.registry import Registry, Release
+from lastmile.release import LABELS
 from lastmile.spec import ModelSpec
 from lastmile.store import Store
 from lastmile.tensors import Signature
@@ -27,7 +28,6 @@ from lastmile.tensors import Signature
 NO_TRAFFIC = "no traffic"
 NO_REFERENCE = "no reference"
 NOT_COMPARABLE = "not comparable"
-LABELS = ("champion", "challenger", "shadow", "previous")
 SHOWN_NAMES = 8
 UNREADABLE = (ProfileMismatch, orjson.JSONDecodeError, OSError, EOFError, zlib.error)  # what half an object raises
 NO_BARS: Mapping[str, Any] = {

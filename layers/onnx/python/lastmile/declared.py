@@ -11,7 +11,7 @@ from lastmile.tensors import DATATYPES, MAX_DIMENSIONS, Datatype, TensorSpec
 
 TENSOR_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
 COLUMN_NAME = re.compile(r"(?=\S)[^\x00-\x1f\x7f]{1,128}(?<=\S)")
-LARGEST = 1 << 26  # elements of a tensor with one row: a request holds half as many bytes
+LARGEST = 1 << 25  # elements of a tensor with one row: no request holds as many bytes
 
 
 def tensor_problems(key: str, tensor: TensorSpec) -> Iterator[str]:

@@ -20,10 +20,10 @@ def test_a_lost_race_is_seen(lastmile: Any, iris: Any) -> None:
 
 
 def test_show_may_be_left_out_and_options_may_come_first(lastmile: Any, iris: Any) -> None:
-    expected = lastmile("audit", "show", "iris", "--limit", 2).out
-    assert expected.count("\n") == 3
-    assert lastmile("audit", "iris", "--limit", 2).out == expected
-    assert lastmile("audit", "--limit", 2, "iris").out == expected
+    expected = lastmile("audit", "show", "iris", "--limit", 2, "--json").out
+    assert lastmile("audit", "show", "iris", "--limit", 2).out.count("\n") == 3
+    assert lastmile("audit", "iris", "--limit", 2, "--json").out == expected
+    assert lastmile("audit", "--limit", 2, "iris", "--json").out == expected
 
 
 def test_verify_finds_an_intact_audit_intact(lastmile: Any, iris: Any) -> None:

@@ -75,6 +75,17 @@ def test_a_run_shows_what_its_steps_found_and_why_it_ended(call: Call, data: Sto
     assert (status, body["state"], body["problem"], body["steps"]) == (200, "refused", problem, steps)
 
 
+def test_a_record_or_a_question_that_is_broken_is_named(call: Call, data: Store) -> None:
+    run = record(data, 1_800_000_000.0)
+    data.put(run.path("run.json"), b"{")
+    data.put("approvals/fraud/1.json", b"{}")
+    for path in ("runs", f"runs/{run.id}"):
+        status, body = call("GET", f"/control/models/fraud/{path}")
+        assert (status, body["error"].partition(":")[0]) == (500, f"{run.path('run.json')} is no run")
+    status, body = call("POST", "/control/models/fraud/versions/1/approve", BECAUSE)
+    assert (status, body["error"].partition(":")[0]) == (500, "approvals/fraud/1.json is no question")
+
+
 @pytest.mark.parametrize("path", ["fraud/runs/20260101T000000Z-0123456789ab", "Fraud/runs"])
 def test_what_is_not_there_is_not_found(call: Call, path: str) -> None:
     assert call("GET", f"/control/models/{path}")[0] == 404

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from lastmile.audit import Order
-from lastmile.errors import NotFound, ReleaseConflict
+from lastmile.errors import NotFound, ReleaseConflict, parsed
 from lastmile.manifest import MODEL_NAME
 from lastmile.store import AlreadyExists, Conflict, Store
 
@@ -98,7 +98,10 @@ class Approvals:
             stored = self._store.get(_path(model, version))
         except NotFound:
             raise NotFound(f"no run waits for an answer about version {version} of model '{model[:200]}'") from None
-        return Approval.from_document(orjson.loads(stored.data)), stored.etag
+        path = _path(model, version)
+        return parsed(
+            lambda data: Approval.from_document(orjson.loads(data)), stored.data, path, "question"
+        ), stored.etag
 
 
 def _path(model: str, version: int) -> str:

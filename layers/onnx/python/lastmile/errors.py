@@ -13,7 +13,7 @@ LastmileError
 ├── DataRefused             an upload that no model can be trained on
 ├── InvalidCapture          a line that should be the record of a prediction
 ├── InvalidArtefact         a model file, or a stored artefact whose digest does not match
-│   └── Damaged             an object of the registry that is gone, or is not what was written there
+│   └── Damaged             a stored object that is gone, or is not what was written there
 ├── ProfileMismatch         two profiles do not count the same, or a document is no profile
 ├── ModelFailed             the runtime failed on input that fits the signature
 ├── StoreUnavailable        the object store does not answer
@@ -90,7 +90,7 @@ class InvalidArtefact(LastmileError):
 
 
 class Damaged(InvalidArtefact):
-    """Somebody else than the registry has changed or removed one of its objects."""
+    """Somebody else than Lastmile has changed or removed one of its objects."""
 
 
 class ProfileMismatch(LastmileError):

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from lastmile.errors import NotFound
+from lastmile.errors import NotFound, parsed
 from lastmile.executions import RUNNING, Ask, is_process, status, untold
 from lastmile.manifest import MODEL_NAME
 from lastmile.store import Store, checked
@@ -122,12 +122,13 @@ class Runs:
         return self._store.list_folders("runs")
 
     def read(self, model: str, run: str) -> tuple[Run, str]:
-        """The record and its etag."""
+        """The record and its etag; raises Damaged for what is none."""
+        path = f"{folder(_named(model))}/{run}/run.json"
         try:
-            stored = self._store.get(checked(f"{folder(_named(model))}/{run}/run.json"))
+            stored = self._store.get(checked(path))
         except NotFound:
             raise NotFound(f"model '{model[:200]}' has no run '{run[:200]}'") from None
-        return Run.from_document(orjson.loads(stored.data)), stored.etag
+        return parsed(lambda data: Run.from_document(orjson.loads(data)), stored.data, path, "run"), stored.etag
 
     def seen(self, model: str, run: str) -> Run:
         """The record as whoever looks at it should see it: nobody may be left to write that the run is over."""

@@ -19,9 +19,11 @@ def opened(source: Source, wanted: Collection[str]) -> Opened:
     pieces = blocks(source)
     names: dict[str, None] = {}
     held: list[bytes] = []
-    while not names.keys() >= set(wanted) and len(held) < MOST_HELD and (block := next(pieces, b"")):
+    while len(held) < MOST_HELD and (block := next(pieces, b"")):
         held.append(block)
         names.update(dict.fromkeys(chain.from_iterable(_objects(block, encoding))))
+        if names.keys() >= set(wanted):
+            break
     if not names:
         raise DataRefused("no line is a JSON object", 'Write one object per line, such as {"amount": 12.5}.')
     return Opened("JSON lines", tuple(names), lambda of: _chunks(chain(held, pieces), encoding, of))

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ START_SECONDS = 60
 ANSWER_SECONDS = 60  # of one that is running already, on a machine with much else to do
 STOP_SECONDS = 20
 ATTEMPTS = 5
+NOT_SAVED = "Persistence: failed to save "  # in MiniStack's log, before what and why
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,15 @@ class Emulator:
     def save(self, python: Path) -> Process:
         """Have it write its state, which it does only when it ends: from here on a crash loses nothing but logs."""
         before = self._saved_at()
-        self.stop()
-        if self._saved_at() in (None, before):
-            raise CommandFailed("The local AWS did not save its state.", next_step=f"Read the end of {self.log}.")
+        with self._kept() as go_back:
+            self.stop()
+            problem = self._unsaved()
+            if problem or self._saved_at() in (None, before):
+                go_back()
+                raise CommandFailed(
+                    f"The local AWS did not save its state{problem and f': {problem}'}.",
+                    next_step=f"Free some disk if it is full, else read {self.log}; then run `make up` again.",
+                )
         return self.start(python)
 
     def kill(self) -> bool:
@@ -171,6 +178,32 @@ class Emulator:
                 "SSL_CERT_FILE": certificate,
             }
         return settings | dict(self.environ)
+
+    @contextmanager
+    def _kept(self) -> Iterator[Callable[[], None]]:
+        """Gives what goes back to the state as it is saved now. A part of a new one, as a full disk leaves it, would be
+        stacks without their functions, which no deployment would mend."""
+        kept = self.folder / "saved"
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir()
+        for file in self.state.glob("*.json"):
+            os.link(file, kept / file.name)  # takes no room, and MiniStack puts new files in the place of old ones
+
+        def go_back() -> None:
+            for file in self.state.glob("*.json"):
+                file.unlink()
+            for file in kept.iterdir():
+                file.replace(self.state / file.name)
+
+        try:
+            yield go_back
+        finally:
+            shutil.rmtree(kept, ignore_errors=True)
+
+    def _unsaved(self) -> str:
+        """What MiniStack said of a part that it could not write; empty when there is none."""
+        said = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return next((line.partition(NOT_SAVED)[2] for line in said.splitlines() if NOT_SAVED in line), "")
 
     def _saved_at(self) -> int | None:
         """When it last wrote what it knows of stacks."""

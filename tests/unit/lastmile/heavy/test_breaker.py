@@ -81,7 +81,7 @@ def test_of_many_threads_one_gets_through(breaker: Breaker, clock: Clock) -> Non
     barrier = Barrier(8)
 
     def try_it(number: int) -> None:
-        barrier.wait(10)
+        barrier.wait(60)
         if not is_open(breaker):
             through.append(number)
 

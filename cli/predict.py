@@ -75,11 +75,12 @@ def check_key(key: str | None) -> None:
 
 
 def read_text(data: str) -> str:
-    """A CSV has commas afterwards, whatever stood between its cells."""
-    from cli.rows import with_commas
+    """A CSV has commas afterwards, whatever stood between its cells, and a request of the API is its rows."""
+    from cli.rows import of_request, with_commas
 
     try:
-        return with_commas(streams.read() if data == "-" else Path(data).read_text(encoding="utf-8"))
+        text = streams.read() if data == "-" else Path(data).read_text(encoding="utf-8")
+        return of_request(with_commas(text))
     except OSError as error:
         raise CommandFailed(f"{data} cannot be read: {error.strerror}.") from None
     except UnicodeDecodeError as error:

@@ -65,6 +65,22 @@ def ignored_columns(text: str, specs: Sequence[TensorSpec]) -> list[str]:
     return [] if text.lstrip()[:1] in ("[", "{") else [name for name in header if name not in taken_columns]
 
 
+def of_request(text: str) -> str:
+    """The rows of a body as the API takes it, `{"rows": […], "context": […]}` or with `instances`; else the text."""
+    if text.lstrip("\ufeff \t\r\n")[:1] != "{":
+        return text
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError):  # JSON lines, or what is none
+        return text
+    rows, context = body.get("rows", body.get("instances")), body.get("context")
+    if not body.keys() <= {"rows", "instances", "context"} or not isinstance(rows, list):
+        return text
+    if isinstance(context, list) and len(context) == len(rows) and all(isinstance(row, dict) for row in rows):
+        rows = [row | {"context": one} for row, one in zip(rows, context, strict=True)]
+    return json.dumps(rows)
+
+
 def with_commas(text: str) -> str:
     """A CSV whose header has semicolons, tabs or bars and no comma, as spreadsheets write it, with commas instead."""
     found = delimiter_of(text.partition("\n")[0])

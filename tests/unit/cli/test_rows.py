@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from cli.errors import CommandFailed
-from cli.rows import Row, batches, ignored_columns, read, with_commas
+from cli.rows import Row, batches, ignored_columns, of_request, read, with_commas
 from lastmile.tensors import TensorSpec
 
 X = TensorSpec("x", "FP32", (-1, 3), ("a", "b", "c"))
@@ -126,3 +126,23 @@ def test_cells_may_be_separated_as_spreadsheets_do(delimiter: str) -> None:
 @pytest.mark.parametrize("text", ['[{"a": "x;y"}]', "a,b;c\n1,2\n", "a\n1;2\n", "", 'a;b\n"'])
 def test_what_needs_no_commas_stays_as_it_is(text: str) -> None:
     assert with_commas(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ('{"rows": [{"a": 1}]}', [{"a": 1}]),
+        ('{"instances": [[1, 2]]}', [[1, 2]]),
+        ('{"rows": [{"a": 1}], "context": [{"stock": 4}]}', [{"a": 1, "context": {"stock": 4}}]),
+        ('{"rows": [{"a": 1}, {"a": 2}], "context": [{"stock": 4}]}', [{"a": 1}, {"a": 2}]),
+    ],
+)
+def test_a_request_of_the_api_is_its_rows(text: str, rows: list[Any]) -> None:
+    assert json.loads(of_request(text)) == rows
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": 1}', '{"rows": 1}', '{"rows": [1], "a": 2}', '{"a": 1}\n{"a": 2}', "a,b\n1,2\n", "{"]
+)
+def test_what_is_no_request_stays_as_it_is(text: str) -> None:
+    assert of_request(text) == text

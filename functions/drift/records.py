@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from lastmile.errors import NotFound, StoreUnavailable
+from lastmile.errors import Damaged, NotFound, StoreUnavailable
 from lastmile.store import AlreadyExists, Conflict, Store
 
 ATTEMPTS = 10
@@ -16,12 +16,11 @@ type Change = Callable[[Document | None], Document | None]
 
 
 def read(store: Store, path: str) -> Document | None:
-    """None when it is not there."""
+    """None when it is not there. Raises Damaged for what is no record."""
     try:
-        document: Document = orjson.loads(store.get(path).data)
+        return _parsed(store.get(path).data, path)
     except NotFound:
         return None
-    return document
 
 
 def move(store: Store, path: str, change: Change) -> Document | None:
@@ -34,7 +33,7 @@ def move(store: Store, path: str, change: Change) -> Document | None:
             stored = store.get(path)
         except NotFound:
             stored = None
-        after = change(None if stored is None else orjson.loads(stored.data))
+        after = change(None if stored is None else _parsed(stored.data, path))
         if after is None:
             return None
         with suppress(AlreadyExists, Conflict):
@@ -44,6 +43,17 @@ def move(store: Store, path: str, change: Change) -> Document | None:
                 store.replace(path, encoded(after), stored.etag)
             return after
     raise StoreUnavailable(f"{path} is written by too many at once; try again")
+
+
+def _parsed(data: bytes, path: str) -> Document:
+    """Nobody goes on from half a record, nor begins anew beside it: what it says of a cool-down would be lost."""
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise Damaged(f"{path} is damaged, restore an earlier version of it: {error}") from None
+    if not isinstance(document, dict):
+        raise Damaged(f"{path} is damaged, restore an earlier version of it: it is no object")
+    return document
 
 
 def encoded(document: Document) -> bytes:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from functions.drift.records import Document, move, read
-from lastmile.errors import StoreUnavailable
+from lastmile.errors import Damaged, StoreUnavailable
 from lastmile.store import Store
 
 PATH = "reports/fraud/drift/state.json"
@@ -21,6 +21,16 @@ def store(tmp_path: Path) -> Store:
 
 def test_what_is_not_there_is_none(store: Store) -> None:
     assert read(store, PATH) is None
+
+
+@pytest.mark.parametrize("data", [b"", b"[1]", b'{"count"'])
+def test_what_is_no_record_is_named_and_stays(store: Store, data: bytes) -> None:
+    store.put(PATH, data)
+    with pytest.raises(Damaged, match=f"{PATH} is damaged, restore an earlier version"):
+        read(store, PATH)
+    with pytest.raises(Damaged, match=f"{PATH} is damaged"):
+        move(store, PATH, one_more)
+    assert store.get(PATH).data == data
 
 
 def test_a_record_begins_and_moves_on(store: Store) -> None:

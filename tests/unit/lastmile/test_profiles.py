@@ -13,6 +13,7 @@ from lastmile.capture import MARKER, Record, read_line
 from lastmile.errors import ProfileMismatch
 from lastmile.profile import Layout, Profile
 from lastmile.profiles import HOUR, ProfileStore, Span, captures_path, count
+from lastmile.profiles.paths import MERGED
 from lastmile.store import Store
 from lastmile.tensors import Signature, TensorSpec
 from lastmile.ulid import new_ulid
@@ -211,6 +212,25 @@ def test_a_reader_that_is_killed_leaves_nothing_wrong(
             found = ProfileStore(memory).read("fraud", 1, NOON, NOON + HOUR)
             assert found is not None
             assert found.requests == 4
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b"", b"junk", *(gzip.compress(text, mtime=0) for text in (b"{}", b'{"layouts": 1, "hours": {"a": 2}}'))],
+    ids=["empty", "no gzip", "no hours", "other hours"],
+)
+def test_what_was_merged_and_is_damaged_is_merged_again(memory: Store, damaged: bytes) -> None:
+    for batch in range(4):
+        deliver(memory, f"{batch}", [line(NOON + batch)], stream=f"{batch}")
+    merged = f"profiles/model=fraud/version=1/dt=2027-01-15/{MERGED}"
+    memory.put(merged, damaged)
+    memory.put("profiles/model=fraud/version=old/dt=2027-01-15/hour=12/a.json.gz", b"of nobody")
+    for _ in range(2):
+        found = ProfileStore(memory, merges=True).read("fraud", 1, NOON, NOON + HOUR)
+        assert found is not None
+        assert found.requests == 4
+    assert memory.get(merged).data != damaged
+    assert ProfileStore(memory).versions("fraud", NOON, NOON + HOUR) == [1]
 
 
 def test_layouts_that_differ_within_a_window_are_a_clear_error(memory: Store) -> None:

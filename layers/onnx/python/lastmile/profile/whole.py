@@ -126,6 +126,8 @@ class Profile:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "Profile":
         """Raises ProfileMismatch for what another format wrote, or what is no profile."""
+        if not isinstance(document, Mapping):
+            raise ProfileMismatch("the document is no profile: it is no object")
         if document.get("format") != FORMAT:
             raise ProfileMismatch(f"the profile has format {document.get('format')!r}, format {FORMAT} is read")
         try:

@@ -1,6 +1,7 @@
 """One day of a version: what was delivered of each hour, each prediction counted once, and what is merged already."""
 
 import gzip
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from lastmile.capture import Record, read_line
-from lastmile.errors import NotFound
+from lastmile.errors import UNREADABLE, NotFound, ProfileMismatch
 from lastmile.profile import Layout, Profile
 from lastmile.profiles.counting import count, key, merged
 from lastmile.profiles.paths import HOUR, MERGED, SUFFIX, captures_path, folder_of_day, folder_of_hour, hours_within
@@ -17,6 +18,7 @@ from lastmile.store import AlreadyExists, Conflict, Store
 
 OBJECTS_AT_ONCE = 32
 LEVEL = 1  # most counts are zero
+DAMAGED = (*UNREADABLE, EOFError, OSError, ProfileMismatch, zlib.error)
 WORTH_MERGING = 2  # objects that a later reader is spared
 
 
@@ -116,14 +118,18 @@ class Day:
         return []
 
     def _merged(self) -> tuple[dict[str, _Hour], str | None]:
-        """By hour what is merged already, and the etag of that object."""
+        """By hour what is merged already, and the etag of that object; nothing where it is damaged, for all that it was
+        made of is still there."""
         try:
             stored = self._store.get(f"{self._folder}/{MERGED}")
         except NotFound:
             return {}, None
-        document = unpacked(stored.data)
-        layouts = document["layouts"]
-        hours = {hour: _restored(entry, layouts) for hour, entry in document["hours"].items()}
+        try:
+            document = unpacked(stored.data)
+            layouts = document["layouts"]
+            hours = {hour: _restored(entry, layouts) for hour, entry in document["hours"].items()}
+        except DAMAGED:
+            hours = {}
         return hours, stored.etag
 
     def _keep(self, hours: Mapping[str, _Hour], etag: str | None) -> None:

@@ -40,7 +40,8 @@ class ProfileStore:
     def versions(self, model: str, since: float, until: float) -> list[int]:
         """Which versions have captures of hours in this time, in ascending order."""
         named = self._store.list_folders(f"profiles/model={model}")
-        wanted = [int(name.removeprefix("version=")) for name in named]
+        numbers = (name.removeprefix("version=") for name in named)
+        wanted = [int(number) for number in numbers if number.isdecimal()]
         found = at_once(lambda version: self._has_hours(model, version, since, until), wanted)
         return sorted(version for version, has_some in zip(wanted, found, strict=True) if has_some)
 

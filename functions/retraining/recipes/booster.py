@@ -62,8 +62,10 @@ class Booster:
         base = np.log(score / (1 - score)) if objective == "binary:logistic" else score
         model = booster["model"]
         splits = tuple(map(_split, model["trees"], np.asarray(model["tree_info"]).tolist()))
-        found = tuple(np.broadcast_to(base.astype(np.float32), (targets,)).astype(float).tolist())
-        return cls(objective, found, splits, int(told["num_feature"]))
+        found, features = np.broadcast_to(base.astype(np.float32), (targets,)), int(told["num_feature"])
+        if not all(_is_tree(split, features) for split in splits):
+            raise InvalidArtefact("the trained model has a tree whose branches lead nowhere, or back")
+        return cls(objective, tuple(found.astype(float).tolist()), splits, features)
 
     def raw(self, matrix: Array) -> Array:
         """What XGBoost calls the margin, [rows, targets]: walked node by node, with its own comparisons."""
@@ -104,6 +106,17 @@ def _split(tree: dict[str, Any], target: int) -> Split:
         np.asarray(tree["default_left"], np.int64),
         np.where(leaf, conditions, 0).astype(float),
         target,
+    )
+
+
+def _is_tree(split: Split, features: int) -> bool:
+    """Nobody comes by a node twice: each but the first has one before it, at most."""
+    inner = split.left >= 0
+    after = np.concatenate([split.left[inner], split.right[inner]])
+    return (
+        len(np.unique(after)) == len(after)
+        and bool(((after > 0) & (after < len(split.left))).all())
+        and bool((split.feature < features).all())
     )
 
 

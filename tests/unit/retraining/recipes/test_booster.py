@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 import xgboost
 
@@ -85,6 +86,15 @@ def test_the_graph_decides_as_the_booster_at_every_split_point(case: str, tmp_pa
 def test_what_is_no_model_of_xgboost_is_refused_and_never_unpickled(data: bytes) -> None:
     with pytest.raises(InvalidArtefact, match="XGBoost"):
         Booster.read(data)
+
+
+@pytest.mark.parametrize(("part", "value"), [("left_children", 0), ("right_children", 1), ("split_indices", 99)])
+def test_a_tree_whose_branches_go_in_circles_is_refused(part: str, value: int, tmp_path: Path) -> None:
+    boosted(CASES["a number"], tmp_path, "model.json")
+    document = orjson.loads((tmp_path / "model.json").read_bytes())
+    document["learner"]["gradient_booster"]["model"]["trees"][0][part][1] = value
+    with pytest.raises(InvalidArtefact, match="lead nowhere, or back"):
+        Booster.read(orjson.dumps(document))
 
 
 def test_a_model_for_something_else_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ POLL_SECONDS, LONGEST_SECONDS = 0.5, 10.0  # between two looks at what goes on e
 
 def longer(pause: float) -> float:
     """The pause before the look after the next, where nothing has changed."""
-    return min(pause * 1.25, LONGEST_SECONDS)
+    return min(pause * 1.1, LONGEST_SECONDS)
 
 
 class Progress:

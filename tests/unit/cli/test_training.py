@@ -62,7 +62,7 @@ def test_a_run_in_which_nothing_happens_is_looked_at_ever_less_often(
 
     def sleep(seconds: float) -> None:
         pauses.append(seconds)
-        if len(pauses) == 20:
+        if len(pauses) == 40:
             worker.kill()
             worker.wait()
 

@@ -90,7 +90,7 @@ class Converter:
         if numbers is not None:
             present = np.isfinite(numbers)
             numbers[present] = times.from_epoch(numbers[present])
-            return self._in_calendar(raw, np.where(present, numbers, np.nan))
+            return self._in_calendar(raw, numbers)
         each = raw if isinstance(raw, list) else raw.tolist()
         try:
             return times.parsed(each), []

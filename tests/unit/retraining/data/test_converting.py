@@ -54,6 +54,7 @@ BAD = [
     (TIME, ["0001-01-01T00:00:00+01:00"], [f"x: '0001-01-01T00:00:00+01:00' {YEARS}"]),
     (TIME, ["0000-01-01", "2024-03-01"], [f"x: '0000-01-01' {YEARS}"]),
     (TIME, [-9e10, 1709251200], [f"x: -90000000000.0 {YEARS}"]),
+    (TIME, np.array([np.inf, np.nan]), [f"x: inf {YEARS}", "x is missing"]),
     (TIME, np.array([1e30, 1709251200.0]), [f"x: 1e+30 {YEARS}"]),
     (TIME, np.array([-90_000_000_000, 1], "datetime64[s]"), [f"x: -90000000000 {YEARS}"]),
     (NUMBER, ["1", "abc"], ["x: 'abc' is no number"]),

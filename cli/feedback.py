@@ -64,16 +64,15 @@ def feedback(
 
 
 def lines(file: Path) -> list[tuple[str, Document]]:
-    """Where each object of JSON lines stands, and it.
+    """Where each object of JSON lines stands, and it."""
+    from cli.rows import numbered
 
-    Only a line feed ends a line: a text may hold what else Python takes for its end.
-    """
     try:
         text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise CommandFailed(f"{file} is no UTF-8: {error.reason} at byte {error.start}.") from None
     found: list[tuple[str, Document]] = []
-    for number, line in enumerate(text.split("\n"), 1):
+    for number, line in numbered(text):
         if not line.strip():
             continue
         try:

@@ -1,7 +1,5 @@
 """The Lambda door: a delivery of log events in; captures, profiles and announcements of reviews out."""
 
-import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,11 +19,6 @@ from lastmile.store import Store
 type Event = Mapping[str, Any]
 
 
-def write_line(line: str) -> None:
-    sys.stdout.flush()
-    os.write(sys.stdout.fileno(), line.encode())
-
-
 def connect() -> Client:
     import boto3
 
@@ -42,7 +35,7 @@ class Door:
         bus: Bus,
         *,
         stage: str,
-        write: Callable[[str], object] = write_line,
+        write: Callable[[str], object] = figures.write_line,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keeper = keeper

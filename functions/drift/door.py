@@ -1,8 +1,6 @@
 """The Lambda door: a schedule's tick or somebody's question in, what was found out."""
 
 import json
-import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -12,6 +10,7 @@ from snapshot_restore_py import register_after_restore
 
 from functions.drift.making import QUALITY_DAYS
 from functions.drift.watch import Watch
+from lastmile import figures
 from lastmile.bus import Bus, Client
 from lastmile.errors import InvalidInput, LastmileError
 from lastmile.registry import Registry
@@ -25,12 +24,6 @@ AHEAD_SECONDS = 3600.0  # how far a tick may be ahead of this machine's clock
 
 type Event = Mapping[str, Any]
 type Document = dict[str, Any]
-
-
-def write_line(line: str) -> None:
-    """One log event, past Python's logging: CloudWatch finds figures in a line that is nothing else."""
-    sys.stdout.flush()
-    os.write(sys.stdout.fileno(), line.encode())
 
 
 def connect() -> Client:
@@ -56,7 +49,7 @@ class Door:
         bus = Bus(settings.bus, connect)
         for part in (artifacts, data, bus):
             register_after_restore(part.reconnect)
-        return cls(Watch(Registry(artifacts), data, bus, stage=settings.stage, write=write_line))
+        return cls(Watch(Registry(artifacts), data, bus, stage=settings.stage, write=figures.write_line))
 
     def __call__(self, event: Event, context: Any) -> Document:
         if event.get("detail-type") == "Scheduled Event":

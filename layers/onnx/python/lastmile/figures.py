@@ -4,6 +4,8 @@ The embedded metric format: https://docs.aws.amazon.com/AmazonCloudWatch/latest/
 """
 
 import math
+import os
+import sys
 from collections.abc import Iterable, Mapping
 
 import orjson
@@ -13,6 +15,12 @@ NAMESPACE = "Lastmile"
 MOST_VALUES = 100  # of one figure in a line
 
 type Values = Mapping[str, float | list[float] | None]
+
+
+def write_line(text: str) -> None:
+    """One log event, past Python's logging: CloudWatch finds figures in a line that is nothing else."""
+    sys.stdout.flush()
+    os.write(sys.stdout.fileno(), text.encode())
 
 
 def line(values: Values, *, dimensions: Mapping[str, str], at: float) -> str | None:

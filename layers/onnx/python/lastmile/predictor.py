@@ -122,8 +122,7 @@ class Predictor:
         if chosen is None:
             raise NotFound(f"model '{model}' has no {label or 'champion'}; promote a version first")
         shadow = release.shadow if role != "pinned" and release.shadow != chosen else None
-        load = self._versions.load
-        loaded = load(release, chosen, promised=True) if promised else load(release, chosen)
+        loaded = self._versions.load(release, chosen, promised=promised)
         return Served(model, chosen, role, loaded, None if shadow is None else self._load_shadow(release, shadow))
 
     def run(
